@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+# Shared by the scripts of this folder: messages, progress, the cache outside
+# the checkout. Sourced, never run.
+
+set -euo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/miniring
+BUILD=$TOP/build
+export TOP CACHE BUILD
+
+say() { printf '%s\n' "miniring: $*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# step TEXT LOG COMMAND...: run a long command with its output in LOG; say that
+# it started, every ten seconds where it is, and how it ended.
+step() {
+	local text=$1 log=$2 start=$SECONDS pid rc=0 shown
+	shift 2
+	mkdir -p "$(dirname "$log")"
+	say "$text ..."
+	("$@") >"$log" 2>&1 </dev/null &
+	pid=$!
+	shown=$SECONDS
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.2
+		if ((SECONDS - shown >= 10)); then
+			shown=$SECONDS
+			say "  $((SECONDS - start)) s: $(tail -c 400 "$log" | tr '\r' '\n' |
+				tail -n 1 | cut -c 1-90)"
+		fi
+	done
+	wait "$pid" || rc=$?
+	if ((rc)); then
+		tail -n 15 "$log" >&2
+		die "$text failed (status $rc); the whole log: $log"
+	fi
+	say "$text: done in $((SECONDS - start)) s"
+}
+
+# digest STRING...: a short key for a cache entry made from these inputs.
+digest() { printf '%s\0' "$@" | sha256sum | cut -c 1-12; }
+
+# An entry of the cache is made under a temporary name and renamed when it is
+# whole, so a directory with its final name was finished once; its maker also
+# checks the files it cannot do without, so that one damaged later is replaced.
+entry_whole() { # DIR FILE...
+	local dir=$1 file
+	shift
+	[ -e "$dir/.complete" ] || return 1
+	for file; do
+		[ -s "$dir/$file" ] || return 1
+	done
+}
+
+entry_begin() { # DIR: prints the temporary name
+	rm -rf --one-file-system "$1" "$1.partial"
+	mkdir -p "$1.partial"
+	printf '%s\n' "$1.partial"
+}
+
+entry_finish() { # DIR
+	touch "$1.partial/.complete"
+	mv "$1.partial" "$1"
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || die "must run as root: the toolchain lives in a chroot"
+}
+
+need_disk() { # GIB
+	local free
+	mkdir -p "$CACHE"
+	free=$(df --output=avail -k "$CACHE" | tail -n 1)
+	((free >= $1 * 1024 * 1024)) ||
+		die "$CACHE has $((free / 1024 / 1024)) GiB free, setting up needs $1"
+}
+
+# One setup at a time: the lock is held until the script ends.
+lock_cache() {
+	mkdir -p "$CACHE"
+	exec 9>"$CACHE/lock"
+	flock -n 9 || { say "waiting for another setup to finish"; flock 9; }
+}
