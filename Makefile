@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+# miniring's commands; Kbuild describes the module.
+#
+#   make              the module, for the stock test kernel
+#   make KDIR=DIR     the module only, for a prepared kernel tree of your own
+#   make run          the demonstration in a VM
+#   make test         host tests, then every selftest in the VM
+#   make bench        every benchmark, each beside its peer
+#   make check        format, lints, checkpatch, documentation
+#   make vm [CMD=..]  a shell, or one command, in a VM
+#   make clean
+#
+# KERNEL=stock picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM.
+
+KERNEL ?= stock
+CPUS ?= 2
+LIMIT ?= 600
+
+export KERNEL CPUS LIMIT
+
+ifneq ($(KDIR),)
+all:
+	@scripts/build module $(abspath $(KDIR)) build/kdir
+else
+all:
+	@scripts/build module
+endif
+
+stage:
+	@scripts/build stage
+
+run: stage
+	@scripts/run
+test: stage
+	@scripts/test
+bench: stage
+	@scripts/bench
+check:
+	@scripts/check
+vm: export CMD := $(value CMD)
+vm: stage
+	@scripts/in-vm
+clean:
+	rm -rf build
+
+.PHONY: all stage run test bench check vm clean

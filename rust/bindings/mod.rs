@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bindings for what the kernel crate does not bind.
+//!
+//! Generated from `bindings.h`; types that are not named in `parameters` are the kernel crate's.
+
+#![allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    unused_imports
+)]
+
+use kernel::bindings::*;
+
+include!(env!("MINIRING_BINDINGS"));
