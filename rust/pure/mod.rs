@@ -6,4 +6,5 @@
 //! and iterators in, slices and iterators out. The module includes it with `pub mod pure;` (public,
 //! so that what only the tests use is not dead code there), Cargo through `lib.rs`.
 
+pub mod batch;
 pub mod geometry;
