@@ -7,4 +7,5 @@
 //! so that what only the tests use is not dead code there), Cargo through `lib.rs`.
 
 pub mod batch;
+pub mod dyndbg;
 pub mod geometry;
