@@ -82,7 +82,8 @@ proptest! {
     #[test]
     fn consecutive_indices_fill_every_slot(ring in any_geometry(), start in any::<u32>()) {
         let entries = ring.cq_entries().min(256);
-        let mut slots: Vec<_> = (0..entries).map(|n| slot(start.wrapping_add(n), entries)).collect();
+        let slots = (0..entries).map(|n| slot(start.wrapping_add(n), entries));
+        let mut slots: Vec<_> = slots.collect();
         slots.sort_unstable();
         prop_assert!(slots.into_iter().eq(0..entries));
     }
