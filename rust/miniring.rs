@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Four LKML proposals as one loadable module.
-
-use kernel::prelude::*;
+//!
+//! Every folder depends only on those above it in this list.
 
 mod bindings;
+pub mod pure;
+
+pub mod rcu;
+
+pub mod eventfd;
+
+mod ring;
+
+use kernel::prelude::*;
 
 module! {
     type: Miniring,
@@ -14,17 +23,20 @@ module! {
     license: "GPL",
 }
 
-struct Miniring;
-
-impl kernel::Module for Miniring {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("loaded {}\n", unsafe { bindings::miniring_eventfd_signal_allowed() });
-        Ok(Self)
-    }
+/// The module's state. Fields are dropped in this order: first what lets anybody in, last what
+/// waits for the callbacks that are left.
+#[pin_data]
+struct Miniring {
+    #[pin]
+    _device: ring::Registration,
+    _callbacks: rcu::Callbacks,
 }
 
-impl Drop for Miniring {
-    fn drop(&mut self) {
-        pr_info!("unloaded\n");
+impl kernel::InPlaceModule for Miniring {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _device <- ring::Registration::new(),
+            _callbacks: rcu::Callbacks::new(),
+        })
     }
 }

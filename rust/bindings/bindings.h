@@ -8,8 +8,19 @@
 #include <linux/kprobes.h>
 #include <linux/percpu-refcount.h>
 #include <linux/vmalloc.h>
-#include <uapi/linux/eventpoll.h>
+#include <linux/poll.h>
 #include <uapi/linux/io_uring.h>
 #include <uapi/linux/miniring.h>
 
 #include "../helpers/helpers.h"
+
+/* Constants that bindgen cannot evaluate from their macros. */
+#define CONSTANT(name) static const __u32 CONST_##name = (__force __u32)(name)
+
+CONSTANT(EPOLLERR);
+CONSTANT(EPOLLIN);
+CONSTANT(EPOLLOUT);
+CONSTANT(EPOLLRDNORM);
+CONSTANT(EPOLLWRNORM);
+CONSTANT(EPOLL_URING_WAKE);
+CONSTANT(IOSQE_CQE_SKIP_SUCCESS);

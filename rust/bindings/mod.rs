@@ -13,9 +13,10 @@
     non_upper_case_globals,
     unreachable_pub,
     unsafe_op_in_unsafe_fn,
+    improper_ctypes,
     unused_imports
 )]
 
-use kernel::bindings::*;
+pub use kernel::bindings::*;
 
 include!(env!("MINIRING_BINDINGS"));

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Event counters that kernel code signals and userspace waits for.
+//!
+//! C header: [`include/linux/eventfd.h`](srctree/include/linux/eventfd.h); manual page
+//! `eventfd(2)`.
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    error::from_err_ptr,
+    prelude::*, //
+};
+
+/// An owned reference to the context of an eventfd.
+///
+/// The counter outlives the file descriptor it came from.
+///
+/// # Invariants
+///
+/// The pointer is valid and owns a reference.
+pub struct EventFd(NonNull<bindings::eventfd_ctx>);
+
+// SAFETY: The context is reference counted and has a lock of its own; no function on it depends on
+// the calling task.
+unsafe impl Send for EventFd {}
+// SAFETY: As above.
+unsafe impl Sync for EventFd {}
+
+impl EventFd {
+    /// Takes a reference to the eventfd open as `fd` in the current task.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if `fd` is not open, `EINVAL` if it is something else than an eventfd.
+    pub fn from_fd(fd: i32) -> Result<Self> {
+        // SAFETY: `eventfd_ctx_fdget()` may be called with any number.
+        let ctx = from_err_ptr(unsafe { bindings::eventfd_ctx_fdget(fd) })?;
+        // INVARIANT: `eventfd_ctx_fdget()` returned a reference, which is now ours.
+        NonNull::new(ctx).map(Self).ok_or(EINVAL)
+    }
+
+    /// Adds one to the counter and wakes its waiters, with `mask` (`EPOLL*`) added to the poll key
+    /// they see.
+    ///
+    /// Any context, if [`signal_allowed`] says so; does not sleep.
+    pub fn signal(&self, mask: u32) {
+        // SAFETY: By the type invariants the context is valid.
+        unsafe { bindings::eventfd_signal_mask(self.0.as_ptr(), mask) }
+    }
+}
+
+impl Drop for EventFd {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the reference is ours to give up.
+        unsafe { bindings::eventfd_ctx_put(self.0.as_ptr()) }
+    }
+}
+
+/// Whether an eventfd may be signalled here: not from inside the wake-up of another one, where it
+/// could recurse without bound.
+pub fn signal_allowed() -> bool {
+    // SAFETY: Reads a flag of the current task.
+    unsafe { bindings::miniring_eventfd_signal_allowed() }
+}

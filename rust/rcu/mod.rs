@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Owning pointers protected by RCU.
+//!
+//! [`Rcu<T>`] owns at most one `T`. Readers borrow it under an RCU read lock and cost an updater
+//! nothing; an updater swaps in another value and goes on, and what came out is dropped after a
+//! grace period, by `call_rcu()` with a head inside the same allocation. A reader that needs the
+//! value for longer takes a reference ([`Borrowed::to_shared`]), and one that may not act where it
+//! stands leaves it to a callback ([`Shared::defer`]).
+//!
+//! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
+//!
+//! # Examples
+//!
+//! ```ignore
+//! let slot = Rcu::<u32>::null();
+//! drop(slot.replace(Some(New::new(7, GFP_KERNEL)?)));
+//! {
+//!     let guard = rcu::read_lock();
+//!     assert_eq!(slot.load(&guard).map(|value| *value), Some(7));
+//! }
+//! // Nobody new finds the value; it goes once those who already have are done.
+//! drop(slot.replace(None));
+//! ```
+
+use core::{
+    marker::PhantomData,
+    mem::offset_of,
+    ops::Deref,
+    ptr, //
+};
+use kernel::{
+    alloc::Flags,
+    bindings,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{Acquire, Full, Release},
+            Atomic,
+            AtomicFlag, //
+        },
+        rcu::{
+            rcu_barrier,
+            Guard, //
+        },
+        Arc,
+        ArcBorrow,
+        UniqueArc, //
+    },
+    types::Opaque, //
+};
+
+/// What an [`Rcu`] points at: the value, and all that its callbacks need.
+#[pin_data]
+struct Node<T> {
+    /// Queued once, when the value leaves the pointer that owns it.
+    #[pin]
+    retire: Opaque<bindings::callback_head>,
+    /// Queued by [`Shared::defer`], while `deferred` is set.
+    #[pin]
+    defer: Opaque<bindings::callback_head>,
+    deferred: AtomicFlag,
+    value: T,
+}
+
+// SAFETY: The heads are touched only by `call_rcu()` and its callbacks, under the rules of
+// `Retired` and `Shared::defer`; the value may be sent.
+unsafe impl<T: Send> Send for Node<T> {}
+// SAFETY: As above; the value may be shared.
+unsafe impl<T: Sync> Sync for Node<T> {}
+
+/// A value that can be published in an [`Rcu`], once.
+pub struct New<T>(Pin<UniqueArc<Node<T>>>);
+
+impl<T> New<T> {
+    /// Allocates room for `value` and for the callbacks that will free it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory.
+    pub fn new(value: T, flags: Flags) -> Result<Self> {
+        let node = UniqueArc::pin_init(
+            pin_init!(Node {
+                retire: Opaque::uninit(),
+                defer: Opaque::uninit(),
+                deferred: AtomicFlag::new(false),
+                value,
+            }),
+            flags,
+        )?;
+        Ok(Self(node))
+    }
+
+    /// Gives up the ability to publish the value, for one that is shared in another way.
+    pub fn into_shared(self) -> Shared<T> {
+        Shared(Arc::from(self.0))
+    }
+}
+
+/// An owning pointer to a `T`, or null, that RCU readers may follow.
+///
+/// # Invariants
+///
+/// `ptr` is null or came from [`Arc::into_raw`], and owns that reference. The reference is given
+/// up no sooner than a grace period after `ptr` stopped holding it.
+pub struct Rcu<T: Send + Sync + 'static> {
+    ptr: Atomic<*mut Node<T>>,
+    _owns: PhantomData<Arc<Node<T>>>,
+}
+
+impl<T: Send + Sync + 'static> Rcu<T> {
+    /// A pointer to nothing.
+    pub const fn null() -> Self {
+        Self {
+            ptr: Atomic::new(ptr::null_mut()),
+            _owns: PhantomData,
+        }
+    }
+
+    /// Follows the pointer. The value stays until `guard` goes.
+    ///
+    /// Any context; does not sleep.
+    pub fn load<'a>(&'a self, _guard: &'a Guard) -> Option<Borrowed<'a, T>> {
+        let ptr = self.ptr.load(Acquire);
+        if ptr.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariants `ptr` came from `Arc::into_raw`, and the reference that
+        // this pointer owned when it was loaded lives until a grace period after it was replaced,
+        // which cannot end before the guard is dropped. Nobody has a `UniqueArc` of it, since a
+        // `New` is consumed by publishing it.
+        Some(Borrowed(unsafe { ArcBorrow::from_raw(ptr) }))
+    }
+
+    /// Whether the pointer is null at this moment.
+    pub fn is_null(&self) -> bool {
+        self.ptr.load(Acquire).is_null()
+    }
+
+    /// Publishes `new`, or nothing, and returns what was there before.
+    ///
+    /// Readers find either value, whole. Does not sleep, allocate or wait.
+    pub fn replace(&self, new: Option<New<T>>) -> Option<Retired<T>> {
+        let new = new.map_or(ptr::null_mut(), |new| {
+            Arc::into_raw(Arc::from(new.0)).cast_mut()
+        });
+        // INVARIANT: `new` is null or owns a reference from `into_raw`; the one that came out is
+        // handed to `Retired`, which keeps it for a grace period.
+        let old = self.ptr.xchg(new, Full);
+        ptr::NonNull::new(old).map(Retired)
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Rcu<T> {
+    fn drop(&mut self) {
+        // Readers borrow the pointer, so there is none left; but a grace period is also what
+        // `Retired` promises, and costs the dropping thread nothing.
+        drop(self.replace(None));
+    }
+}
+
+/// A value found under an RCU read lock.
+pub struct Borrowed<'a, T>(ArcBorrow<'a, Node<T>>);
+
+impl<T> Borrowed<'_, T> {
+    /// Takes a reference, which keeps the value beyond the read lock.
+    pub fn to_shared(&self) -> Shared<T> {
+        Shared(self.0.into())
+    }
+}
+
+impl<T> Deref for Borrowed<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.value
+    }
+}
+
+/// A value taken out of an [`Rcu`]. Dropping it starts the grace period at whose end the reference
+/// that the pointer held goes.
+///
+/// # Invariants
+///
+/// Owns a reference from [`Arc::into_raw`] to a node whose `retire` head is not queued.
+pub struct Retired<T: Send + Sync + 'static>(ptr::NonNull<Node<T>>);
+
+impl<T: Send + Sync + 'static> Deref for Retired<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariants the node is alive.
+        &unsafe { self.0.as_ref() }.value
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Retired<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the node is alive and its head not queued. A node is
+        // retired once in its life, because it is published once. The callback lives in this
+        // module, which waits for it before it goes (`Callbacks`).
+        unsafe {
+            let head = Opaque::cast_into(&raw const (*self.0.as_ptr()).retire);
+            bindings::call_rcu(head, Some(retired::<T>));
+        }
+    }
+}
+
+/// Drops the reference of a retired node; a grace period has passed.
+///
+/// # Safety
+///
+/// `head` is the `retire` head of a `Node<T>`, and the caller owns the reference that `Retired`
+/// gave up to it.
+unsafe extern "C" fn retired<T>(head: *mut bindings::callback_head) {
+    // SAFETY: By the safety requirements.
+    let node = unsafe { head.byte_sub(offset_of!(Node<T>, retire)) }.cast::<Node<T>>();
+    // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
+    drop(unsafe { Arc::from_raw(node.cast_const()) });
+}
+
+/// What to do with a value later, in softirq context.
+pub trait Deferred: Send + Sync + 'static {
+    /// Called in softirq context; may not sleep.
+    fn run(&self);
+}
+
+/// A reference to a value that is, or was, published in an [`Rcu`].
+pub struct Shared<T>(Arc<Node<T>>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.value
+    }
+}
+
+impl<T: Deferred> Shared<T> {
+    /// Has [`Deferred::run`] called soon, from a place of its own. The reference goes with it.
+    ///
+    /// A call that is still outstanding stands for this one too. Any context; does not sleep.
+    pub fn defer(self) {
+        if self.0.deferred.xchg(true, Full) {
+            return;
+        }
+        let node = Arc::into_raw(self.0);
+        // SAFETY: The node is alive: the reference goes to the callback. The flag was clear, so
+        // the head is not queued, and stays set until the callback has begun. The callback lives
+        // in this module, which waits for it before it goes (`Callbacks`).
+        unsafe {
+            let head = Opaque::cast_into(&raw const (*node).defer);
+            bindings::call_rcu_hurry(head, Some(deferred::<T>));
+        }
+    }
+}
+
+/// Runs what [`Shared::defer`] left to do.
+///
+/// # Safety
+///
+/// `head` is the `defer` head of a `Node<T>`, and the caller owns the reference that
+/// [`Shared::defer`] gave up to it.
+unsafe extern "C" fn deferred<T: Deferred>(head: *mut bindings::callback_head) {
+    // SAFETY: By the safety requirements.
+    let node = unsafe { head.byte_sub(offset_of!(Node<T>, defer)) }.cast::<Node<T>>();
+    // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
+    let node = unsafe { Arc::from_raw(node.cast_const()) };
+    // What is asked for from here on needs a run of its own.
+    node.deferred.store(false, Release);
+    node.value.run();
+}
+
+/// Stands for the callbacks of this module that may be pending. Dropping it waits for them: a
+/// module keeps one in its state, so that its text outlives them.
+pub struct Callbacks(());
+
+impl Callbacks {
+    /// For the module's state.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Drop for Callbacks {
+    fn drop(&mut self) {
+        rcu_barrier();
+    }
+}

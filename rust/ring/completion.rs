@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The completion queue: posting entries, and keeping those that do not fit.
+//!
+//! Owns the CQ tail and the overflow list. Its spinlock disables interrupts, because timers
+//! complete in hard interrupt context. It is a leaf: under it nothing else is locked, and nobody is
+//! woken or signalled.
+
+use super::shared::{
+    Cqe,
+    Shared, //
+};
+use crate::{
+    bindings,
+    pure::geometry, //
+};
+use kernel::{
+    list::{
+        impl_list_arc_safe,
+        impl_list_item,
+        List,
+        ListArc,
+        ListLinks, //
+    },
+    new_spinlock_irq,
+    pr_warn_once,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{Acquire, Relaxed, Release},
+            Atomic,
+            AtomicFlag, //
+        },
+        SpinLockIrq,
+        UniqueArc, //
+    },
+};
+
+/// A completion that has no room in the CQ. Whoever posts one brings the entry, so that none is
+/// ever lost for want of memory.
+#[pin_data]
+pub(crate) struct Overflow {
+    cqe: Cqe,
+    #[pin]
+    links: ListLinks,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Overflow { untracked; }
+}
+impl_list_item! {
+    impl ListItem<0> for Overflow { using ListLinks { self.links }; }
+}
+
+/// A stock of overflow entries.
+pub(crate) struct Spare(KVec<Pin<UniqueArc<Overflow>>>);
+
+impl Spare {
+    /// An empty stock with room for `len` entries.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn with_capacity(len: usize) -> Result<Self> {
+        Ok(Self(KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?))
+    }
+
+    /// Fills the stock. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; what could be allocated stays.
+    #[inline]
+    pub(crate) fn refill(&mut self) -> Result {
+        while self.0.len() < self.0.capacity() {
+            let entry = UniqueArc::pin_init(
+                pin_init!(Overflow {
+                    cqe: Cqe::default(),
+                    links <- ListLinks::new(),
+                }),
+                GFP_KERNEL_ACCOUNT,
+            )?;
+            self.0.push(entry, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, cqe: Cqe) -> Option<ListArc<Overflow>> {
+        let mut entry = self.0.pop()?;
+        *entry.as_mut().project().cqe = cqe;
+        Some(entry.into())
+    }
+}
+
+/// What the spinlock protects.
+struct State {
+    /// Position of the next CQE.
+    tail: u32,
+    /// Position up to which there was room when the CQ head was last looked at.
+    limit: u32,
+    /// What did not fit, in order.
+    overflow: List<Overflow>,
+}
+
+/// The completion queue of a ring.
+#[pin_data]
+pub(crate) struct Completion {
+    #[pin]
+    state: SpinLockIrq<State>,
+    /// `state.tail` as last published, for those who do not hold the lock.
+    tail: Atomic<u32>,
+    /// Whether `state.overflow` has entries, likewise.
+    overflowed: AtomicFlag,
+}
+
+impl Completion {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            state <- new_spinlock_irq!(State {
+                tail: 0,
+                limit: 0,
+                overflow: List::new(),
+            }, "miniring::Completion"),
+            tail: Atomic::new(0),
+            overflowed: AtomicFlag::new(false),
+        })
+    }
+
+    /// How many CQEs were published since the ring was made, modulo 2^32. Reading it also shows
+    /// the entries.
+    #[inline]
+    pub(crate) fn tail(&self) -> u32 {
+        self.tail.load(Acquire)
+    }
+
+    /// Whether completions wait for room.
+    #[inline]
+    pub(crate) fn overflowed(&self) -> bool {
+        self.overflowed.load(Relaxed)
+    }
+
+    /// Posts `cqes`, in order; those that do not fit are kept in entries of `spare`, which has as
+    /// many as there are CQEs. Any context.
+    pub(crate) fn post(&self, shared: &Shared, cqes: &[Cqe], spare: &mut Spare) {
+        let mut state = self.state.lock();
+        let mut cqes = cqes.iter();
+        if state.overflow.is_empty() {
+            let tail = state.tail;
+            while state.room(shared) {
+                let Some(cqe) = cqes.next() else { break };
+                state.push(shared, *cqe);
+            }
+            if state.tail != tail {
+                self.publish(&state, shared);
+            }
+        }
+        for cqe in cqes {
+            let Some(entry) = spare.take(*cqe) else {
+                // Callers keep the stock: see `Spare::refill`.
+                pr_warn_once!("a completion was posted without an overflow entry\n");
+                break;
+            };
+            if state.overflow.is_empty() {
+                self.overflowed.store(true, Relaxed);
+                shared.set_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
+            }
+            state.overflow.push_back(entry);
+        }
+    }
+
+    /// Moves what was kept into the room there is now; true if it moved any. Any context.
+    pub(crate) fn flush(&self, shared: &Shared) -> bool {
+        let mut state = self.state.lock();
+        let tail = state.tail;
+        while !state.overflow.is_empty() && state.room(shared) {
+            let Some(entry) = state.overflow.pop_front() else { break };
+            state.push(shared, entry.cqe);
+        }
+        if state.tail == tail {
+            return false;
+        }
+        if state.overflow.is_empty() {
+            self.overflowed.store(false, Relaxed);
+            shared.set_sq_flags(0);
+        }
+        self.publish(&state, shared);
+        true
+    }
+
+    fn publish(&self, state: &State, shared: &Shared) {
+        shared.publish_cq_tail(state.tail);
+        self.tail.store(state.tail, Release);
+    }
+
+    /// Calls `show` with each completion that waits for room, in order. `show` must not sleep.
+    pub(crate) fn for_each_overflow(&self, mut show: impl FnMut(&Cqe)) {
+        for entry in &self.state.lock().overflow {
+            show(&entry.cqe);
+        }
+    }
+}
+
+impl State {
+    /// Whether the CQ has room, going by the head that userspace last showed.
+    #[inline]
+    fn room(&mut self, shared: &Shared) -> bool {
+        if self.tail == self.limit {
+            let entries = shared.geometry().cq_entries();
+            let free = geometry::cq_free(self.tail, shared.cq_head(), entries);
+            self.limit = self.tail.wrapping_add(free);
+        }
+        self.tail != self.limit
+    }
+
+    #[inline]
+    fn push(&mut self, shared: &Shared, cqe: Cqe) {
+        shared.write_cqe(self.tail, cqe);
+        self.tail = self.tail.wrapping_add(1);
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/miniring`: the file that becomes a ring, and its operations.
+
+use super::{
+    setup::Config,
+    uaccess::{
+        read,
+        write, //
+    },
+    Ring, //
+};
+use crate::bindings;
+use kernel::{
+    error::to_result,
+    fs::File,
+    ioctl::_IOW,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    mm::virt::VmaNew,
+    prelude::*,
+    seq_file::SeqFile,
+    sync::{
+        Arc,
+        SetOnce, //
+    },
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    }, //
+};
+
+const MAGIC: u32 = bindings::MINIRING_IOC_MAGIC;
+const SETUP: u32 = _IOW::<bindings::miniring_setup>(MAGIC, 0x00);
+const ENTER: u32 = _IOW::<bindings::miniring_enter>(MAGIC, 0x01);
+const REGISTER: u32 = _IOW::<bindings::miniring_register>(MAGIC, 0x02);
+
+/// An open file: no ring yet, then one for good.
+struct Handle {
+    ring: SetOnce<Arc<Ring>>,
+}
+
+impl Handle {
+    /// The file's ring.
+    ///
+    /// # Errors
+    ///
+    /// `EBADFD` before SETUP.
+    fn ring(&self) -> Result<&Ring> {
+        self.ring.as_ref().map(|ring| &**ring).ok_or(EBADFD)
+    }
+
+    /// `EBUSY` if the file is a ring; `EFAULT`; and what [`Config::new`] and [`Ring::new`] say.
+    fn setup(&self, args: &bindings::miniring_setup) -> Result {
+        if self.ring.as_ref().is_some() {
+            return Err(EBUSY);
+        }
+        let mut params: bindings::io_uring_params = read(args.params)?;
+        let config = Config::new(args.entries, &params)?;
+        config.describe(&mut params);
+        let ring = Ring::new(config, args.notify_model)?;
+        write(args.params, &params)?;
+        if self.ring.populate(ring) {
+            Ok(())
+        } else {
+            Err(EBUSY)
+        }
+    }
+}
+
+#[vtable]
+impl MiscDevice for Handle {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self {
+                ring: SetOnce::new(),
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?)
+    }
+
+    fn ioctl(this: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let arg = arg as u64;
+        let ret = match cmd {
+            ENTER => this.ring()?.enter(&read(arg)?)?,
+            REGISTER => this.ring()?.register(&read(arg)?)?,
+            SETUP => {
+                this.setup(&read(arg)?)?;
+                0
+            }
+            _ => return Err(ENOTTY),
+        };
+        Ok(ret as isize)
+    }
+
+    fn mmap(this: &Self, _file: &File, vma: &VmaNew) -> Result {
+        let ring = this.ring()?;
+        // SAFETY: The VMA is being set up, and nothing else uses it.
+        let offset = unsafe { (*vma.as_ptr()).vm_pgoff } << bindings::PAGE_SHIFT;
+        match u32::try_from(offset) {
+            Ok(bindings::IORING_OFF_SQ_RING | bindings::IORING_OFF_CQ_RING) => {
+                ring.shared.map_rings(vma.as_ptr())
+            }
+            Ok(bindings::IORING_OFF_SQES) => ring.shared.map_sqes(vma.as_ptr()),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn show_fdinfo(this: &Self, m: &SeqFile, _file: &File) {
+        if let Ok(ring) = this.ring() {
+            ring.show(m);
+        }
+    }
+}
+
+/// # Safety
+///
+/// `file` is a file of this device and `table` null or valid, as in every poll operation.
+unsafe extern "C" fn poll(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table,
+) -> bindings::__poll_t {
+    // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
+    let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
+    let Ok(ring) = handle.ring() else {
+        return bindings::CONST_EPOLLERR;
+    };
+    // SAFETY: By the safety requirements; the ring lives until the file is released.
+    unsafe { ring.cq_wait.poll(File::from_raw_file(file), table) };
+    let mut mask = 0;
+    if ring.sq_has_room() {
+        mask |= bindings::CONST_EPOLLOUT | bindings::CONST_EPOLLWRNORM;
+    }
+    if ring.has_completions() {
+        mask |= bindings::CONST_EPOLLIN | bindings::CONST_EPOLLRDNORM;
+    }
+    mask
+}
+
+/// The registered device. Dropping it removes `/dev/miniring`.
+///
+/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, and the file's mode.
+///
+/// # Invariants
+///
+/// `misc` is registered, and its `fops` points to `fops`.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration {
+    #[pin]
+    fops: Opaque<bindings::file_operations>,
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+}
+
+// SAFETY: May be deregistered from any task.
+unsafe impl Send for Registration {}
+// SAFETY: There is nothing to do with a shared reference.
+unsafe impl Sync for Registration {}
+
+impl Registration {
+    /// Registers the device. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What `misc_register()` says.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        let misc = MiscDeviceOptions { name: c"miniring" }.into_raw::<Handle>();
+        // SAFETY: `into_raw` points to a constant table of operations.
+        let mut operations = unsafe { *misc.fops };
+        operations.poll = Some(poll);
+        try_pin_init!(&this in Self {
+            fops: Opaque::new(operations),
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                let misc = bindings::miscdevice {
+                    mode: 0o600,
+                    // SAFETY: The field was initialised above, and is pinned.
+                    fops: unsafe { Opaque::cast_into(&raw const (*this.as_ptr()).fops) },
+                    ..misc
+                };
+                // SAFETY: `slot` is ours to write, pinned, and deregistered before it goes.
+                unsafe {
+                    slot.write(misc);
+                    to_result(bindings::misc_register(slot))
+                }
+            }),
+        })
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Registration {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `io_uring_enter(2)`: submit, and wait for completions.
+
+use super::{
+    uaccess::read,
+    wait::Deadline,
+    Ring, //
+};
+use crate::{
+    bindings,
+    pure::geometry, //
+};
+use kernel::{
+    prelude::*,
+    time::NSEC_PER_SEC, //
+};
+
+/// Enter flags (`IORING_ENTER_*`) that are honoured here.
+const FLAGS: u32 = bindings::IORING_ENTER_GETEVENTS
+    | bindings::IORING_ENTER_EXT_ARG
+    | bindings::IORING_ENTER_ABS_TIMER
+    | bindings::IORING_ENTER_NO_IOWAIT;
+
+impl Ring {
+    /// Submits `to_submit` SQEs, then waits for `min_complete` CQEs if asked to. May sleep.
+    ///
+    /// Returns the number of SQEs consumed; an error of the wait is reported only if that is 0.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown flag, `EBADFD` if the ring is not enabled, `EEXIST` if the ring has
+    /// one issuer and it is another task, `EAGAIN` without memory, `EINTR`, `ETIME`, `EFAULT`.
+    pub(super) fn enter(&self, args: &bindings::miniring_enter) -> Result<u32> {
+        if args.flags & !FLAGS != 0 || args.resv != 0 {
+            return Err(EINVAL);
+        }
+        if !self.is_enabled() {
+            return Err(EBADFD);
+        }
+        let mut submitted = 0;
+        if args.to_submit != 0 {
+            let in_flight = self.notifier.in_flight()?;
+            let mut access = self.gate.access()?;
+            submitted = self.submit(&mut access, &in_flight, args.to_submit)?;
+            if submitted != args.to_submit {
+                return Ok(submitted);
+            }
+        }
+        if args.flags & bindings::IORING_ENTER_GETEVENTS != 0 {
+            let waited = self.wait(args);
+            if submitted == 0 {
+                waited?;
+            }
+        }
+        Ok(submitted)
+    }
+
+    /// Waits until the CQ has `min_complete` entries.
+    fn wait(&self, args: &bindings::miniring_enter) -> Result {
+        let deadline = deadline(args)?;
+        let wanted = args.min_complete.min(self.config.geometry.cq_entries());
+        self.flush_overflow()?;
+        let head = self.shared.cq_head();
+        if self.cqes_after(head) >= wanted {
+            return Ok(());
+        }
+        let waited = self.cq_wait.wait(deadline, || {
+            self.completion.overflowed() || self.cqes_after(head) >= wanted
+        });
+        self.flush_overflow()?;
+        if self.cqes_after(self.shared.cq_head()) != 0 {
+            return Ok(());
+        }
+        waited
+    }
+
+    /// How many CQEs there are after the CQ position `head`, which userspace wrote.
+    fn cqes_after(&self, head: u32) -> u32 {
+        geometry::distance(self.completion.tail(), head)
+    }
+
+    /// Moves completions that waited for room into the CQ.
+    fn flush_overflow(&self) -> Result {
+        if self.completion.overflowed() {
+            let in_flight = self.notifier.in_flight()?;
+            if self.completion.flush(&self.shared) {
+                self.cq_wait.wake();
+                self.notify(&in_flight, false);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads when to stop waiting.
+fn deadline(args: &bindings::miniring_enter) -> Result<Option<Deadline>> {
+    if args.flags & bindings::IORING_ENTER_EXT_ARG == 0 {
+        // What `arg` points to is a signal mask.
+        return if args.arg == 0 { Ok(None) } else { Err(EINVAL) };
+    }
+    if args.argsz != size_of::<bindings::io_uring_getevents_arg>() as u64 {
+        return Err(EINVAL);
+    }
+    let arg: bindings::io_uring_getevents_arg = read(args.arg)?;
+    if arg.sigmask != 0 || arg.min_wait_usec != 0 {
+        return Err(EINVAL);
+    }
+    if arg.ts == 0 {
+        return Ok(None);
+    }
+    let ts: bindings::__kernel_timespec = read(arg.ts)?;
+    let ns = ts
+        .tv_sec
+        .saturating_mul(NSEC_PER_SEC)
+        .saturating_add(ts.tv_nsec);
+    if args.flags & bindings::IORING_ENTER_ABS_TIMER != 0 {
+        return Ok(Some(Deadline(ns)));
+    }
+    // SAFETY: May be called in any context.
+    let now = unsafe { bindings::ktime_get() };
+    Ok(Some(Deadline(now.saturating_add(ns))))
+}

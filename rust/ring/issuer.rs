@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Issuer state, and the one way to reach it.
+//!
+//! What only a submitter touches (the cached SQ head, completions not yet posted, the eventfd
+//! registration) needs exclusion between submitters, and nothing else: completions are posted by
+//! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
+//! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
+//! twice.
+//!
+//! The mutex is the outermost lock of a ring.
+
+use super::{
+    completion::Spare,
+    shared::Cqe, //
+};
+use core::{
+    cell::UnsafeCell,
+    ops::{
+        Deref,
+        DerefMut, //
+    }, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::Relaxed,
+            AtomicFlag, //
+        },
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Mutex,
+        SetOnce, //
+    },
+    task::Task,
+    types::NotThreadSafe, //
+};
+
+/// How many completions are collected before they are posted.
+pub(crate) const BATCH: usize = 32;
+
+/// What only the holder of an [`Access`] may touch.
+pub(crate) struct Issuer {
+    /// Position of the next SQE to take.
+    pub(crate) sq_head: u32,
+    /// SQEs skipped because their index was out of range.
+    pub(crate) sq_dropped: u32,
+    /// Completions of requests that ended while they were issued.
+    pub(crate) done: Done,
+    /// One entry for each completion that [`Done`] can hold.
+    pub(crate) spare: Spare,
+}
+
+/// Completions to be posted, at most [`BATCH`].
+pub(crate) struct Done {
+    cqes: [Cqe; BATCH],
+    len: usize,
+}
+
+impl Done {
+    /// Adds a completion; true if that was the last one there was room for.
+    #[inline]
+    pub(crate) fn push(&mut self, cqe: Cqe) -> bool {
+        if let Some(slot) = self.cqes.get_mut(self.len) {
+            *slot = cqe;
+            self.len += 1;
+        }
+        self.len >= BATCH
+    }
+
+    /// Empties the collection and returns what was in it.
+    #[inline]
+    pub(crate) fn take(&mut self) -> &[Cqe] {
+        let len = core::mem::take(&mut self.len);
+        self.cqes.get(..len).unwrap_or(&[])
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// Issuer state with its gatekeeper.
+///
+/// # Invariants
+///
+/// `state` is accessed by the holder of the only [`Access`].
+#[pin_data]
+pub(crate) struct Gate {
+    #[pin]
+    lock: Mutex<()>,
+    /// On a SINGLE_ISSUER ring: the submitter, once there is one. Holding a reference keeps its
+    /// address from being reused.
+    submitter: SetOnce<ARef<Task>>,
+    single_issuer: bool,
+    /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
+    inside: AtomicFlag,
+    state: UnsafeCell<Issuer>,
+}
+
+// SAFETY: The issuer state may be sent, and moves between tasks under exclusion.
+unsafe impl Send for Gate {}
+// SAFETY: By the type invariants `state` is reached by one task at a time.
+unsafe impl Sync for Gate {}
+
+/// Exclusive access to a ring's issuer state.
+///
+/// # Invariants
+///
+/// While it exists, no other `Access` to the same gate does: it holds the mutex and the ring has no
+/// submitter, or `current` is the submitter and has set `inside`.
+pub(crate) struct Access<'a> {
+    gate: &'a Gate,
+    _lock: Option<Guard<'a, (), MutexBackend>>,
+    _task: NotThreadSafe,
+}
+
+impl Gate {
+    /// A gate for a ring; `single_issuer` is IORING_SETUP_SINGLE_ISSUER.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(single_issuer: bool) -> Result<impl PinInit<Self>> {
+        let mut spare = Spare::with_capacity(BATCH)?;
+        spare.refill()?;
+        Ok(pin_init!(Self {
+            lock <- new_mutex!((), "miniring::Gate"),
+            submitter: SetOnce::new(),
+            single_issuer,
+            inside: AtomicFlag::new(false),
+            state: UnsafeCell::new(Issuer {
+                sq_head: 0,
+                sq_dropped: 0,
+                done: Done {
+                    cqes: [Cqe::default(); BATCH],
+                    len: 0,
+                },
+                spare,
+            }),
+        }))
+    }
+
+    /// Makes `current` the submitter of a SINGLE_ISSUER ring. Does nothing on another one.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is a submitter.
+    pub(crate) fn claim(&self) -> Result {
+        if !self.single_issuer {
+            return Ok(());
+        }
+        let _lock = self.lock.lock();
+        if self.submitter.populate(ARef::from(&**kernel::current!())) {
+            Ok(())
+        } else {
+            Err(EEXIST)
+        }
+    }
+
+    fn is_submitter(&self, submitter: &Task) -> bool {
+        core::ptr::eq(submitter.as_ptr(), Task::current_raw())
+    }
+
+    /// Gains access for the current task. May sleep, unless the ring is SINGLE_ISSUER and has a
+    /// submitter.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the ring's only submitter is another task.
+    #[inline]
+    pub(crate) fn access(&self) -> Result<Access<'_>> {
+        if let Some(submitter) = self.submitter.as_ref() {
+            if !self.is_submitter(submitter) || self.inside.load(Relaxed) {
+                return Err(EEXIST);
+            }
+            self.inside.store(true, Relaxed);
+            // INVARIANT: Another `Access` would be the submitter's, and `inside` was clear; or
+            // would hold the mutex and have seen no submitter there. But the submitter was
+            // claimed under the mutex, after that one was gone.
+            return Ok(Access {
+                gate: self,
+                _lock: None,
+                _task: NotThreadSafe,
+            });
+        }
+        let lock = self.lock.lock();
+        if self.submitter.as_ref().is_some() {
+            // Claimed while we waited; if by this very task, it was another call of it, which
+            // cannot be.
+            return Err(EEXIST);
+        }
+        // INVARIANT: The mutex is held and there is no submitter, nor can there be one before it
+        // is released.
+        Ok(Access {
+            gate: self,
+            _lock: Some(lock),
+            _task: NotThreadSafe,
+        })
+    }
+}
+
+impl Deref for Access<'_> {
+    type Target = Issuer;
+
+    #[inline]
+    fn deref(&self) -> &Issuer {
+        // SAFETY: By the type invariants this is the only access.
+        unsafe { &*self.gate.state.get() }
+    }
+}
+
+impl DerefMut for Access<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Issuer {
+        // SAFETY: By the type invariants this is the only access.
+        unsafe { &mut *self.gate.state.get() }
+    }
+}
+
+impl Drop for Access<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self._lock.is_none() {
+            self.gate.inside.store(false, Relaxed);
+        }
+    }
+}

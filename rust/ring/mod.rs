@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A miniature `io_uring`: its interface behind three ioctls of `/dev/miniring`.
+//!
+//! State is split by who may touch it, and the split is the module structure:
+//!
+//! * [`shared`]: the pages mapped to userspace, which is taken to be hostile;
+//! * [`issuer`]: what only a submitter touches, reached through an `Access`;
+//! * [`completion`]: the CQ tail and what does not fit, under a spinlock;
+//! * [`notify`]: the eventfd, protected in the way that SETUP chose.
+//!
+//! What it does: [`setup`], [`enter`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
+//! [`device`] for the file they are called on.
+//!
+//! Lock order: notify's `Still`, the issuer mutex, then one of the spinlocks of completion and
+//! notify, which are leaves.
+
+mod completion;
+mod device;
+mod enter;
+mod fdinfo;
+mod issuer;
+mod notify;
+mod op;
+mod register;
+mod setup;
+mod shared;
+mod sqe;
+mod submit;
+mod uaccess;
+mod wait;
+
+pub(crate) use device::Registration;
+
+use self::{
+    completion::Completion,
+    issuer::Gate,
+    notify::{
+        InFlight,
+        Notifier, //
+    },
+    setup::Config,
+    shared::Shared,
+    wait::WaitQueue, //
+};
+use crate::bindings;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{Acquire, Relaxed, Release},
+            Atomic,
+            AtomicFlag, //
+        },
+        Arc, //
+    }, //
+};
+
+/// A ring.
+#[pin_data]
+pub(crate) struct Ring {
+    config: Config,
+    shared: Shared,
+    #[pin]
+    gate: Gate,
+    #[pin]
+    completion: Completion,
+    notifier: Notifier,
+    #[pin]
+    cq_wait: WaitQueue,
+    /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
+    enabled: AtomicFlag,
+    /// The issuer's SQ position, for those who are not the issuer.
+    cached_sq_head: Atomic<u32>,
+}
+
+impl Ring {
+    /// Makes a ring whose registration is protected as `notify_model` says.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such model, `ENOMEM`.
+    fn new(config: Config, notify_model: u32) -> Result<Arc<Self>> {
+        let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
+        let notifier = Notifier::new(notify_model)?;
+        let shared = Shared::new(config.geometry)?;
+        let gate = Gate::new(config.has(bindings::IORING_SETUP_SINGLE_ISSUER))?;
+        let ring = Arc::pin_init(
+            pin_init!(Self {
+                config,
+                shared,
+                gate <- gate,
+                completion <- Completion::new(),
+                notifier,
+                cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
+                enabled: AtomicFlag::new(!disabled),
+                cached_sq_head: Atomic::new(0),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        if !disabled {
+            ring.gate.claim()?;
+        }
+        Ok(ring)
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled.load(Acquire)
+    }
+
+    /// Enables a ring that was made disabled; its submitter is the current task from now on.
+    fn enable_rings(&self) -> Result {
+        if self.is_enabled() {
+            return Err(EBADFD);
+        }
+        self.gate.claim()?;
+        if self.enabled.xchg(true, Release) {
+            return Err(EBADFD);
+        }
+        Ok(())
+    }
+
+    /// Tells userspace, and who shows the ring's state, how far the SQ was consumed.
+    #[inline]
+    fn sq_head_seen(&self, head: u32) {
+        self.cached_sq_head.store(head, Relaxed);
+        self.shared.publish_sq_head(head);
+    }
+
+    fn cached_sq_head(&self) -> u32 {
+        self.cached_sq_head.load(Relaxed)
+    }
+
+    /// Signals the registered eventfd if completions were posted since it was last signalled.
+    #[inline]
+    fn notify(&self, in_flight: &InFlight<'_>, worker: bool) {
+        self.notifier
+            .signal(in_flight, &self.shared, &self.completion, worker);
+    }
+
+    /// Whether the SQ has room for another SQE, going by what userspace shows.
+    fn sq_has_room(&self) -> bool {
+        let ready = crate::pure::geometry::distance(self.shared.sq_tail(), self.cached_sq_head());
+        ready < self.config.geometry.sq_entries()
+    }
+
+    /// Whether there is a completion to take.
+    fn has_completions(&self) -> bool {
+        self.completion.overflowed() || self.completion.tail() != self.shared.cq_head()
+    }
+}

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Eventfd notification of completions, in the three models that the thread compared
+//! (Documentation/review/eventfd-rcu.rst).
+//!
+//! A ring has one [`Notifier`]. Whoever posts completions holds an [`InFlight`] and calls
+//! [`Notifier::signal`]; whoever changes the registration shows an [`Access`], and a [`Still`] that
+//! came before it. In the `rcu` model both are free of each other. In `spinlock` they share a lock,
+//! held while the eventfd is signalled. In `quiesce` the change waits until nothing is in flight.
+//!
+//! Lock order: `Still` (quiesce only), the ring's mutex, the spinlock.
+
+use super::{
+    completion::Completion,
+    issuer::Access,
+    shared,
+    wait::WaitQueue, //
+};
+use crate::{
+    bindings,
+    eventfd::{
+        signal_allowed,
+        EventFd, //
+    },
+    rcu::{
+        self,
+        Rcu,
+        Shared, //
+    }, //
+};
+use core::cell::UnsafeCell;
+use kernel::{
+    error::to_result,
+    new_mutex,
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{Full, Relaxed},
+            Atomic, //
+        },
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        rcu::read_lock,
+        Mutex,
+        SpinLockIrq, //
+    },
+    types::Opaque, //
+};
+
+/// A registered eventfd.
+pub(crate) struct EvFd {
+    eventfd: EventFd,
+    /// IORING_REGISTER_EVENTFD_ASYNC: signal only for completions that a worker posts.
+    async_only: bool,
+    /// The CQ tail at the last signal.
+    signalled: Atomic<u32>,
+}
+
+impl EvFd {
+    pub(crate) fn new(eventfd: EventFd, async_only: bool, tail: u32) -> Self {
+        Self {
+            eventfd,
+            async_only,
+            signalled: Atomic::new(tail),
+        }
+    }
+
+    /// Whether completions up to `tail` call for a signal that no other call has taken upon itself.
+    fn claim(&self, tail: u32, worker: bool) -> bool {
+        if self.async_only && !worker {
+            return false;
+        }
+        let mut last = self.signalled.load(Relaxed);
+        // Wrapping: `tail` is ahead of `last` by less than half of the range.
+        while (tail.wrapping_sub(last) as i32) > 0 {
+            match self.signalled.cmpxchg(last, tail, Full) {
+                Ok(_) => return true,
+                Err(current) => last = current,
+            }
+        }
+        false
+    }
+
+    fn signal(&self) {
+        self.eventfd.signal(bindings::CONST_EPOLL_URING_WAKE);
+    }
+}
+
+impl rcu::Deferred for EvFd {
+    fn run(&self) {
+        self.signal();
+    }
+}
+
+/// How a ring's registration is protected.
+enum Slot {
+    Rcu(Rcu<EvFd>),
+    Spinlock(Pin<KBox<SpinLockIrq<Option<Shared<EvFd>>>>>),
+    Quiesce(Pin<KBox<Quiesce>>),
+}
+
+/// Notifies a registered eventfd of completions.
+pub(crate) struct Notifier(Slot);
+
+/// Something that may post completions is under way.
+pub(crate) struct InFlight<'a>(Option<&'a Quiesce>);
+
+/// Nothing that posts completions is under way, if the ring's model wants that.
+pub(crate) struct Still<'a>(Option<(&'a Quiesce, Guard<'a, (), MutexBackend>)>);
+
+impl Notifier {
+    /// A notifier without an eventfd; `model` is one of MINIRING_NOTIFY_*.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such model, `ENOMEM`.
+    pub(crate) fn new(model: u32) -> Result<Self> {
+        Ok(Self(match model {
+            bindings::MINIRING_NOTIFY_RCU => Slot::Rcu(Rcu::null()),
+            bindings::MINIRING_NOTIFY_SPINLOCK => Slot::Spinlock(KBox::pin_init(
+                new_spinlock_irq!(None, "miniring::Notifier"),
+                GFP_KERNEL,
+            )?),
+            bindings::MINIRING_NOTIFY_QUIESCE => {
+                Slot::Quiesce(KBox::try_pin_init(Quiesce::new(), GFP_KERNEL)?)
+            }
+            _ => return Err(EINVAL),
+        }))
+    }
+
+    /// Announces that completions may be posted. May sleep in the `quiesce` model, while the
+    /// registration changes; never otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal came meanwhile.
+    #[inline]
+    pub(crate) fn in_flight(&self) -> Result<InFlight<'_>> {
+        match &self.0 {
+            Slot::Quiesce(quiesce) => quiesce.enter(),
+            _ => Ok(InFlight(None)),
+        }
+    }
+
+    /// Waits until nothing is in flight, if that is the ring's model.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal came meanwhile.
+    pub(crate) fn still(&self) -> Result<Still<'_>> {
+        match &self.0 {
+            Slot::Quiesce(quiesce) => quiesce.still(),
+            _ => Ok(Still(None)),
+        }
+    }
+
+    /// Signals the eventfd, if there is one and completions were posted since it was last
+    /// signalled. `worker` tells that a worker posted them. Any context.
+    #[inline]
+    pub(crate) fn signal(
+        &self,
+        _in_flight: &InFlight<'_>,
+        shared: &shared::Shared,
+        completion: &Completion,
+        worker: bool,
+    ) {
+        let claim = |evfd: &EvFd| {
+            shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
+                && evfd.claim(completion.tail(), worker)
+        };
+        match &self.0 {
+            Slot::Rcu(slot) => {
+                if slot.is_null() {
+                    return;
+                }
+                let guard = read_lock();
+                if let Some(evfd) = slot.load(&guard) {
+                    if claim(&evfd) {
+                        if signal_allowed() {
+                            evfd.signal();
+                        } else {
+                            evfd.to_shared().defer();
+                        }
+                    }
+                }
+            }
+            Slot::Spinlock(slot) => {
+                // The wake-up of an eventfd that led here may hold this very lock; what is left
+                // to a callback must not need it.
+                let allowed = signal_allowed();
+                if let Some(evfd) = &*slot.lock() {
+                    signal_or_defer(evfd, claim(evfd), allowed);
+                }
+            }
+            Slot::Quiesce(quiesce) => {
+                // SAFETY: `_in_flight` keeps `Still` from existing, and only with that is the
+                // slot written.
+                if let Some(evfd) = unsafe { &*quiesce.slot.get() } {
+                    signal_or_defer(evfd, claim(evfd), signal_allowed());
+                }
+            }
+        }
+    }
+
+    /// Whether an eventfd is registered.
+    pub(crate) fn is_registered(&self, _still: &Still<'_>, _access: &Access<'_>) -> bool {
+        match &self.0 {
+            Slot::Rcu(slot) => !slot.is_null(),
+            Slot::Spinlock(slot) => slot.lock().is_some(),
+            // SAFETY: `_still` and `_access` exclude every other reader and writer.
+            Slot::Quiesce(quiesce) => unsafe { &*quiesce.slot.get() }.is_some(),
+        }
+    }
+
+    /// Registers `evfd`, or nothing, in place of what was there; true if there was something.
+    ///
+    /// Completions posted from now on find the new registration. One that is signalling the old
+    /// one goes on undisturbed; the eventfd is put when nobody uses it any more.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn set(
+        &self,
+        _still: &Still<'_>,
+        _access: &mut Access<'_>,
+        evfd: Option<EvFd>,
+    ) -> Result<bool> {
+        let new = match evfd {
+            Some(evfd) => Some(rcu::New::new(evfd, GFP_KERNEL_ACCOUNT)?),
+            None => None,
+        };
+        Ok(match &self.0 {
+            Slot::Rcu(slot) => slot.replace(new).is_some(),
+            Slot::Spinlock(slot) => {
+                let new = new.map(rcu::New::into_shared);
+                let old = core::mem::replace(&mut *slot.lock(), new);
+                old.is_some()
+            }
+            Slot::Quiesce(quiesce) => {
+                let new = new.map(rcu::New::into_shared);
+                // SAFETY: `_still` and `_access` exclude every other reader and writer.
+                unsafe { quiesce.slot.get().replace(new) }.is_some()
+            }
+        })
+    }
+}
+
+fn signal_or_defer(evfd: &Shared<EvFd>, claimed: bool, allowed: bool) {
+    if !claimed {
+        return;
+    }
+    if allowed {
+        evfd.signal();
+    } else {
+        evfd.clone().defer();
+    }
+}
+
+/// The way it was before: registration waits until every submission and request is over.
+///
+/// # Invariants
+///
+/// `refs` is initialised. It is dying only while a [`Still`] is being made or exists.
+#[pin_data(PinnedDrop)]
+struct Quiesce {
+    #[pin]
+    refs: Opaque<bindings::percpu_ref>,
+    /// Woken when `refs` has dropped to zero, and when it lives again.
+    #[pin]
+    changed: WaitQueue,
+    /// Held by a [`Still`].
+    #[pin]
+    change: Mutex<()>,
+    slot: UnsafeCell<Option<Shared<EvFd>>>,
+}
+
+// SAFETY: `refs` and `changed` may be used from any task; `slot` is sent with them.
+unsafe impl Send for Quiesce {}
+// SAFETY: `slot` is written only with a `Still` and an `Access`, and read with either an
+// `InFlight`, which excludes the former, or both.
+unsafe impl Sync for Quiesce {}
+
+impl Quiesce {
+    fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            changed <- WaitQueue::new(c"miniring::Quiesce", kernel::static_lock_class!()),
+            change <- new_mutex!((), "miniring::Quiesce"),
+            slot: UnsafeCell::new(None),
+            refs <- Opaque::try_ffi_init(|refs| {
+                // SAFETY: `refs` is memory for a reference count; the callback finds its way back
+                // by the field's offset.
+                to_result(unsafe {
+                    bindings::percpu_ref_init(
+                        refs,
+                        Some(Self::drained),
+                        bindings::PERCPU_REF_ALLOW_REINIT,
+                        bindings::GFP_KERNEL,
+                    )
+                })
+            }),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `refs` is the field of a `Quiesce`.
+    unsafe extern "C" fn drained(refs: *mut bindings::percpu_ref) {
+        let offset = core::mem::offset_of!(Self, refs);
+        // SAFETY: By the safety requirements.
+        let this = unsafe { &*refs.byte_sub(offset).cast::<Self>() };
+        this.changed.wake();
+    }
+
+    fn enter(&self) -> Result<InFlight<'_>> {
+        // SAFETY: By the type invariants `refs` is initialised; likewise below.
+        while !unsafe { bindings::miniring_percpu_ref_tryget_live(self.refs.get()) } {
+            self.changed.wait(None, || {
+                // SAFETY: As above.
+                !unsafe { bindings::miniring_percpu_ref_is_dying(self.refs.get()) }
+            })?;
+        }
+        Ok(InFlight(Some(self)))
+    }
+
+    fn still(&self) -> Result<Still<'_>> {
+        let lock = self.change.lock();
+        // SAFETY: `refs` is alive: `change` is held, and it was resurrected before it was last
+        // released.
+        unsafe { bindings::percpu_ref_kill_and_confirm(self.refs.get(), None) };
+        // From here on dropping this brings `refs` back.
+        let still = Still(Some((self, lock)));
+        self.changed.wait(None, || {
+            // SAFETY: As above.
+            unsafe { bindings::percpu_ref_is_zero(self.refs.get()) }
+        })?;
+        Ok(still)
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Quiesce {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Nobody borrows the notifier, so there is neither an `InFlight` nor a `Still`.
+        unsafe { bindings::percpu_ref_exit(self.refs.get()) };
+    }
+}
+
+impl Drop for InFlight<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(quiesce) = self.0 {
+            // SAFETY: Got by `Quiesce::enter`.
+            unsafe { bindings::miniring_percpu_ref_put(quiesce.refs.get()) };
+        }
+    }
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        if let Some((quiesce, _)) = &self.0 {
+            // SAFETY: Killed by `Quiesce::still`, under the lock that is still held.
+            unsafe { bindings::percpu_ref_resurrect(quiesce.refs.get()) };
+            quiesce.changed.wake();
+        }
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `io_uring_register(2)`.
+
+use super::{
+    notify::EvFd,
+    uaccess::read,
+    Ring, //
+};
+use crate::{
+    bindings,
+    eventfd::EventFd, //
+};
+use kernel::prelude::*;
+
+impl Ring {
+    /// Carries out a register operation. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown operation or arguments that it does not take, `EEXIST` if the ring
+    /// has one issuer and it is another task, and what the operation says.
+    pub(super) fn register(&self, args: &bindings::miniring_register) -> Result<u32> {
+        match args.opcode {
+            bindings::IORING_REGISTER_EVENTFD => self.register_eventfd(args, false),
+            bindings::IORING_REGISTER_EVENTFD_ASYNC => self.register_eventfd(args, true),
+            bindings::IORING_UNREGISTER_EVENTFD => self.unregister_eventfd(args),
+            bindings::IORING_REGISTER_ENABLE_RINGS => self.enable(args),
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// `EBUSY` if an eventfd is registered; `EFAULT`; `EBADF` or `EINVAL` for a bad fd; `ENOMEM`.
+    fn register_eventfd(&self, args: &bindings::miniring_register, async_only: bool) -> Result<u32> {
+        if args.nr_args != 1 {
+            return Err(EINVAL);
+        }
+        let still = self.notifier.still()?;
+        let mut access = self.gate.access()?;
+        if self.notifier.is_registered(&still, &access) {
+            return Err(EBUSY);
+        }
+        let eventfd = EventFd::from_fd(read::<i32>(args.arg)?)?;
+        let evfd = EvFd::new(eventfd, async_only, self.completion.tail());
+        self.notifier.set(&still, &mut access, Some(evfd))?;
+        Ok(0)
+    }
+
+    /// `ENXIO` if no eventfd is registered.
+    fn unregister_eventfd(&self, args: &bindings::miniring_register) -> Result<u32> {
+        if args.arg != 0 || args.nr_args != 0 {
+            return Err(EINVAL);
+        }
+        let still = self.notifier.still()?;
+        let mut access = self.gate.access()?;
+        if self.notifier.set(&still, &mut access, None)? {
+            Ok(0)
+        } else {
+            Err(ENXIO)
+        }
+    }
+
+    /// `EBADFD` if the ring is enabled.
+    fn enable(&self, args: &bindings::miniring_register) -> Result<u32> {
+        if args.arg != 0 || args.nr_args != 0 {
+            return Err(EINVAL);
+        }
+        self.enable_rings()?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `io_uring_setup(2)` is asked for, checked, and what it answers.
+
+use crate::{
+    bindings,
+    pure::geometry::{
+        self,
+        Geometry, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Setup flags (`IORING_SETUP_*`) that a ring here honours.
+const FLAGS: u32 = bindings::IORING_SETUP_CQSIZE
+    | bindings::IORING_SETUP_CLAMP
+    | bindings::IORING_SETUP_R_DISABLED
+    | bindings::IORING_SETUP_SUBMIT_ALL
+    | bindings::IORING_SETUP_COOP_TASKRUN
+    | bindings::IORING_SETUP_SINGLE_ISSUER
+    | bindings::IORING_SETUP_NO_SQARRAY;
+
+/// Feature bits (`IORING_FEAT_*`) that hold here.
+const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
+    | bindings::IORING_FEAT_NODROP
+    | bindings::IORING_FEAT_SUBMIT_STABLE
+    | bindings::IORING_FEAT_EXT_ARG;
+
+/// A ring that can be made.
+pub(crate) struct Config {
+    pub(crate) geometry: Geometry,
+    flags: u32,
+}
+
+impl Config {
+    /// Checks what the user asks for.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a flag that is unknown or not honoured here, a reserved field that is set, or
+    /// numbers of entries that cannot be had.
+    pub(crate) fn new(entries: u32, params: &bindings::io_uring_params) -> Result<Self> {
+        let flags = params.flags;
+        if flags & !FLAGS != 0 || params.resv.iter().any(|word| *word != 0) {
+            return Err(EINVAL);
+        }
+        let has = |flag| flags & flag != 0;
+        let cq_entries = has(bindings::IORING_SETUP_CQSIZE).then_some(params.cq_entries);
+        let clamp = has(bindings::IORING_SETUP_CLAMP);
+        let mut geometry = Geometry::new(entries, cq_entries, clamp).map_err(|_| EINVAL)?;
+        if has(bindings::IORING_SETUP_NO_SQARRAY) {
+            geometry = geometry.without_sq_array();
+        }
+        Ok(Self { geometry, flags })
+    }
+
+    /// Whether the ring has `flag` (`IORING_SETUP_*`).
+    pub(crate) fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Fills in what the user is told about the ring.
+    pub(crate) fn describe(&self, params: &mut bindings::io_uring_params) {
+        params.sq_entries = self.geometry.sq_entries();
+        params.cq_entries = self.geometry.cq_entries();
+        params.features = FEATURES;
+        params.sq_off = bindings::io_sqring_offsets {
+            head: geometry::SQ_HEAD as u32,
+            tail: geometry::SQ_TAIL as u32,
+            ring_mask: geometry::SQ_RING_MASK as u32,
+            ring_entries: geometry::SQ_RING_ENTRIES as u32,
+            flags: geometry::SQ_FLAGS as u32,
+            dropped: geometry::SQ_DROPPED as u32,
+            // What lies there on a ring without an array is the caller's own, as in io_uring.
+            array: self
+                .geometry
+                .sq_array_offset()
+                .map_or(params.sq_off.array, |offset| offset as u32),
+            resv1: 0,
+            user_addr: 0,
+        };
+        params.cq_off = bindings::io_cqring_offsets {
+            head: geometry::CQ_HEAD as u32,
+            tail: geometry::CQ_TAIL as u32,
+            ring_mask: geometry::CQ_RING_MASK as u32,
+            ring_entries: geometry::CQ_RING_ENTRIES as u32,
+            overflow: geometry::CQ_OVERFLOW as u32,
+            cqes: geometry::CQES as u32,
+            flags: geometry::CQ_FLAGS as u32,
+            resv1: 0,
+            user_addr: 0,
+        };
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pages that the kernel and userspace share.
+//!
+//! Userspace may write any of them at any time. So nothing here hands out a reference to their
+//! contents other than as atomics; every word is loaded once, and every entry is copied before
+//! anybody looks at it. Offsets are those of [`Geometry`], which reduces every index.
+
+use super::sqe::Sqe;
+use crate::{
+    bindings,
+    pure::geometry::{
+        self,
+        Geometry, //
+    }, //
+};
+use core::{
+    mem::size_of,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    page::page_align,
+    prelude::*,
+    sync::atomic::{
+        ordering::{Acquire, Relaxed, Release},
+        Atomic, //
+    }, //
+};
+
+/// A completion queue entry (`struct io_uring_cqe`).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cqe {
+    pub(crate) user_data: u64,
+    pub(crate) res: i32,
+    pub(crate) flags: u32,
+}
+
+const _: () = assert!(size_of::<Cqe>() == geometry::CQE_SIZE);
+const _: () = assert!(size_of::<Sqe>() == geometry::SQE_SIZE);
+
+/// Zeroed pages that may be mapped to userspace.
+///
+/// # Invariants
+///
+/// An allocation of `vmalloc_user()`.
+struct Region(NonNull<u8>);
+
+impl Region {
+    /// At least `size` bytes.
+    fn new(size: usize) -> Result<Self> {
+        let size = page_align(size).ok_or(ENOMEM)?;
+        // SAFETY: May be called with any size.
+        let base = unsafe { bindings::vmalloc_user_noprof(size) };
+        // INVARIANT: Just allocated.
+        NonNull::new(base.cast()).map(Self).ok_or(ENOMEM)
+    }
+
+    /// Maps the region, from its start, over `vma`.
+    fn map(&self, vma: *mut bindings::vm_area_struct) -> Result {
+        // SAFETY: By the type invariants the pages may be mapped to userspace; the caller's `vma` is
+        // being set up by `mmap(2)`. The function checks that it is not longer than the region.
+        to_result(unsafe { bindings::remap_vmalloc_range(vma, self.0.as_ptr().cast(), 0) })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; mappings hold references to the pages of their own.
+        unsafe { bindings::vfree(self.0.as_ptr().cast()) }
+    }
+}
+
+/// The two mappings of a ring.
+///
+/// # Invariants
+///
+/// `rings` has at least `geometry.rings_size()` bytes, `sqes` at least `geometry.sqes_size()`.
+pub(crate) struct Shared {
+    geometry: Geometry,
+    rings: Region,
+    sqes: Region,
+}
+
+// SAFETY: The memory is accessed by atomic and volatile accesses only.
+unsafe impl Send for Shared {}
+// SAFETY: As above.
+unsafe impl Sync for Shared {}
+
+/// The 32-bit words of the rings mapping that are read or written. Not among them are the word at
+/// [`geometry::CQ_TAIL_USER`], which is the user's, and the overflow count, which stays 0 because no
+/// completion is ever lost.
+macro_rules! words {
+    ($($(#[$attr:meta])* $name:ident = $offset:ident;)*) => {
+        $(
+            $(#[$attr])*
+            #[inline]
+            fn $name(&self) -> &Atomic<u32> {
+                const { assert!(geometry::$offset + 4 <= geometry::CQES) };
+                // SAFETY: The offset is a multiple of four and lies before the CQEs, which by the
+                // type invariants lie inside of the mapping. The kernel only ever accesses the
+                // word through this reference.
+                unsafe { Atomic::from_ptr(self.rings.0.byte_add(geometry::$offset).cast().as_ptr()) }
+            }
+        )*
+    };
+}
+
+impl Shared {
+    /// Allocates and initialises the pages of a ring.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(geometry: Geometry) -> Result<Self> {
+        let shared = Self {
+            geometry,
+            rings: Region::new(geometry.rings_size())?,
+            sqes: Region::new(geometry.sqes_size())?,
+        };
+        let sq_entries = geometry.sq_entries();
+        let cq_entries = geometry.cq_entries();
+        shared.sq_ring_mask().store(geometry::mask(sq_entries), Relaxed);
+        shared.sq_ring_entries().store(sq_entries, Relaxed);
+        shared.cq_ring_mask().store(geometry::mask(cq_entries), Relaxed);
+        shared.cq_ring_entries().store(cq_entries, Relaxed);
+        Ok(shared)
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    words! {
+        sq_head_word = SQ_HEAD;
+        sq_tail_word = SQ_TAIL;
+        cq_head_word = CQ_HEAD;
+        cq_tail_word = CQ_TAIL;
+        sq_ring_mask = SQ_RING_MASK;
+        sq_ring_entries = SQ_RING_ENTRIES;
+        cq_ring_mask = CQ_RING_MASK;
+        cq_ring_entries = CQ_RING_ENTRIES;
+        sq_dropped_word = SQ_DROPPED;
+        sq_flags_word = SQ_FLAGS;
+        cq_flags_word = CQ_FLAGS;
+    }
+
+    /// The SQ tail; what userspace wrote before it is visible.
+    #[inline]
+    pub(crate) fn sq_tail(&self) -> u32 {
+        self.sq_tail_word().load(Acquire)
+    }
+
+    /// The CQ head; the entries before it may be overwritten.
+    #[inline]
+    pub(crate) fn cq_head(&self) -> u32 {
+        self.cq_head_word().load(Acquire)
+    }
+
+    /// The CQ flags that userspace sets (`IORING_CQ_*`).
+    #[inline]
+    pub(crate) fn cq_flags(&self) -> u32 {
+        self.cq_flags_word().load(Relaxed)
+    }
+
+    /// Hands the SQEs before `head` back to userspace.
+    #[inline]
+    pub(crate) fn publish_sq_head(&self, head: u32) {
+        self.sq_head_word().store(head, Release);
+    }
+
+    /// Hands the CQEs before `tail` to userspace.
+    #[inline]
+    pub(crate) fn publish_cq_tail(&self, tail: u32) {
+        self.cq_tail_word().store(tail, Release);
+    }
+
+    pub(crate) fn set_sq_flags(&self, flags: u32) {
+        self.sq_flags_word().store(flags, Relaxed);
+    }
+
+    pub(crate) fn set_sq_dropped(&self, dropped: u32) {
+        self.sq_dropped_word().store(dropped, Relaxed);
+    }
+
+    /// What the four indices read at this moment, as `(sq_head, sq_tail, cq_head, cq_tail)`.
+    pub(crate) fn indices(&self) -> (u32, u32, u32, u32) {
+        (
+            self.sq_head_word().load(Relaxed),
+            self.sq_tail_word().load(Relaxed),
+            self.cq_head_word().load(Relaxed),
+            self.cq_tail_word().load(Relaxed),
+        )
+    }
+
+    /// The index array's entry for the SQ position `head`, or the position itself on a ring
+    /// without an array. Not reduced to the ring.
+    #[inline]
+    pub(crate) fn sq_index(&self, head: u32) -> u32 {
+        let Some(offset) = self.geometry.sq_index_offset(head) else {
+            return geometry::slot(head, self.geometry.sq_entries());
+        };
+        // SAFETY: `Geometry` gives an offset, a multiple of four, inside of the mapping by the
+        // type invariants.
+        unsafe { self.rings.0.byte_add(offset).cast::<u32>().read_volatile() }
+    }
+
+    /// Copies the SQE that `index` selects, once.
+    #[inline]
+    pub(crate) fn copy_sqe(&self, index: u32) -> Sqe {
+        let mut words = [0u64; geometry::SQE_SIZE / 8];
+        // SAFETY: `Geometry` gives a multiple of the entry size inside of the mapping by the type
+        // invariants.
+        let entry = unsafe { self.sqes.0.byte_add(self.geometry.sqe_offset(index)) }.cast::<u64>();
+        for (i, word) in words.iter_mut().enumerate() {
+            // SAFETY: The entry has as many words as the array, and is aligned to its size.
+            *word = unsafe { entry.add(i).read_volatile() };
+        }
+        Sqe::from_words(words)
+    }
+
+    /// Writes the CQE at the CQ position `tail`. Userspace sees it from
+    /// [`Shared::publish_cq_tail`] on.
+    #[inline]
+    pub(crate) fn write_cqe(&self, tail: u32, cqe: Cqe) {
+        // SAFETY: `Geometry` gives a multiple of the entry size inside of the mapping by the type
+        // invariants; userspace may read the entry meanwhile, which is what it gets.
+        unsafe {
+            self.rings
+                .0
+                .byte_add(self.geometry.cqe_offset(tail))
+                .cast::<Cqe>()
+                .write_volatile(cqe)
+        }
+    }
+
+    /// Maps the rings (`IORING_OFF_SQ_RING`, `IORING_OFF_CQ_RING`).
+    pub(crate) fn map_rings(&self, vma: *mut bindings::vm_area_struct) -> Result {
+        self.rings.map(vma)
+    }
+
+    /// Maps the SQEs (`IORING_OFF_SQES`).
+    pub(crate) fn map_sqes(&self, vma: *mut bindings::vm_area_struct) -> Result {
+        self.sqes.map(vma)
+    }
+}
