@@ -37,7 +37,7 @@ bench: stage
 	@scripts/bench
 check:
 	@scripts/check
-vm: export CMD := $(value CMD)
+vm: override export CMD := $(value CMD)
 vm: stage
 	@scripts/in-vm
 clean:

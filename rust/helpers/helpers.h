@@ -3,6 +3,7 @@
 #ifndef MINIRING_HELPERS_H
 #define MINIRING_HELPERS_H
 
+#include <linux/signal_types.h>
 #include <linux/types.h>
 
 struct percpu_ref;
@@ -13,6 +14,9 @@ bool miniring_eventfd_signal_allowed(void);
 bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
 void miniring_percpu_ref_put(struct percpu_ref *ref);
+
+void miniring_push_sigmask(sigset_t *mask);
+void miniring_pop_sigmask(void);
 
 bool miniring_wq_has_sleeper(struct wait_queue_head *wq);
 void miniring_wake_up_input(struct wait_queue_head *wq);

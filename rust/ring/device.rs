@@ -100,6 +100,7 @@ impl MiscDevice for Handle {
 
     fn mmap(this: &Self, _file: &File, vma: &VmaNew) -> Result {
         let ring = this.ring()?;
+        vma.try_clear_mayexec().map_err(|_| EPERM)?;
         // SAFETY: The VMA is being set up, and nothing else uses it.
         let offset = unsafe { (*vma.as_ptr()).vm_pgoff } << bindings::PAGE_SHIFT;
         match u32::try_from(offset) {

@@ -58,16 +58,18 @@ impl Ring {
 
     /// Waits until the CQ has `min_complete` entries.
     fn wait(&self, args: &bindings::miniring_enter) -> Result {
-        let deadline = deadline(args)?;
+        let limits = Limits::new(args)?;
         let wanted = args.min_complete.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
         let head = self.shared.cq_head();
         if self.cqes_after(head) >= wanted {
             return Ok(());
         }
-        let waited = self.cq_wait.wait(deadline, || {
+        let sigmask = limits.sigmask.push()?;
+        let waited = self.cq_wait.wait(limits.deadline, || {
             self.completion.overflowed() || self.cqes_after(head) >= wanted
         });
+        sigmask.pop(waited == Err(EINTR));
         self.flush_overflow()?;
         if self.cqes_after(self.shared.cq_head()) != 0 {
             return Ok(());
@@ -93,31 +95,94 @@ impl Ring {
     }
 }
 
-/// Reads when to stop waiting.
-fn deadline(args: &bindings::miniring_enter) -> Result<Option<Deadline>> {
-    if args.flags & bindings::IORING_ENTER_EXT_ARG == 0 {
-        // What `arg` points to is a signal mask.
-        return if args.arg == 0 { Ok(None) } else { Err(EINVAL) };
+/// What ends a wait early.
+struct Limits {
+    deadline: Option<Deadline>,
+    sigmask: Sigmask,
+}
+
+impl Limits {
+    /// Reads them from what ENTER's `arg` points to.
+    fn new(args: &bindings::miniring_enter) -> Result<Self> {
+        if args.flags & bindings::IORING_ENTER_EXT_ARG == 0 {
+            return Ok(Self {
+                deadline: None,
+                sigmask: Sigmask {
+                    addr: args.arg,
+                    size: args.argsz,
+                },
+            });
+        }
+        if args.argsz != size_of::<bindings::io_uring_getevents_arg>() as u64 {
+            return Err(EINVAL);
+        }
+        let arg: bindings::io_uring_getevents_arg = read(args.arg)?;
+        if arg.min_wait_usec != 0 {
+            return Err(EINVAL);
+        }
+        let absolute = args.flags & bindings::IORING_ENTER_ABS_TIMER != 0;
+        Ok(Self {
+            deadline: deadline(arg.ts, absolute)?,
+            sigmask: Sigmask {
+                addr: arg.sigmask,
+                size: arg.sigmask_sz.into(),
+            },
+        })
     }
-    if args.argsz != size_of::<bindings::io_uring_getevents_arg>() as u64 {
-        return Err(EINVAL);
-    }
-    let arg: bindings::io_uring_getevents_arg = read(args.arg)?;
-    if arg.sigmask != 0 || arg.min_wait_usec != 0 {
-        return Err(EINVAL);
-    }
-    if arg.ts == 0 {
+}
+
+/// Reads a `struct __kernel_timespec`, if there is one at `addr`.
+fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
+    if addr == 0 {
         return Ok(None);
     }
-    let ts: bindings::__kernel_timespec = read(arg.ts)?;
+    let ts: bindings::__kernel_timespec = read(addr)?;
     let ns = ts
         .tv_sec
         .saturating_mul(NSEC_PER_SEC)
         .saturating_add(ts.tv_nsec);
-    if args.flags & bindings::IORING_ENTER_ABS_TIMER != 0 {
+    if absolute {
         return Ok(Some(Deadline(ns)));
     }
     // SAFETY: May be called in any context.
     let now = unsafe { bindings::ktime_get() };
     Ok(Some(Deadline(now.saturating_add(ns))))
+}
+
+/// A signal mask to wait under; none if `addr` is 0.
+struct Sigmask {
+    addr: u64,
+    size: u64,
+}
+
+/// The mask of before is put aside, if a mask was given.
+struct Pushed(bool);
+
+impl Sigmask {
+    /// Blocks the signals of the mask.
+    fn push(&self) -> Result<Pushed> {
+        if self.addr == 0 {
+            return Ok(Pushed(false));
+        }
+        if self.size != size_of::<bindings::sigset_t>() as u64 {
+            return Err(EINVAL);
+        }
+        let mut mask = bindings::sigset_t {
+            sig: [read(self.addr)?],
+        };
+        // SAFETY: Changes the mask of the current task, in process context.
+        unsafe { bindings::miniring_push_sigmask(&mut mask) };
+        Ok(Pushed(true))
+    }
+}
+
+impl Pushed {
+    /// Brings the mask of before back. After an interruption that is left to the return to
+    /// userspace, which delivers the signal under the mask that was waited under.
+    fn pop(self, interrupted: bool) {
+        if self.0 && !interrupted {
+            // SAFETY: Changes the mask of the current task, in process context.
+            unsafe { bindings::miniring_pop_sigmask() };
+        }
+    }
 }

@@ -20,10 +20,18 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an operation, a flag or a field that is not supported.
+    /// `EINVAL` for an operation, a flag or a field that is not supported; `EOPNOTSUPP` for
+    /// IOSQE_BUFFER_SELECT, which no operation here has.
     #[inline]
     pub(crate) fn prepare(sqe: &Sqe) -> Result<Self> {
-        if sqe.flags & !SQE_FLAGS != 0 || sqe.personality != 0 {
+        if sqe.flags & !SQE_FLAGS != 0 {
+            return Err(if sqe.flags == bindings::CONST_IOSQE_BUFFER_SELECT as u8 {
+                EOPNOTSUPP
+            } else {
+                EINVAL
+            });
+        }
+        if sqe.personality != 0 {
             return Err(EINVAL);
         }
         match u32::from(sqe.opcode) {
@@ -43,7 +51,7 @@ impl Request {
 
 #[inline]
 fn prepare_nop(sqe: &Sqe) -> Result<Request> {
-    if sqe.op_flags & !bindings::IORING_NOP_INJECT_RESULT != 0 {
+    if sqe.op_flags & !bindings::IORING_NOP_INJECT_RESULT != 0 || sqe.ioprio != 0 {
         return Err(EINVAL);
     }
     Ok(Request::Nop(if sqe.op_flags != 0 {

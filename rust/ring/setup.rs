@@ -24,7 +24,8 @@ const FLAGS: u32 = bindings::IORING_SETUP_CQSIZE
 const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
     | bindings::IORING_FEAT_NODROP
     | bindings::IORING_FEAT_SUBMIT_STABLE
-    | bindings::IORING_FEAT_EXT_ARG;
+    | bindings::IORING_FEAT_EXT_ARG
+    | bindings::IORING_FEAT_CQE_SKIP;
 
 /// A ring that can be made.
 pub(crate) struct Config {

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/sched/signal.h>
+#include <linux/signal.h>
+
+#include "helpers.h"
+
+/* Blocks the signals of @mask, and has the mask of now come back on return. */
+void miniring_push_sigmask(sigset_t *mask)
+{
+	sigdelsetmask(mask, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	set_restore_sigmask();
+	current->saved_sigmask = current->blocked;
+	sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+/* Brings back what miniring_push_sigmask() put aside, at once. */
+void miniring_pop_sigmask(void)
+{
+	if (test_and_clear_restore_sigmask())
+		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
+}
