@@ -32,11 +32,11 @@ stage:
 run: stage
 	@scripts/run
 test: stage
-	@scripts/test
+	@scripts/enter scripts/test
 bench: stage
 	@scripts/bench
 check:
-	@scripts/check
+	@scripts/enter scripts/check
 vm: override export CMD := $(value CMD)
 vm: stage
 	@scripts/in-vm

@@ -36,7 +36,7 @@ impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _device <- ring::Registration::new(),
-            _callbacks: rcu::Callbacks::new(),
+            _callbacks: rcu::Callbacks::default(),
         })
     }
 }

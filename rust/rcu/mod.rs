@@ -14,7 +14,7 @@
 //!
 //! ```ignore
 //! let slot = Rcu::<u32>::null();
-//! drop(slot.replace(Some(New::new(7, GFP_KERNEL)?)));
+//! drop(slot.replace(Some(Unpublished::new(7, GFP_KERNEL)?)));
 //! {
 //!     let guard = rcu::read_lock();
 //!     assert_eq!(slot.load(&guard).map(|value| *value), Some(7));
@@ -70,9 +70,9 @@ unsafe impl<T: Send> Send for Node<T> {}
 unsafe impl<T: Sync> Sync for Node<T> {}
 
 /// A value that can be published in an [`Rcu`], once.
-pub struct New<T>(Pin<UniqueArc<Node<T>>>);
+pub struct Unpublished<T>(Pin<UniqueArc<Node<T>>>);
 
-impl<T> New<T> {
+impl<T> Unpublished<T> {
     /// Allocates room for `value` and for the callbacks that will free it.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
         // SAFETY: By the type invariants `ptr` came from `Arc::into_raw`, and the reference that
         // this pointer owned when it was loaded lives until a grace period after it was replaced,
         // which cannot end before the guard is dropped. Nobody has a `UniqueArc` of it, since a
-        // `New` is consumed by publishing it.
+        // `Unpublished` is consumed by publishing it.
         Some(Borrowed(unsafe { ArcBorrow::from_raw(ptr) }))
     }
 
@@ -140,7 +140,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     /// Publishes `new`, or nothing, and returns what was there before.
     ///
     /// Readers find either value, whole. Does not sleep, allocate or wait.
-    pub fn replace(&self, new: Option<New<T>>) -> Option<Retired<T>> {
+    pub fn replace(&self, new: Option<Unpublished<T>>) -> Option<Retired<T>> {
         let new = new.map_or(ptr::null_mut(), |new| {
             Arc::into_raw(Arc::from(new.0)).cast_mut()
         });
@@ -279,14 +279,8 @@ unsafe extern "C" fn deferred<T: Deferred>(head: *mut bindings::callback_head) {
 
 /// Stands for the callbacks of this module that may be pending. Dropping it waits for them: a
 /// module keeps one in its state, so that its text outlives them.
+#[derive(Default)]
 pub struct Callbacks(());
-
-impl Callbacks {
-    /// For the module's state.
-    pub const fn new() -> Self {
-        Self(())
-    }
-}
 
 impl Drop for Callbacks {
     fn drop(&mut self) {

@@ -22,8 +22,7 @@ use kernel::{
         ListArc,
         ListLinks, //
     },
-    new_spinlock_irq,
-    pr_warn_once,
+    new_spinlock_irq, pr_warn_once,
     prelude::*,
     sync::{
         atomic::{
@@ -173,7 +172,9 @@ impl Completion {
         let mut state = self.state.lock();
         let tail = state.tail;
         while !state.overflow.is_empty() && state.room(shared) {
-            let Some(entry) = state.overflow.pop_front() else { break };
+            let Some(entry) = state.overflow.pop_front() else {
+                break;
+            };
             state.push(shared, entry.cqe);
         }
         if state.tail == tail {

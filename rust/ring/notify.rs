@@ -230,18 +230,18 @@ impl Notifier {
         evfd: Option<EvFd>,
     ) -> Result<bool> {
         let new = match evfd {
-            Some(evfd) => Some(rcu::New::new(evfd, GFP_KERNEL_ACCOUNT)?),
+            Some(evfd) => Some(rcu::Unpublished::new(evfd, GFP_KERNEL_ACCOUNT)?),
             None => None,
         };
         Ok(match &self.0 {
             Slot::Rcu(slot) => slot.replace(new).is_some(),
             Slot::Spinlock(slot) => {
-                let new = new.map(rcu::New::into_shared);
+                let new = new.map(rcu::Unpublished::into_shared);
                 let old = core::mem::replace(&mut *slot.lock(), new);
                 old.is_some()
             }
             Slot::Quiesce(quiesce) => {
-                let new = new.map(rcu::New::into_shared);
+                let new = new.map(rcu::Unpublished::into_shared);
                 // SAFETY: `_still` and `_access` exclude every other reader and writer.
                 unsafe { quiesce.slot.get().replace(new) }.is_some()
             }

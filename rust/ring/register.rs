@@ -31,7 +31,11 @@ impl Ring {
     }
 
     /// `EBUSY` if an eventfd is registered; `EFAULT`; `EBADF` or `EINVAL` for a bad fd; `ENOMEM`.
-    fn register_eventfd(&self, args: &bindings::miniring_register, async_only: bool) -> Result<u32> {
+    fn register_eventfd(
+        &self,
+        args: &bindings::miniring_register,
+        async_only: bool,
+    ) -> Result<u32> {
         if args.nr_args != 1 {
             return Err(EINVAL);
         }

@@ -121,9 +121,13 @@ impl Shared {
         };
         let sq_entries = geometry.sq_entries();
         let cq_entries = geometry.cq_entries();
-        shared.sq_ring_mask().store(geometry::mask(sq_entries), Relaxed);
+        shared
+            .sq_ring_mask()
+            .store(geometry::mask(sq_entries), Relaxed);
         shared.sq_ring_entries().store(sq_entries, Relaxed);
-        shared.cq_ring_mask().store(geometry::mask(cq_entries), Relaxed);
+        shared
+            .cq_ring_mask()
+            .store(geometry::mask(cq_entries), Relaxed);
         shared.cq_ring_entries().store(cq_entries, Relaxed);
         Ok(shared)
     }

@@ -31,10 +31,7 @@ unsafe impl Sync for WaitQueue {}
 pub(crate) struct Deadline(pub(crate) i64);
 
 impl WaitQueue {
-    pub(crate) fn new(
-        name: &'static CStr,
-        key: Pin<&'static LockClassKey>,
-    ) -> impl PinInit<Self> {
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             head <- Opaque::ffi_init(|head| {
                 // SAFETY: `head` is memory for a wait queue head, pinned from here on; the name
@@ -113,10 +110,7 @@ fn sleep(deadline: Option<Deadline>) -> bool {
     let expires = UnsafeCell::new(ns);
     // SAFETY: As above; `expires` lives across the call. Zero is returned at the expiry.
     let ret = unsafe {
-        bindings::schedule_hrtimeout(
-            expires.get(),
-            bindings::hrtimer_mode_HRTIMER_MODE_ABS,
-        )
+        bindings::schedule_hrtimeout(expires.get(), bindings::hrtimer_mode_HRTIMER_MODE_ABS)
     };
     ret != 0
 }
