@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Planning for queued static keys: which requests are left to do, in what order, at what cost.
+//!
+//! x86 collects the code to patch in an array sorted by address, and patches the whole array at
+//! once, which takes three machine-wide synchronisations however many entries it has. Whoever adds
+//! an entry whose address is below the last one has the array patched first. So the cost of a
+//! change is that of the order in which it arrives.
+//!
+//! C source: `arch/x86/kernel/alternative.c`, `smp_text_poke_batch_add()`.
+
+/// Entries that x86's array holds: one 4096-byte page of 16-byte entries.
+pub const TEXT_POKE_BATCH: usize = 256;
+
+/// Machine-wide synchronisations per batch: after the breakpoints are written, after the rest of
+/// each instruction is, and after the first bytes are.
+pub const SYNCS_PER_BATCH: usize = 3;
+
+/// A request to enable or disable one static key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The key's address, which identifies it.
+    pub key: usize,
+    /// When the request was made: larger is later, and no two requests have the same.
+    pub seq: u64,
+    /// Whether the key is to be enabled.
+    pub enable: bool,
+}
+
+/// Reduces `requests` to the last one made for each key, in ascending order of the keys' addresses.
+///
+/// The result is the front of the slice; what is behind it is unspecified. Should two requests for
+/// a key have the same `seq` after all, the one that enables it counts as later.
+pub fn coalesce(requests: &mut [Request]) -> &mut [Request] {
+    requests.sort_unstable_by_key(|request| (request.key, request.seq, request.enable));
+
+    let mut kept: usize = 0;
+    for at in 0..requests.len() {
+        let Some(&request) = requests.get(at) else {
+            break;
+        };
+        let next = requests.get(at.saturating_add(1));
+        if next.is_some_and(|next| next.key == request.key) {
+            continue;
+        }
+        if let Some(slot) = requests.get_mut(kept) {
+            *slot = request;
+            kept = kept.saturating_add(1);
+        }
+    }
+    requests.get_mut(..kept).unwrap_or_default()
+}
+
+/// Sorts what is to be patched by ascending code address, the order that fills whole batches.
+///
+/// `code` must give the same address for an entry each time: the sort relies on it.
+pub fn order_by_code<T>(entries: &mut [T], code: impl Fn(&T) -> usize) {
+    entries.sort_unstable_by_key(code);
+}
+
+/// The machine-wide synchronisations that patching `entries` takes when they arrive in order,
+/// `batch` at a time: [`SYNCS_PER_BATCH`] per batch started. A `batch` of 0 is taken as 1.
+pub fn syncs(entries: usize, batch: usize) -> usize {
+    entries
+        .div_ceil(batch.max(1))
+        .saturating_mul(SYNCS_PER_BATCH)
+}
+
+/// How many times an array of `batch` entries is patched if code `addresses` are added in this
+/// order: whenever it is full or an address is lower than the one before, and at the end if
+/// anything is left. A `batch` of 0 is taken as 1.
+pub fn flushes_unsorted(addresses: impl Iterator<Item = usize>, batch: usize) -> usize {
+    let batch = batch.max(1);
+    let mut flushes: usize = 0;
+    let mut queued: usize = 0;
+    let mut last = 0;
+
+    for address in addresses {
+        if queued >= batch || (queued > 0 && address < last) {
+            flushes = flushes.saturating_add(1);
+            queued = 0;
+        }
+        queued = queued.saturating_add(1);
+        last = address;
+    }
+    flushes.saturating_add(usize::from(queued > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(key: usize, seq: u64, enable: bool) -> Request {
+        Request { key, seq, enable }
+    }
+
+    #[test]
+    fn last_request_for_a_key_wins() {
+        let mut requests = [
+            request(8, 3, true),
+            request(4, 2, true),
+            request(8, 1, false),
+            request(4, 4, false),
+        ];
+        assert_eq!(
+            coalesce(&mut requests),
+            [request(4, 4, false), request(8, 3, true)]
+        );
+    }
+
+    #[test]
+    fn enable_then_disable_leaves_one_disable() {
+        let mut requests = [request(1, 0, true), request(1, 1, false)];
+        assert_eq!(coalesce(&mut requests), [request(1, 1, false)]);
+    }
+
+    #[test]
+    fn equal_sequence_numbers_resolve_to_enable() {
+        let mut requests = [request(1, 7, true), request(1, 7, false)];
+        assert_eq!(coalesce(&mut requests), [request(1, 7, true)]);
+    }
+
+    #[test]
+    fn nothing_coalesces_to_nothing() {
+        assert_eq!(coalesce(&mut []), []);
+    }
+
+    #[test]
+    fn entries_are_ordered_by_code_whatever_else_they_hold() {
+        let mut entries = [(30, 'a'), (10, 'b'), (20, 'c')];
+        order_by_code(&mut entries, |entry| entry.0);
+        assert_eq!(entries, [(10, 'b'), (20, 'c'), (30, 'a')]);
+    }
+
+    #[test]
+    fn each_started_batch_costs_three_syncs() {
+        assert_eq!(syncs(0, TEXT_POKE_BATCH), 0);
+        assert_eq!(syncs(1, TEXT_POKE_BATCH), 3);
+        assert_eq!(syncs(256, TEXT_POKE_BATCH), 3);
+        assert_eq!(syncs(257, TEXT_POKE_BATCH), 6);
+        assert_eq!(syncs(1876, TEXT_POKE_BATCH), 24);
+    }
+
+    #[test]
+    fn a_batch_of_zero_is_a_batch_of_one() {
+        assert_eq!(syncs(5, 0), 15);
+        assert_eq!(flushes_unsorted(0..5, 0), 5);
+    }
+
+    #[test]
+    fn syncs_saturate() {
+        assert_eq!(syncs(usize::MAX, 1), usize::MAX);
+    }
+
+    #[test]
+    fn each_step_down_flushes() {
+        assert_eq!(flushes_unsorted([3, 2, 1].into_iter(), TEXT_POKE_BATCH), 3);
+        assert_eq!(
+            flushes_unsorted([1, 3, 2, 4].into_iter(), TEXT_POKE_BATCH),
+            2
+        );
+    }
+
+    #[test]
+    fn an_equal_address_does_not_flush() {
+        assert_eq!(flushes_unsorted([5, 5, 5].into_iter(), TEXT_POKE_BATCH), 1);
+    }
+
+    #[test]
+    fn a_full_array_flushes_on_the_next_entry_only() {
+        assert_eq!(flushes_unsorted(0..256, TEXT_POKE_BATCH), 1);
+        assert_eq!(flushes_unsorted(0..257, TEXT_POKE_BATCH), 2);
+    }
+
+    #[test]
+    fn nothing_queued_flushes_nothing() {
+        assert_eq!(flushes_unsorted(core::iter::empty(), TEXT_POKE_BATCH), 0);
+    }
+}

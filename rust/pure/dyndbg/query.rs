@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A query: which sites, and what becomes of their flags.
+
+use super::ctype::{cut, is_alpha, until_nul};
+use super::error::{ParseError, Reason, Spec};
+use super::flags::Change;
+use super::lines::Lines;
+use super::site::{Class, Site};
+use super::unescape::unescape;
+use super::wildcard::match_wildcard;
+use super::words::{Words, MAX_WORDS};
+use core::mem::take;
+
+/// Whose sites a query is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Those of this module and of the modules that use it.
+    #[default]
+    Own,
+    /// Those of the running kernel: the query starts with the word `kernel`, without quotes.
+    Kernel,
+}
+
+/// A parsed query. What is `None` matches every site, except that only a query with a class
+/// matches sites that have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// Whose sites it is about.
+    pub target: Target,
+    /// The function's name, with wildcards.
+    pub function: Option<&'a [u8]>,
+    /// The source file's name, with wildcards.
+    pub filename: Option<&'a [u8]>,
+    /// The module's name, with wildcards.
+    pub module: Option<&'a [u8]>,
+    /// A part of the format, or with `^` in front its start. Already unescaped.
+    pub format: Option<&'a [u8]>,
+    /// The name of a class, without wildcards.
+    pub class: Option<&'a [u8]>,
+    /// The lines.
+    pub lines: Lines,
+    /// What becomes of the flags of the sites that match.
+    pub change: Change,
+}
+
+impl<'a> Query<'a> {
+    /// Parses one query, as [`queries`](super::queries) gives them; escape sequences are replaced
+    /// in place.
+    ///
+    /// # Errors
+    ///
+    /// The first thing wrong with it, in the order in which the kernel looks: quotes and number of
+    /// words, flags, and then each keyword and its value.
+    pub fn parse(query: &'a mut [u8]) -> Result<Self, ParseError<'a>> {
+        let mut target = Target::Own;
+        let mut words: [&'a mut [u8]; MAX_WORDS] = Default::default();
+        let mut free = words.iter_mut();
+
+        for (at, word) in Words::new(until_nul(query)).enumerate() {
+            let word = word?;
+            if at == 0 && !word.quoted && word.text == b"kernel" {
+                target = Target::Kernel;
+                continue;
+            }
+            let Some(slot) = free.next() else {
+                return Err(ParseError {
+                    reason: Reason::TooManyWords,
+                    word: word.text,
+                });
+            };
+            *slot = word.text;
+        }
+
+        let unused = free.len();
+        let used = words.len().saturating_sub(unused);
+        let used = words.get_mut(..used).unwrap_or_default();
+        let Some((flags, specs)) = used.split_last_mut() else {
+            return Err(ParseError {
+                reason: Reason::Empty,
+                word: b"",
+            });
+        };
+
+        let flags: &'a [u8] = &*take(flags);
+        let change = Change::parse(flags).map_err(|reason| ParseError {
+            reason,
+            word: flags,
+        })?;
+        let mut query = Self {
+            target,
+            function: None,
+            filename: None,
+            module: None,
+            format: None,
+            class: None,
+            lines: Lines::ANY,
+            change,
+        };
+
+        if specs.len() % 2 != 0 {
+            return Err(ParseError {
+                reason: Reason::NoValue,
+                word: specs.last_mut().map(take).unwrap_or_default(),
+            });
+        }
+        for pair in specs.chunks_exact_mut(2) {
+            if let [keyword, value] = pair {
+                query.add(&*take(keyword), take(value))?;
+            }
+        }
+        Ok(query)
+    }
+
+    /// Adds one keyword and its value.
+    fn add(&mut self, keyword: &'a [u8], value: &'a mut [u8]) -> Result<(), ParseError<'a>> {
+        match keyword {
+            b"func" => set(&mut self.function, Spec::Func, value),
+            b"file" => self.add_file(value),
+            b"module" => set(&mut self.module, Spec::Module, value),
+            // As a C string, what is unescaped ends at a NUL that was written as `\0`.
+            b"format" => set(&mut self.format, Spec::Format, until_nul(unescape(value))),
+            b"line" => self.add_lines(value),
+            b"class" => set(&mut self.class, Spec::Class, value),
+            _ => Err(ParseError {
+                reason: Reason::UnknownKeyword,
+                word: keyword,
+            }),
+        }
+    }
+
+    /// Adds the value of `file`, which may have a function or lines behind its first colon.
+    fn add_file(&mut self, value: &'a mut [u8]) -> Result<(), ParseError<'a>> {
+        let Some(colon) = value.iter().position(|&c| c == b':') else {
+            return set(&mut self.filename, Spec::File, value);
+        };
+        let (filename, tail) = cut(value, colon);
+        set(&mut self.filename, Spec::File, filename)?;
+        match tail.first() {
+            Some(&c) if is_alpha(c) || c == b'*' || c == b'?' => {
+                set(&mut self.function, Spec::Func, tail)
+            }
+            _ => self.add_lines(tail),
+        }
+    }
+
+    /// Adds lines. Those that are no limit, such as `0`, do not count as given.
+    fn add_lines(&mut self, word: &'a [u8]) -> Result<(), ParseError<'a>> {
+        if self.lines != Lines::ANY {
+            return Err(ParseError {
+                reason: Reason::Repeated(Spec::Line),
+                word,
+            });
+        }
+        self.lines = Lines::parse(word).map_err(|reason| ParseError { reason, word })?;
+        Ok(())
+    }
+
+    /// Whether the query is about `site`. The target is for the caller to look at.
+    pub fn matches(&self, site: &Site<'_>) -> bool {
+        let named = |pattern: Option<&[u8]>, names: &[&[u8]]| {
+            pattern.is_none_or(|pattern| names.iter().any(|name| match_wildcard(pattern, name)))
+        };
+
+        self.matches_class(site.class)
+            && self.lines.contains(site.lineno)
+            && named(self.module, &[site.module])
+            && named(self.function, &[site.function])
+            && named(
+                self.filename,
+                &[site.filename, site.basename(), site.relative],
+            )
+            && self.format.is_none_or(|text| has(site.format, text))
+    }
+
+    fn matches_class(&self, class: Class<'_>) -> bool {
+        match (self.class, class) {
+            (None, Class::None) => true,
+            (Some(asked), Class::Named(name)) => asked == name,
+            _ => false,
+        }
+    }
+}
+
+/// Sets what must not be set twice.
+fn set<'a>(
+    spec: &mut Option<&'a [u8]>,
+    which: Spec,
+    value: &'a [u8],
+) -> Result<(), ParseError<'a>> {
+    if spec.is_some() {
+        return Err(ParseError {
+            reason: Reason::Repeated(which),
+            word: value,
+        });
+    }
+    *spec = Some(value);
+    Ok(())
+}
+
+/// Whether `text` is in `format`, or at its start if it has a `^` in front.
+fn has(format: &[u8], text: &[u8]) -> bool {
+    match text {
+        [] => true,
+        [b'^', start @ ..] => format.starts_with(start),
+        _ => format.windows(text.len()).any(|window| window == text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::flags::Flags;
+    use super::*;
+
+    const SITE: Site<'_> = Site {
+        module: b"nfsd",
+        function: b"nfsd_setattr",
+        filename: b"/src/fs/nfsd/vfs.c",
+        relative: b"fs/nfsd/vfs.c",
+        format: b"nfsd: SETATTR  %s\n",
+        lineno: 100,
+        class: Class::None,
+    };
+
+    fn matches(query: &[u8], site: &Site<'_>) -> bool {
+        Query::parse(&mut query.to_vec()).unwrap().matches(site)
+    }
+
+    #[track_caller]
+    fn assert_error(query: &str, reason: Reason, word: &str) {
+        let mut text = query.as_bytes().to_vec();
+        let error = ParseError {
+            reason,
+            word: word.as_bytes(),
+        };
+        assert_eq!(Query::parse(&mut text), Err(error), "{query:?}");
+    }
+
+    #[test]
+    fn flags_alone_match_everything_without_a_class() {
+        assert!(matches(b"+p", &SITE));
+    }
+
+    #[test]
+    fn each_keyword_narrows() {
+        for spec in [
+            "func nfsd_*",
+            "module nfs?",
+            "file vfs.c",
+            "file fs/nfsd/*",
+            "file /src/*",
+            "format SETATTR",
+            "format \"nfsd: SETATTR\"",
+            r"format nfsd:\040SETATTR",
+            "line 100",
+            "line 99-101",
+        ] {
+            let query = format!("{spec} +p");
+            assert!(matches(query.as_bytes(), &SITE), "{query}");
+        }
+        for spec in [
+            "func nfsd",
+            "module nfs",
+            "file nfsd",
+            "file nfsd/vfs.c",
+            "format setattr",
+            "line 99",
+            "line 101-",
+            "line -99",
+            "func nfsd_* module x",
+        ] {
+            let query = format!("{spec} +p");
+            assert!(!matches(query.as_bytes(), &SITE), "{query}");
+        }
+    }
+
+    #[test]
+    fn letters_and_wildcards_behind_a_colon_are_a_function() {
+        assert!(matches(b"file vfs.c:nfsd_set* +p", &SITE));
+        assert!(!matches(b"file vfs.c:nfsd +p", &SITE));
+        assert!(matches(b"file vfs.c:*attr +p", &SITE));
+        assert!(matches(b"file vfs.c:?fsd* +p", &SITE));
+    }
+
+    #[test]
+    fn anything_else_behind_a_colon_is_lines() {
+        assert!(matches(b"file vfs.c:100 +p", &SITE));
+        assert!(matches(b"file vfs.c:-100 +p", &SITE));
+        assert!(!matches(b"file vfs.c:101- +p", &SITE));
+        assert!(matches(b"file vfs.c: +p", &SITE));
+        assert_error("file vfs.c:_f +p", Reason::BadLine, "_f");
+        assert_error(
+            "file vfs.c:a:b func c +p",
+            Reason::Repeated(Spec::Func),
+            "c",
+        );
+    }
+
+    #[test]
+    fn a_caret_anchors_the_format() {
+        assert!(matches(b"format ^nfsd +p", &SITE));
+        assert!(!matches(b"format ^SETATTR +p", &SITE));
+        assert!(matches(br"format \136nfsd +p", &SITE));
+        assert!(matches(b"format ^ +p", &SITE));
+    }
+
+    #[test]
+    fn formats_have_no_wildcards() {
+        assert!(!matches(b"format nfsd* +p", &SITE));
+    }
+
+    #[test]
+    fn a_format_ends_at_an_escaped_nul() {
+        assert!(matches(br"format nfsd\0xyz +p", &SITE));
+        assert!(matches(br"format \0 +p", &SITE));
+        assert!(matches(b"format '' +p", &SITE));
+    }
+
+    #[test]
+    fn an_empty_name_matches_nothing_that_has_one() {
+        assert!(!matches(b"func '' +p", &SITE));
+        assert!(!matches(b"file :nfsd_setattr +p", &SITE));
+    }
+
+    #[test]
+    fn classes_answer_to_their_name_only() {
+        let kms = Site {
+            class: Class::Named(b"DRM_UT_KMS"),
+            ..SITE
+        };
+        assert!(matches(b"class DRM_UT_KMS +p", &kms));
+        assert!(!matches(b"class DRM_UT_* +p", &kms));
+        assert!(!matches(b"class DRM_UT_KMS +p", &SITE));
+        assert!(!matches(b"+p", &kms));
+        let unknown = Site {
+            class: Class::Unknown(3),
+            ..SITE
+        };
+        assert!(!matches(b"+p", &unknown));
+        assert!(!matches(b"class DRM_UT_KMS +p", &unknown));
+    }
+
+    #[test]
+    fn the_word_kernel_in_front_is_the_target() {
+        let parsed = |query: &str| {
+            let mut query = query.as_bytes().to_vec();
+            Query::parse(&mut query).map(|query| query.target).ok()
+        };
+        assert_eq!(parsed("+p"), Some(Target::Own));
+        assert_eq!(parsed(" kernel +p"), Some(Target::Kernel));
+        assert_eq!(parsed("kernel module kernel +p"), Some(Target::Kernel));
+        assert_eq!(parsed("module kernel +p"), Some(Target::Own));
+        assert_error("'kernel' +p", Reason::NoValue, "kernel");
+        assert_error("kernel kernel +p", Reason::NoValue, "kernel");
+        assert_error("kernel", Reason::Empty, "");
+        assert_error("kernel # +p", Reason::Empty, "");
+    }
+
+    #[test]
+    fn nine_words_are_enough_and_the_target_is_not_counted() {
+        let nine = "func a file b module c line 1 +p";
+        assert!(Query::parse(&mut nine.as_bytes().to_vec()).is_ok());
+        let ten = format!("kernel {nine}");
+        assert!(Query::parse(&mut ten.into_bytes()).is_ok());
+        assert_error(&format!("{nine} x"), Reason::TooManyWords, "x");
+    }
+
+    #[test]
+    fn flags_are_looked_at_before_keywords() {
+        assert_error("mod bar +foo", Reason::UnknownFlag, "+foo");
+        assert_error("mod bar", Reason::NoOperator, "bar");
+        assert_error("\"\"", Reason::NoOperator, "");
+        assert_error("mod bar +p", Reason::UnknownKeyword, "mod");
+        assert_error("mod +p", Reason::NoValue, "mod");
+    }
+
+    #[test]
+    fn nothing_may_be_given_twice() {
+        assert_error("func a func b +p", Reason::Repeated(Spec::Func), "b");
+        assert_error("func a file b:c +p", Reason::Repeated(Spec::Func), "c");
+        assert_error("file a file b +p", Reason::Repeated(Spec::File), "b");
+        assert_error("file '' file b +p", Reason::Repeated(Spec::File), "b");
+        assert_error("module a module b +p", Reason::Repeated(Spec::Module), "b");
+        assert_error("format a format b +p", Reason::Repeated(Spec::Format), "b");
+        assert_error("class a class b +p", Reason::Repeated(Spec::Class), "b");
+        assert_error("line 1 line 2 +p", Reason::Repeated(Spec::Line), "2");
+        assert_error("file a:1- line 2 +p", Reason::Repeated(Spec::Line), "2");
+    }
+
+    #[test]
+    fn lines_without_a_limit_do_not_count_as_given() {
+        assert!(matches(b"line 0 line 100 +p", &SITE));
+        assert!(matches(b"file vfs.c: line 100 +p", &SITE));
+        assert_error("line - line 100 +p", Reason::Repeated(Spec::Line), "100");
+    }
+
+    #[test]
+    fn a_query_ends_at_a_nul_or_comment() {
+        assert!(matches(b"+p\0 x", &SITE));
+        assert!(matches(b"+p # x", &SITE));
+    }
+
+    #[test]
+    fn the_change_is_the_last_word() {
+        let mut text = *b"module +m =pt";
+        let query = Query::parse(&mut text).unwrap();
+        assert_eq!(query.module, Some(&b"+m"[..]));
+        let set = Flags::PRINT.union(Flags::THREAD);
+        assert_eq!(query.change.apply(Flags::STACK), set);
+    }
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Properties of the query language.
+
+use miniring_pure::dyndbg::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Writes that get past the first few checks often enough: the language's own pieces and noise.
+fn any_write() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => select(&[
+            "func ", "file ", "module ", "format ", "line ", "class ", "kernel ", "a ", "b.c:", "*",
+            "?", "12", "-", "+p ", "-p", "=_", ";", "\n", "#", "\"", "'", "\\", "\\n", "\\04", "^",
+            " ", "\t", "\u{a0}", "\0",
+        ][..]).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..4),
+    ];
+    vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// A site, owned.
+#[derive(Clone, Debug)]
+struct Owned {
+    module: String,
+    function: String,
+    filename: String,
+    format: String,
+    lineno: u32,
+    class: Option<String>,
+}
+
+const ROOT: &str = "/s/";
+
+impl Owned {
+    fn site(&self) -> Site<'_> {
+        let filename = self.filename.as_bytes();
+        Site {
+            module: self.module.as_bytes(),
+            function: self.function.as_bytes(),
+            filename,
+            relative: Site::relative_to(ROOT.as_bytes(), filename),
+            format: self.format.as_bytes(),
+            lineno: self.lineno,
+            class: match &self.class {
+                Some(name) => Class::Named(name.as_bytes()),
+                None => Class::None,
+            },
+        }
+    }
+}
+
+fn any_site() -> impl Strategy<Value = Owned> {
+    (
+        ("[ab]{1,3}", "[ab]{1,3}", "(/s/)?([ab]/){0,2}[ab]\\.c"),
+        ("[ab ]{0,5}", 0u32..9, option::of("[AB]")),
+    )
+        .prop_map(
+            |((module, function, filename), (format, lineno, class))| Owned {
+                module,
+                function,
+                filename,
+                format,
+                lineno,
+                class,
+            },
+        )
+}
+
+/// The values of a query's keywords, owned.
+#[derive(Clone, Debug)]
+struct Specs {
+    module: Option<String>,
+    function: Option<String>,
+    filename: Option<String>,
+    format: Option<String>,
+    lines: Option<(u32, u32)>,
+    class: Option<String>,
+}
+
+impl Specs {
+    /// The query, which adds `p`. No more than four pairs fit.
+    fn text(&self) -> Option<String> {
+        let mut words = Vec::new();
+        let mut push = |keyword: &str, value: Option<String>| {
+            words.extend(value.map(|value| format!("{keyword} '{value}'")));
+        };
+        push("class", self.class.clone());
+        push(
+            "line",
+            self.lines.map(|(first, last)| format!("{first}-{last}")),
+        );
+        push("format", self.format.clone());
+        push("file", self.filename.clone());
+        push("func", self.function.clone());
+        push("module", self.module.clone());
+        (words.len() <= 4).then(|| words.join(" ") + " +p")
+    }
+
+    /// Whether `site` matches, each keyword by itself.
+    fn each(&self, site: &Owned) -> [bool; 6] {
+        let path = site.filename.as_str();
+        let base = path.rsplit('/').next().unwrap();
+        let relative = path.strip_prefix(ROOT).unwrap_or(path);
+        let named = |pattern: &Option<String>, names: &[&str]| {
+            pattern.as_ref().is_none_or(|pattern| {
+                names
+                    .iter()
+                    .any(|name| naive(pattern.as_bytes(), name.as_bytes()))
+            })
+        };
+        [
+            named(&self.module, &[&site.module]),
+            named(&self.function, &[&site.function]),
+            named(&self.filename, &[path, base, relative]),
+            self.format
+                .as_ref()
+                .is_none_or(|text| match text.strip_prefix('^') {
+                    Some(start) => site.format.starts_with(start),
+                    None => site.format.contains(text.as_str()),
+                }),
+            self.lines.is_none_or(|(first, last)| {
+                first <= site.lineno && (last == 0 || site.lineno <= last)
+            }),
+            self.class == site.class,
+        ]
+    }
+}
+
+fn any_specs() -> impl Strategy<Value = Specs> {
+    (
+        (
+            option::of("[ab*?]{1,3}"),
+            option::of("[ab*?]{1,3}"),
+            option::of("(/s/)?([ab*]/){0,2}[ab*?]{1,2}(\\.c)?"),
+        ),
+        (
+            option::of("\\^?[ab ]{0,2}"),
+            option::of((0u32..9, 0u32..9)),
+            option::of("[AB*]"),
+        ),
+    )
+        .prop_map(
+            |((module, function, filename), (format, lines, class))| Specs {
+                module,
+                function,
+                filename,
+                format,
+                lines: lines.map(|(a, b)| if b == 0 { (a, b) } else { (a.min(b), a.max(b)) }),
+                class,
+            },
+        )
+}
+
+/// What a wildcard means, as directly as it can be put.
+fn naive(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => (0..=text.len()).any(|taken| naive(rest, &text[taken..])),
+        ([b'?', pattern @ ..], [_, text @ ..]) => naive(pattern, text),
+        ([p, pattern @ ..], [t, text @ ..]) if p == t => naive(pattern, text),
+        _ => false,
+    }
+}
+
+fn printed(site: &Site<'_>, flags: u8) -> Vec<u8> {
+    let mut line = Vec::new();
+    site.print(Flags::from_bits(flags), &mut |bytes| {
+        line.extend_from_slice(bytes)
+    });
+    line
+}
+
+proptest! {
+    #[test]
+    fn no_write_makes_it_panic(mut write in any_write(), site in any_site()) {
+        for query in queries(&mut write) {
+            prop_assert!(!query.iter().any(|c| b";\n\0".contains(c)));
+            prop_assert!(!matches!(query.first(), None | Some(b'#' | b' ' | b'\t')));
+            match Query::parse(query) {
+                Ok(query) => {
+                    query.matches(&site.site());
+                }
+                Err(error) => {
+                    let line = error.to_string();
+                    prop_assert!(line.bytes().all(|c| matches!(c, b' '..=b'~')), "{}", line);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_that_was_not_split_parses_without_panic(mut query in any_write()) {
+        let _ = Query::parse(&mut query);
+    }
+
+    #[test]
+    fn a_site_matches_if_each_keyword_does(specs in any_specs(), site in any_site()) {
+        let Some(text) = specs.text() else {
+            return Ok(());
+        };
+        let mut text = text.into_bytes();
+        let query = Query::parse(&mut text).unwrap();
+        let each = specs.each(&site);
+        prop_assert_eq!(query.matches(&site.site()), each == [true; 6], "{:?}", each);
+    }
+
+    #[test]
+    fn wildcards_are_the_naive_ones(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
+        let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+        prop_assert_eq!(match_wildcard(pattern, text), naive(pattern, text));
+    }
+
+    #[test]
+    fn a_change_sets_and_clears_what_it_names(
+        flags in any::<u8>(),
+        operator in select(&['+', '-', '='][..]),
+        letters in "[pmfsltd_]{0,9}",
+    ) {
+        let change = Change::parse(format!("{operator}{letters}").as_bytes()).unwrap();
+        let named = Change::parse(format!("={letters}").as_bytes()).unwrap();
+        let named = named.apply(Flags::NONE).bits();
+        let expected = match operator {
+            '+' => flags | named,
+            '-' => flags & !named,
+            _ => named,
+        };
+        prop_assert_eq!(change.apply(Flags::from_bits(flags)).bits(), expected);
+    }
+
+    #[test]
+    fn printed_flags_parse_to_themselves(flags in 0u8..0x80) {
+        let flags = Flags::from_bits(flags);
+        let change = Change::parse(format!("={flags}").as_bytes()).unwrap();
+        prop_assert_eq!(change.apply(Flags::from_bits(0xff)), flags);
+    }
+
+    #[test]
+    fn a_printed_format_is_on_one_line(format in vec(1u8.., 0..40), flags in any::<u8>()) {
+        let site = Site {
+            module: b"m",
+            function: b"f",
+            filename: b"a.c",
+            relative: b"a.c",
+            format: &format,
+            lineno: u32::MAX,
+            class: Class::Named(b"C"),
+        };
+        let line = printed(&site, flags);
+        let (end, line) = line.split_last().unwrap();
+        prop_assert_eq!(*end, b'\n');
+        prop_assert!(!line.iter().any(|c| b"\t\r\n".contains(c)));
+
+        let escaped = format.iter().filter(|c| b"\t\r\n".contains(c)).count();
+        let bare = printed(&Site { format: b"", ..site }, flags);
+        prop_assert_eq!(line.len() + 1, bare.len() + format.len() + escaped);
+    }
+
+    #[test]
+    fn a_word_that_is_printable_text_reaches_the_site(word in "[ !#-&(-\\[\\]-~]{1,9}") {
+        let mut query = format!("format '{word}' +p").into_bytes();
+        let query = Query::parse(&mut query).unwrap();
+        prop_assert_eq!(query.format, Some(word.as_bytes()));
+    }
+}
