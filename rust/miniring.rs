@@ -5,6 +5,8 @@
 use kernel::prelude::*;
 
 mod bindings;
+pub mod pure;
+mod static_key;
 
 module! {
     type: Miniring,
@@ -14,12 +16,16 @@ module! {
     license: "GPL",
 }
 
-struct Miniring;
+struct Miniring {
+    _static_keys: static_key::StaticKeys,
+}
 
 impl kernel::Module for Miniring {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("loaded {}\n", unsafe { bindings::miniring_eventfd_signal_allowed() });
-        Ok(Self)
+        let symbols = static_key::symbols::Symbols::find().ok();
+        Ok(Self {
+            _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
+        })
     }
 }
 
