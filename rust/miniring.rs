@@ -5,6 +5,7 @@
 use kernel::prelude::*;
 
 mod bindings;
+mod dyndbg;
 pub mod pure;
 mod static_key;
 
@@ -17,14 +18,17 @@ module! {
 }
 
 struct Miniring {
+    _toggler: dyndbg::Toggler,
     _static_keys: static_key::StaticKeys,
 }
 
 impl kernel::Module for Miniring {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let symbols = static_key::symbols::Symbols::find().ok();
+        let static_keys = static_key::StaticKeys::new(symbols.as_ref())?;
         Ok(Self {
-            _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
+            _toggler: dyndbg::Toggler::new(symbols.as_ref()),
+            _static_keys: static_keys,
         })
     }
 }

@@ -3,6 +3,7 @@
 #ifndef MINIRING_HELPERS_H
 #define MINIRING_HELPERS_H
 
+#include <linux/dynamic_debug.h>
 #include <linux/jump_label.h>
 #include <linux/types.h>
 
@@ -37,5 +38,11 @@ bool miniring_system_running(void);
 void miniring_cond_resched(void);
 struct static_key *miniring_linked_key(void);
 bool miniring_linked_key_branch(void);
+
+/* dyndbg.c; the ends of the section of sites are in files of their own. */
+extern struct _ddebug miniring_sites_begin[];
+extern struct _ddebug miniring_sites_end[];
+
+bool miniring_may_complain(void);
 
 #endif /* MINIRING_HELPERS_H */

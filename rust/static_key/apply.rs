@@ -16,6 +16,7 @@ use super::{
     stats::STATS, //
 };
 use crate::{
+    dyndbg::dyn_debug,
     pure::batch::Request, //
 };
 use kernel::{
@@ -43,6 +44,7 @@ pub(crate) fn apply_queued() {
         return;
     }
 
+    let len = requests.len();
     let start = Instant::<Monotonic>::now();
     if let Backend::Batched(patcher) = Backend::get() {
         batched(patcher, &mut requests);
@@ -50,6 +52,11 @@ pub(crate) fn apply_queued() {
     for request in requests.iter() {
         immediate(key(request), request.enable);
     }
+    dyn_debug!(
+        apply_queued,
+        "{len} requests in {} ns\n",
+        start.elapsed().as_nanos()
+    );
     STATS.applies.add(1);
     STATS.nanoseconds.add(start.elapsed().as_nanos() as usize);
 }

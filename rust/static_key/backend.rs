@@ -142,10 +142,7 @@ impl Patcher {
                     if !helpers::miniring_arch_jump_label_transform_queue(patch.entry, instruction)
                     {
                         helpers::miniring_arch_jump_label_transform_apply();
-                        helpers::miniring_arch_jump_label_transform_queue(
-                            patch.entry,
-                            instruction,
-                        );
+                        helpers::miniring_arch_jump_label_transform_queue(patch.entry, instruction);
                     }
                 }
             }

@@ -25,8 +25,8 @@ use crate::{
     Miniring, //
 };
 use kernel::{
-    bindings,
     alloc::AllocError,
+    bindings,
     module::this_module,
     prelude::*, //
 };
@@ -169,7 +169,9 @@ impl JumpLabels<'_> {
     ) -> Result<(), Uncollected> {
         match key.users() {
             Users::Sealed => Ok(()),
-            Users::Entries(first) => self.collect_row(self.own_row(key, first), key, enable, patches),
+            Users::Entries(first) => {
+                self.collect_row(self.own_row(key, first), key, enable, patches)
+            }
             Users::Linked(_) if !self.table.linked => Err(Uncollected::Linked),
             Users::Linked(list) => {
                 let mut next = list.cast::<User>();

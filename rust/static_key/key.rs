@@ -4,7 +4,6 @@
 //!
 //! C header: `include/linux/jump_label.h`.
 
-
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -49,6 +48,10 @@ impl StaticKey {
 /// Whether a static key is on, as a branch that costs a NOP while it is off.
 ///
 /// Takes the path of the static, its type, and the field in it where the key is.
+///
+/// # Safety
+///
+/// The key is there.
 macro_rules! static_branch {
     ($key:path, $type:ty, $field:ident) => {
         ::kernel::jump_label::arch_static_branch! { $key, $type, $field, false }
@@ -121,7 +124,8 @@ impl Key {
     /// [`Users::Sealed`].
     pub(super) fn users(self) -> Users {
         // SAFETY: By the invariant; volatile, since it may change.
-        let users = unsafe { (&raw const (*self.0.as_ptr()).__bindgen_anon_1.next).read_volatile() };
+        let users =
+            unsafe { (&raw const (*self.0.as_ptr()).__bindgen_anon_1.next).read_volatile() };
         let bits = users.addr() & TYPE_MASK;
         let users = users.map_addr(|users| users & !TYPE_MASK);
         match (bits & LINKED != 0, users.is_null()) {

@@ -46,10 +46,7 @@ pub(crate) use key::{
     static_branch,
     StaticKey, //
 };
-pub(crate) use stats::{
-    Snapshot,
-    STATS, //
-};
+pub(crate) use stats::STATS;
 
 use backend::Backend;
 use kernel::prelude::*;

@@ -11,8 +11,8 @@ use crate::{
     }, //
 };
 use kernel::{
-    bindings,
     alloc::AllocError,
+    bindings,
     prelude::*, //
 };
 

@@ -82,3 +82,8 @@ pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
 ///
 /// As said.
 pub(crate) unsafe trait FromBytes: Copy {}
+
+// SAFETY: Plain numbers.
+unsafe impl FromBytes for u8 {}
+// SAFETY: Pointers can have any value.
+unsafe impl FromBytes for bindings::list_head {}
