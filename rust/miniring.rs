@@ -2,16 +2,16 @@
 
 //! Four LKML proposals as one loadable module.
 //!
-//! Every folder depends only on those above it in this list.
+//! A folder uses only folders to its left: `bindings`, `pure` | `rcu` | `eventfd`, `static_key` |
+//! `dyndbg`, `ring`.
 
 mod bindings;
-pub mod pure;
-
-pub mod rcu;
-
+mod dyndbg;
 pub mod eventfd;
-
+pub mod pure;
+pub mod rcu;
 mod ring;
+mod static_key;
 
 use kernel::prelude::*;
 
@@ -29,14 +29,20 @@ module! {
 struct Miniring {
     #[pin]
     _device: ring::Registration,
+    _toggler: dyndbg::Toggler,
+    _static_keys: static_key::StaticKeys,
     _callbacks: rcu::Callbacks,
 }
 
 impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let symbols = static_key::symbols::Symbols::find().ok();
+        // Made in the order in which they depend on each other; dropped in that of the fields.
         try_pin_init!(Self {
-            _device <- ring::Registration::new(),
             _callbacks: rcu::Callbacks::default(),
+            _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
+            _toggler: dyndbg::Toggler::new(symbols.as_ref()),
+            _device <- ring::Registration::new(),
         })
     }
 }

@@ -3,6 +3,8 @@
 #ifndef MINIRING_HELPERS_H
 #define MINIRING_HELPERS_H
 
+#include <linux/dynamic_debug.h>
+#include <linux/jump_label.h>
 #include <linux/signal_types.h>
 #include <linux/types.h>
 
@@ -20,5 +22,41 @@ void miniring_pop_sigmask(void);
 
 bool miniring_wq_has_sleeper(struct wait_queue_head *wq);
 void miniring_wake_up_input(struct wait_queue_head *wq);
+
+/* static_key.c */
+extern char *miniring_backend;
+
+unsigned long miniring_kallsyms_lookup_name(const char *name);
+void miniring_set_kallsyms_lookup_name(void *func);
+int miniring_kernel_text_address(unsigned long addr);
+void miniring_set_kernel_text_address(void *func);
+void *miniring___module_address(unsigned long addr);
+void miniring_set___module_address(void *func);
+void miniring_jump_label_lock(void);
+void miniring_set_jump_label_lock(void *func);
+void miniring_jump_label_unlock(void);
+void miniring_set_jump_label_unlock(void *func);
+bool miniring_arch_jump_label_transform_queue(struct jump_entry *entry,
+					      enum jump_label_type type);
+void miniring_set_arch_jump_label_transform_queue(void *func);
+void miniring_arch_jump_label_transform_apply(void);
+void miniring_set_arch_jump_label_transform_apply(void *func);
+
+void *miniring_probe_address(const char *name);
+unsigned long miniring_jump_entry_code(const struct jump_entry *entry);
+struct static_key *miniring_jump_entry_key(const struct jump_entry *entry);
+bool miniring_jump_entry_is_branch(const struct jump_entry *entry);
+bool miniring_jump_entry_is_init(const struct jump_entry *entry);
+bool miniring_within_module(const void *addr, const void *mod);
+bool miniring_system_running(void);
+void miniring_cond_resched(void);
+struct static_key *miniring_linked_key(void);
+bool miniring_linked_key_branch(void);
+
+/* dyndbg.c; the ends of the section of sites are in files of their own. */
+extern struct _ddebug miniring_sites_begin[];
+extern struct _ddebug miniring_sites_end[];
+
+bool miniring_may_complain(void);
 
 #endif /* MINIRING_HELPERS_H */

@@ -32,7 +32,7 @@ pub struct Request {
 /// The result is the front of the slice; what is behind it is unspecified. Should two requests for
 /// a key have the same `seq` after all, the one that enables it counts as later.
 pub fn coalesce(requests: &mut [Request]) -> &mut [Request] {
-    requests.sort_unstable_by_key(|request| (request.key, request.seq, request.enable));
+    sort_by_key(requests, |request| (request.key, request.seq, request.enable));
 
     let mut kept: usize = 0;
     for at in 0..requests.len() {
@@ -55,7 +55,39 @@ pub fn coalesce(requests: &mut [Request]) -> &mut [Request] {
 ///
 /// `code` must give the same address for an entry each time: the sort relies on it.
 pub fn order_by_code<T>(entries: &mut [T], code: impl Fn(&T) -> usize) {
-    entries.sort_unstable_by_key(code);
+    sort_by_key(entries, code);
+}
+
+/// Heapsort: in place, of order n log n for any input, and without the panic that `core`'s sorts
+/// have for keys that contradict themselves, which objtool does not know to end a function.
+fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
+    for root in (0..items.len() / 2).rev() {
+        sift_down(items, root, &key);
+    }
+    let mut heap = items;
+    while let Some(last) = heap.len().checked_sub(1) {
+        heap.swap(0, last);
+        heap = heap.get_mut(..last).unwrap_or_default();
+        sift_down(heap, 0, &key);
+    }
+}
+
+/// Moves the item at `root` down until no item below it has a larger key.
+fn sift_down<T, K: Ord>(heap: &mut [T], mut root: usize, key: &impl Fn(&T) -> K) {
+    loop {
+        let left = root.saturating_mul(2).saturating_add(1);
+        let right = left.saturating_add(1);
+        let larger = match (heap.get(left), heap.get(right)) {
+            (Some(a), Some(b)) if key(a) < key(b) => right,
+            (Some(_), _) => left,
+            _ => return,
+        };
+        match (heap.get(root), heap.get(larger)) {
+            (Some(a), Some(b)) if key(a) < key(b) => heap.swap(root, larger),
+            _ => return,
+        }
+        root = larger;
+    }
 }
 
 /// The machine-wide synchronisations that patching `entries` takes when they arrive in order,

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Carrying out a write to `control`, and listing what can be controlled.
+
+use super::{
+    kernel_sites,
+    site::{
+        own,
+        MODULE,
+        OWN, //
+    }, //
+};
+use crate::{
+    bindings as helpers,
+    pure::dyndbg::{
+        queries,
+        Class,
+        ParseError,
+        Query,
+        Target,
+        HEADER,
+        WRITE_MAX, //
+    },
+    static_key, //
+};
+use kernel::{
+    prelude::*,
+    uaccess::UserSlice, //
+};
+
+/// Carries out the queries in `text`: all of them, or none if any is bad.
+///
+/// # Errors
+///
+/// `E2BIG` if there is more than 4095 bytes of it, `EINVAL` for a bad query, which the log tells
+/// more about, `EOPNOTSUPP` for one about the kernel's sites if these are out of reach.
+pub(super) fn write(text: UserSlice, len: usize) -> Result {
+    if len > WRITE_MAX {
+        return Err(E2BIG);
+    }
+    let mut buffer = KVec::new();
+    text.read_all(&mut buffer, GFP_KERNEL)?;
+
+    let mut parsed = KVec::new();
+    for query in queries(&mut buffer) {
+        match Query::parse(query) {
+            Ok(query) => parsed.push(query, GFP_KERNEL)?,
+            Err(error) => return Err(complain(error)),
+        }
+    }
+    apply(&parsed)
+}
+
+fn complain(error: ParseError<'_>) -> Error {
+    // SAFETY: Always allowed.
+    if unsafe { helpers::miniring_may_complain() } {
+        pr_err!("control: {}; nothing changed\n", format_args!("{error}"));
+    }
+    EINVAL
+}
+
+/// Changes flags query by query, as later ones build on earlier ones, and then all keys at once.
+fn apply(queries: &[Query<'_>]) -> Result {
+    let about_kernel = queries.iter().any(|query| query.target == Target::Kernel);
+    let kernel = about_kernel.then(kernel_sites::get).transpose()?;
+
+    let _own = OWN.lock();
+    let kernel = kernel.map(|sites| sites.lock());
+    for query in queries {
+        match (query.target, &kernel) {
+            (Target::Kernel, Some(sites)) => sites.for_each(&mut |site, view| {
+                if query.matches(view) {
+                    site.change(query.change);
+                }
+            }),
+            (Target::Kernel, None) => {}
+            (Target::Own, _) => {
+                for site in own() {
+                    if query.matches(&site.view(MODULE, Class::None)) {
+                        site.change(query.change);
+                    }
+                }
+            }
+        }
+    }
+    // Before the locks are dropped, so that whoever reads the flags finds the code to agree.
+    static_key::apply_queued();
+    Ok(())
+}
+
+/// Writes the list of our own sites to `emit`.
+pub(super) fn list(emit: &mut dyn FnMut(&[u8])) {
+    emit(HEADER);
+    let _own = OWN.lock();
+    for site in own() {
+        site.view(MODULE, Class::None).print(site.flags(), emit);
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sites of the running kernel: its `pr_debug()` calls and those of its modules.
+//!
+//! Dynamic debug keeps a list of tables, one for each module, under a mutex; both are private to
+//! it, and so is the layout of a table. Ours is compared with the tables of what is built in, which
+//! must add up to the section that all these sites are in.
+
+use super::site::Descriptor;
+use crate::{
+    pure::dyndbg::{
+        Class,
+        Site, //
+    },
+    static_key::symbols::{
+        read_nofault,
+        FromBytes,
+        Missing,
+        Symbols, //
+    }, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    fmt,
+    prelude::*,
+    sync::{
+        lock::{
+            mutex::MutexBackend,
+            Guard,
+            Lock, //
+        },
+        SetOnce, //
+    }, //
+};
+
+/// What was found out at load.
+static KERNEL: SetOnce<KernelSites> = SetOnce::new();
+
+/// A table of sites: the kernel's `struct ddebug_table`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Table {
+    link: bindings::list_head,
+    maps: bindings::list_head,
+    mod_name: *const c_char,
+    num_ddebugs: c_uint,
+    ddebugs: *mut bindings::_ddebug,
+}
+
+// SAFETY: Pointers and integers can have any value.
+unsafe impl FromBytes for Table {}
+
+/// Dynamic debug's mutex and list of tables.
+///
+/// # Invariants
+///
+/// They are that, and the nodes of the list are [`Table`]s.
+pub(super) struct KernelSites {
+    mutex: NonNull<c_void>,
+    tables: NonNull<bindings::list_head>,
+}
+
+// SAFETY: The mutex is for all threads, and the list is only accessed with it held.
+unsafe impl Send for KernelSites {}
+// SAFETY: As above.
+unsafe impl Sync for KernelSites {}
+
+/// Why there is nothing to be had.
+enum Unusable {
+    Lookup,
+    Missing(Missing),
+    Layout,
+}
+
+impl From<Missing> for Unusable {
+    fn from(missing: Missing) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lookup => f.write_str("there is no kprobe on kallsyms_lookup_name"),
+            Self::Missing(missing) => fmt::Display::fmt(missing, f),
+            Self::Layout => f.write_str("dynamic debug's tables look unfamiliar"),
+        }
+    }
+}
+
+/// Looks for the kernel's sites, once, and says in the log what came of it.
+pub(super) fn find(symbols: Option<&Symbols>) {
+    match symbols.ok_or(Unusable::Lookup).and_then(KernelSites::find) {
+        Ok((sites, count)) => {
+            KERNEL.populate(sites);
+            pr_info!("kernel sites: {count} built in\n");
+        }
+        Err(why) => pr_info!("kernel sites: out of reach, since {why}\n"),
+    }
+}
+
+/// The kernel's sites, if they can be reached.
+pub(super) fn get() -> Result<&'static KernelSites> {
+    KERNEL.as_ref().ok_or(EOPNOTSUPP)
+}
+
+impl KernelSites {
+    fn find(symbols: &Symbols) -> Result<(Self, usize), Unusable> {
+        let sites = Self {
+            mutex: symbols.address(c"ddebug_lock")?,
+            tables: symbols.address(c"ddebug_tables")?.cast(),
+        };
+        let start = symbols.address(c"__start___dyndbg")?.as_ptr().cast_const();
+        let stop = symbols.address(c"__stop___dyndbg")?.as_ptr().cast_const();
+        let count = sites.count_built_in(start.cast(), stop.cast());
+        // INVARIANT: If so, the tables are what they are taken for.
+        Ok((sites, count.ok_or(Unusable::Layout)?))
+    }
+
+    /// The number of sites between `start` and `stop` that the tables have, if all are there.
+    ///
+    /// The list has the tables of what is built in first, in the order of that section.
+    fn count_built_in(
+        &self,
+        start: *const bindings::_ddebug,
+        stop: *const bindings::_ddebug,
+    ) -> Option<usize> {
+        let _locked = self.mutex();
+        let head: *const bindings::list_head = self.tables.as_ptr();
+        let mut last = head;
+        let mut next = read_nofault(head).ok()?.next.cast_const();
+        let mut expected = start;
+
+        while expected != stop && next != head {
+            let table = read_nofault(next.cast::<Table>()).ok()?;
+            let found = table.ddebugs.cast_const();
+            if table.link.prev.cast_const() != last
+                || found != expected
+                || table.num_ddebugs == 0
+                || read_nofault(table.mod_name).ok()? == 0
+            {
+                return None;
+            }
+            expected = found.wrapping_add(table.num_ddebugs as usize);
+            if expected > stop {
+                return None;
+            }
+            (last, next) = (next, table.link.next);
+        }
+        let bytes = stop.addr().checked_sub(start.addr())?;
+        (expected == stop).then_some(bytes / core::mem::size_of::<bindings::_ddebug>())
+    }
+
+    fn mutex(&self) -> Guard<'_, (), MutexBackend> {
+        // SAFETY: It is dynamic debug's mutex, which was initialised when the kernel was built.
+        unsafe { Lock::<(), MutexBackend>::from_raw(self.mutex.as_ptr().cast()) }.lock()
+    }
+
+    /// Takes dynamic debug's mutex.
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked {
+            sites: self,
+            _mutex: self.mutex(),
+        }
+    }
+}
+
+/// The kernel's sites, with dynamic debug's mutex held.
+pub(super) struct Locked<'a> {
+    sites: &'a KernelSites,
+    _mutex: Guard<'a, (), MutexBackend>,
+}
+
+impl Locked<'_> {
+    /// Calls `visit` for each site.
+    pub(super) fn for_each(&self, visit: &mut dyn FnMut(&'static Descriptor, &Site<'_>)) {
+        let head = self.sites.tables.as_ptr();
+        // SAFETY: The list is what it is taken for, and the mutex is held.
+        let mut next = unsafe { (*head).next };
+        while next != head {
+            // SAFETY: As above; the link is the first field of a table.
+            let table = unsafe { &*next.cast::<Table>() };
+            table.for_each(visit);
+            next = table.link.next;
+        }
+    }
+}
+
+impl Table {
+    fn for_each(&self, visit: &mut dyn FnMut(&'static Descriptor, &Site<'_>)) {
+        // SAFETY: A table in the list has so many sites, and its module is there. The sites stay
+        // for longer than the mutex is held, which no caller outlives.
+        let (module, sites) = unsafe {
+            (
+                CStr::from_char_ptr(self.mod_name),
+                core::slice::from_raw_parts(
+                    self.ddebugs.cast::<Descriptor>(),
+                    self.num_ddebugs as usize,
+                ),
+            )
+        };
+        for site in sites {
+            let class = self.class(site.class_id());
+            visit(site, &site.view(module, class));
+        }
+    }
+
+    /// What a query has to call class `id`.
+    fn class(&self, id: u8) -> Class<'_> {
+        /// `_DPRINTK_CLASS_DFLT`.
+        const NO_CLASS: u8 = 63;
+
+        if id == NO_CLASS {
+            return Class::None;
+        }
+        let named = self.class_names().find(|(other, _)| *other == id);
+        let Some((_, name)) = named else {
+            return Class::Unknown(id);
+        };
+        // Of several classes of one name, a query reaches the first.
+        match self.class_names().find(|(_, other)| *other == name) {
+            Some((first, _)) if first == id => Class::Named(name.to_bytes()),
+            _ => Class::Unknown(id),
+        }
+    }
+
+    /// The classes that the module has names for, in the order in which they are looked up.
+    fn class_names(&self) -> impl Iterator<Item = (u8, &CStr)> {
+        let head = &raw const self.maps;
+        let mut next = self.maps.next.cast_const();
+        core::iter::from_fn(move || {
+            if next == head {
+                return None;
+            }
+            // SAFETY: The list has maps in it, whose link is their first field, and lives as long
+            // as the table.
+            let map = unsafe { &*next.cast::<bindings::ddebug_class_map>() };
+            next = map.link.next;
+            Some(map)
+        })
+        .flat_map(|map| {
+            (0..map.length).filter_map(|at| {
+                // SAFETY: The map has so many names.
+                let name = unsafe { CStr::from_char_ptr(*map.class_names.add(at as usize)) };
+                Some((u8::try_from(map.base.checked_add(at)?).ok()?, name))
+            })
+        })
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bulk toggler: dynamic debug's language, over queued static keys.
+//!
+//! `/sys/kernel/debug/miniring/control` takes queries about the [sites](site) of this module and,
+//! behind the word `kernel`, about those of the [running kernel](kernel_sites); read, it lists the former.
+//! However many queries a [write](control) has, the keys of all their sites are changed by one
+//! apply. `stats` beside it says what came of that.
+//!
+//! # Locks
+//!
+//! In the order in which they are taken; all of them sleep:
+//!
+//! 1. `OWN` ([`site`]), for the flags of our own sites;
+//! 2. dynamic debug's mutex, for those of the kernel's;
+//! 3. those of [`crate::static_key`], for the apply.
+//!
+//! C source: `lib/dynamic_debug.c`. Reference:
+//! <https://docs.kernel.org/admin-guide/dynamic-debug-howto.html>
+
+mod control;
+mod files;
+mod kernel_sites;
+mod site;
+
+pub(crate) use site::{
+    dyn_debug,
+    Descriptor, //
+};
+
+use crate::static_key::symbols::Symbols;
+
+/// The toggler, from the module's load until its unload.
+pub(crate) struct Toggler {
+    // Dropped in this order: when the files are gone, nobody turns a site on.
+    _files: files::Files,
+    _sites: site::OwnSites,
+}
+
+impl Toggler {
+    /// Makes the files appear. To be called once, with static keys ready.
+    pub(crate) fn new(symbols: Option<&Symbols>) -> Self {
+        let sites = site::OwnSites::new();
+        kernel_sites::find(symbols);
+        Self {
+            _files: files::Files::new(),
+            _sites: sites,
+        }
+    }
+}

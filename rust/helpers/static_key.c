@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What rust/static_key needs of C: inline functions, exports, and calls to
+ * functions that the kernel does not export.
+ */
+
+#include <linux/jump_label.h>
+#include <linux/kallsyms.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <linux/static_call.h>
+#include <linux/static_key_queued.h>
+#include <trace/events/module.h>
+
+#include "helpers.h"
+
+EXPORT_SYMBOL_GPL(static_key_enable_queued);
+EXPORT_SYMBOL_GPL(static_key_disable_queued);
+EXPORT_SYMBOL_GPL(static_key_apply_queued);
+
+char *miniring_backend = "auto";
+module_param_named(backend, miniring_backend, charp, 0444);
+MODULE_PARM_DESC(backend, "how static keys are changed: auto, batched, immediate or stopped");
+
+/*
+ * A function that is not exported, once its address is known, is called
+ * through a static call: a direct call does not need the ENDBR that the kernel
+ * may have removed from a function whose address it never takes.
+ */
+#define MINIRING_UNEXPORTED(ret, name, params, args)		\
+	DEFINE_STATIC_CALL_NULL(miniring_##name, name);		\
+	void miniring_set_##name(void *func)			\
+	{							\
+		static_call_update(miniring_##name, func);	\
+	}							\
+	ret miniring_##name params				\
+	{							\
+		return static_call(miniring_##name)args;	\
+	}
+
+MINIRING_UNEXPORTED(unsigned long, kallsyms_lookup_name,
+		    (const char *name), (name))
+MINIRING_UNEXPORTED(int, kernel_text_address, (unsigned long addr), (addr))
+MINIRING_UNEXPORTED(void *, __module_address, (unsigned long addr), (addr))
+MINIRING_UNEXPORTED(void, jump_label_lock, (void), ())
+MINIRING_UNEXPORTED(void, jump_label_unlock, (void), ())
+MINIRING_UNEXPORTED(bool, arch_jump_label_transform_queue,
+		    (struct jump_entry *entry, enum jump_label_type type),
+		    (entry, type))
+MINIRING_UNEXPORTED(void, arch_jump_label_transform_apply, (void), ())
+
+/* The address of a function, or what register_kprobe() says. */
+void *miniring_probe_address(const char *name)
+{
+	struct kprobe probe = { .symbol_name = name };
+	int err = register_kprobe(&probe);
+
+	if (err)
+		return ERR_PTR(err);
+	unregister_kprobe(&probe);
+	return probe.addr;
+}
+
+unsigned long miniring_jump_entry_code(const struct jump_entry *entry)
+{
+	return jump_entry_code(entry);
+}
+
+struct static_key *miniring_jump_entry_key(const struct jump_entry *entry)
+{
+	return jump_entry_key(entry);
+}
+
+bool miniring_jump_entry_is_branch(const struct jump_entry *entry)
+{
+	return jump_entry_is_branch(entry);
+}
+
+bool miniring_jump_entry_is_init(const struct jump_entry *entry)
+{
+	return jump_entry_is_init(entry);
+}
+
+bool miniring_within_module(const void *addr, const void *mod)
+{
+	return within_module((unsigned long)addr, mod);
+}
+
+bool miniring_system_running(void)
+{
+	return system_state >= SYSTEM_RUNNING;
+}
+
+void miniring_cond_resched(void)
+{
+	cond_resched();
+}
+
+/*
+ * A branch in this module on a key of the kernel's own makes that key a linked
+ * one, whose list of users rust/static_key compares with what it expects.
+ */
+struct static_key *miniring_linked_key(void)
+{
+	return &__tracepoint_module_get.key.key;
+}
+
+bool miniring_linked_key_branch(void)
+{
+	return static_branch_unlikely(&__tracepoint_module_get.key);
+}

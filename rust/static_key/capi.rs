@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queue for other modules, which may be written in C.
+//!
+//! Exported by `rust/helpers/static_key.c`.
+
+use super::{
+    apply,
+    key::Key,
+    request, //
+};
+
+use kernel::{
+    bindings,
+    error::from_result,
+    prelude::*, //
+};
+
+/// See the header.
+///
+/// # Safety
+///
+/// `key` is a static key that lives until its module is gone.
+#[no_mangle]
+unsafe extern "C" fn static_key_enable_queued(key: *mut bindings::static_key) -> c_int {
+    // SAFETY: By the requirement.
+    let key = unsafe { Key::from_raw(key) };
+    from_result(|| request(key, true).map(|()| 0))
+}
+
+/// See the header.
+///
+/// # Safety
+///
+/// As for [`static_key_enable_queued`].
+#[no_mangle]
+unsafe extern "C" fn static_key_disable_queued(key: *mut bindings::static_key) -> c_int {
+    // SAFETY: By the requirement.
+    let key = unsafe { Key::from_raw(key) };
+    from_result(|| request(key, false).map(|()| 0))
+}
+
+/// See the header.
+#[no_mangle]
+extern "C" fn static_key_apply_queued() {
+    apply::apply_queued();
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Addresses of what the kernel does not export.
+//!
+//! Something for test machines: nothing promises that a function found this way still does what it
+//! did, other than that the module was built for this very kernel.
+
+use crate::bindings as helpers;
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fmt,
+    prelude::*, //
+};
+
+/// A name that the kernel does not know.
+#[derive(Clone, Copy)]
+pub(crate) struct Missing(pub(crate) &'static CStr);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_fmt(fmt!("the kernel has no {}", self.0))
+    }
+}
+
+/// The kernel's table of symbols.
+///
+/// # Invariants
+///
+/// The static call of `miniring_kallsyms_lookup_name()` goes to the function.
+pub(crate) struct Symbols(());
+
+impl Symbols {
+    /// Finds the function that looks up names, by asking for a kprobe on it.
+    pub(crate) fn find() -> Result<Self> {
+        const LOOKUP: &CStr = c"kallsyms_lookup_name";
+
+        // SAFETY: It is a string, and the probe is gone on return.
+        let probed = from_err_ptr(unsafe {
+            helpers::miniring_probe_address(LOOKUP.as_char_ptr()) //
+        })?;
+        // SAFETY: That is the function, or the instruction behind its ENDBR.
+        unsafe { helpers::miniring_set_kallsyms_lookup_name(probed) };
+        // INVARIANT: Set just now.
+        let symbols = Self(());
+        let start = symbols.address(LOOKUP).map_err(|_| ENOENT)?;
+        // SAFETY: That is where the function starts.
+        unsafe { helpers::miniring_set_kallsyms_lookup_name(start.as_ptr()) };
+        Ok(symbols)
+    }
+
+    /// The address of `name`.
+    pub(crate) fn address(&self, name: &'static CStr) -> Result<NonNull<c_void>, Missing> {
+        // SAFETY: The static call is set by the invariant.
+        let address = unsafe { helpers::miniring_kallsyms_lookup_name(name.as_char_ptr()) };
+        NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize)).ok_or(Missing(name))
+    }
+}
+
+/// Reads a `T` from where there may be none, or nothing at all.
+pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
+    let mut value = core::mem::MaybeUninit::<T>::uninit();
+    // SAFETY: `value` has that size, and any source is fine.
+    to_result(unsafe {
+        bindings::copy_from_kernel_nofault(
+            value.as_mut_ptr().cast(),
+            from.cast(),
+            core::mem::size_of::<T>(),
+        ) as c_int
+    })?;
+    // SAFETY: Every byte was written, and any bytes are a `T`.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Types that any bytes are a value of.
+///
+/// # Safety
+///
+/// As said.
+pub(crate) unsafe trait FromBytes: Copy {}
+
+// SAFETY: Plain numbers.
+unsafe impl FromBytes for u8 {}
+// SAFETY: Pointers can have any value.
+unsafe impl FromBytes for bindings::list_head {}
