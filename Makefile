@@ -34,7 +34,7 @@ run: stage
 test: stage
 	@scripts/enter scripts/test
 bench: stage
-	@scripts/bench
+	@scripts/enter scripts/bench
 check:
 	@scripts/enter scripts/check
 vm: override export CMD := $(value CMD)
