@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the ring tests share on top of uring.h: the harness, completions as text
+ * that failures can show, and clocks.
+ */
+#ifndef MINIRING_SELFTEST_RING_TEST_H
+#define MINIRING_SELFTEST_RING_TEST_H
+
+#include <time.h>
+#include "kselftest_harness.h"
+#include "uring.h"
+
+/* For what io_uring does not have or does not promise. */
+static inline bool on_io_uring(void)
+{
+	return uring_backend() == URING_IO_URING;
+}
+
+/* "7" for a result, "-EINVAL" for an error. */
+static inline const char *result_name(int res)
+{
+	static __thread char text[32];
+	const char *name = res < 0 ? strerrorname_np(-res) : NULL;
+
+	if (name)
+		snprintf(text, sizeof(text), "-%s", name);
+	else
+		snprintf(text, sizeof(text), "%d", res);
+	return text;
+}
+
+/* Takes the next completion: "user_data result", or "none". */
+static inline const char *next_cqe(struct uring *ring)
+{
+	static __thread char text[64];
+	struct io_uring_cqe *cqe = uring_peek(ring);
+
+	if (!cqe)
+		return "none";
+	snprintf(text, sizeof(text), "%llu %s", cqe->user_data, result_name(cqe->res));
+	uring_advance(ring, 1);
+	return text;
+}
+
+static inline long long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static inline long long now_ms(void)
+{
+	return now_ns() / 1000000;
+}
+
+static inline void sleep_ms(unsigned int ms)
+{
+	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+
+	while (nanosleep(&ts, &ts) && errno == EINTR)
+		;
+}
+
+/* Wait for completions, but no longer than @ms. */
+static inline int enter_timeout(struct uring *ring, unsigned int min_complete,
+				unsigned int ms)
+{
+	struct __kernel_timespec ts = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000LL,
+	};
+	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
+
+	return uring_enter_arg(ring, 0, min_complete,
+			       IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
+			       &arg, sizeof(arg));
+}
+
+/* A page that no access is allowed to, for pointers that must fault. */
+static inline void *bad_pointer(void)
+{
+	static void *page;
+
+	if (!page)
+		page = mmap(NULL, getpagesize(), PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return page;
+}
+
+#endif /* MINIRING_SELFTEST_RING_TEST_H */
