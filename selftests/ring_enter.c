@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Waiting for completions: when a wait ends, and with what.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include "ring_test.h"
+
+#define WAIT	IORING_ENTER_GETEVENTS
+#define WAIT_EXT (IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG)
+
+/* Longer than any wait that is not meant to end by itself. */
+#define FOREVER_MS 20000
+
+FIXTURE(enter)
+{
+	struct uring ring;
+};
+
+FIXTURE_SETUP(enter)
+{
+	ASSERT_EQ(0, uring_open(&self->ring, 8));
+}
+
+FIXTURE_TEARDOWN(enter)
+{
+	uring_close(&self->ring);
+}
+
+static int submit_nops(struct uring *ring, int nr)
+{
+	for (int i = 0; i < nr; i++)
+		uring_nop(ring, i);
+	return uring_submit(ring);
+}
+
+/* A thread that waits on its own and says how that ended. */
+struct waiter {
+	pthread_t thread;
+	struct uring *ring;
+	unsigned int min_complete;
+	int result, ended;
+};
+
+static void *waiter_main(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->result = enter_timeout(w->ring, w->min_complete, FOREVER_MS);
+	__atomic_store_n(&w->ended, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void waiter_start(struct waiter *w, struct uring *ring, unsigned int nr)
+{
+	*w = (struct waiter){ .ring = ring, .min_complete = nr };
+	pthread_create(&w->thread, NULL, waiter_main, w);
+	sleep_ms(100);
+}
+
+static int waiter_ended(struct waiter *w)
+{
+	sleep_ms(100);
+	return __atomic_load_n(&w->ended, __ATOMIC_ACQUIRE);
+}
+
+static int waiter_join(struct waiter *w)
+{
+	pthread_join(w->thread, NULL);
+	return w->result;
+}
+
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+static void handle_usr1(int flags)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = flags };
+
+	sigaction(SIGUSR1, &sa, NULL);
+}
+
+/* Another thread keeps interrupting this one until told to stop. */
+struct pest {
+	pthread_t thread, target;
+	int stop;
+};
+
+static void *pest_main(void *arg)
+{
+	struct pest *p = arg;
+
+	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
+		sleep_ms(50);
+		pthread_kill(p->target, SIGUSR1);
+	}
+	return NULL;
+}
+
+static void pest_start(struct pest *p)
+{
+	*p = (struct pest){ .target = pthread_self() };
+	pthread_create(&p->thread, NULL, pest_main, p);
+}
+
+static void pest_stop(struct pest *p)
+{
+	__atomic_store_n(&p->stop, 1, __ATOMIC_RELEASE);
+	pthread_join(p->thread, NULL);
+}
+
+TEST_F(enter, with_nothing_to_do_returns_zero)
+{
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 0, 0));
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 0, WAIT));
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 8, 0)) {
+		TH_LOG("min_complete means nothing without GETEVENTS");
+	}
+}
+
+TEST_F(enter, unknown_flags_are_refused)
+{
+	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
+	uring_publish(&self->ring);
+	EXPECT_EQ(-EINVAL, uring_enter(&self->ring, 1, 0, 1U << 31));
+	EXPECT_EQ(-EINVAL, uring_enter(&self->ring, 1, 0, 1U << 16 | WAIT));
+	EXPECT_EQ(0, uring_load(self->ring.sq.head));
+}
+
+TEST(unknown_flags_come_before_the_state_of_the_ring)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_R_DISABLED };
+
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	EXPECT_EQ(-EINVAL, uring_enter(&ring, 0, 0, 1U << 31));
+	EXPECT_EQ(-EBADFD, uring_enter(&ring, 0, 0, 0));
+}
+
+TEST_F(enter, returns_at_once_when_enough_has_completed)
+{
+	ASSERT_EQ(3, submit_nops(&self->ring, 3));
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 3, WAIT));
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 1, WAIT));
+}
+
+TEST_F(enter, submits_and_waits_in_one_call)
+{
+	for (int i = 0; i < 4; i++)
+		ASSERT_NE(NULL, uring_nop(&self->ring, i));
+	EXPECT_EQ(4, uring_submit_and_wait(&self->ring, 4));
+	EXPECT_EQ(4, uring_ready(&self->ring));
+}
+
+TEST_F(enter, min_complete_is_limited_to_the_size_of_the_cq)
+{
+	ASSERT_EQ(8, submit_nops(&self->ring, 8));
+	ASSERT_EQ(8, submit_nops(&self->ring, 8));
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 1000, WAIT));
+	EXPECT_EQ(0, enter_timeout(&self->ring, 0x7fffffff, FOREVER_MS));
+}
+
+TEST_F(enter, times_out)
+{
+	long long start = now_ms();
+
+	EXPECT_EQ(-ETIME, enter_timeout(&self->ring, 1, 200));
+	EXPECT_LE(200, now_ms() - start);
+	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
+}
+
+TEST_F(enter, a_timeout_of_zero_does_not_sleep)
+{
+	long long start = now_ms();
+
+	EXPECT_EQ(-ETIME, enter_timeout(&self->ring, 1, 0));
+	EXPECT_GT(1000, now_ms() - start);
+}
+
+TEST_F(enter, an_absolute_timeout_is_on_the_monotonic_clock)
+{
+	long long start = now_ns(), end = start + 200000000;
+	struct __kernel_timespec ts = {
+		.tv_sec = end / 1000000000,
+		.tv_nsec = end % 1000000000,
+	};
+	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
+
+	EXPECT_EQ(-ETIME, uring_enter_arg(&self->ring, 0, 1,
+					  WAIT_EXT | IORING_ENTER_ABS_TIMER,
+					  &arg, sizeof(arg)));
+	EXPECT_LE(end, now_ns());
+	/* Long past by now. */
+	EXPECT_EQ(-ETIME, uring_enter_arg(&self->ring, 0, 1,
+					  WAIT_EXT | IORING_ENTER_ABS_TIMER,
+					  &arg, sizeof(arg)));
+	EXPECT_GT(end + FOREVER_MS / 2 * 1000000LL, now_ns());
+}
+
+TEST_F(enter, a_timeout_with_some_completions_is_no_error)
+{
+	ASSERT_EQ(2, submit_nops(&self->ring, 2));
+	EXPECT_EQ(0, enter_timeout(&self->ring, 3, 100));
+}
+
+TEST_F(enter, a_timeout_after_submission_returns_what_was_submitted)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 100000000 };
+	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
+
+	uring_nop(&self->ring, 1)->flags = IOSQE_CQE_SKIP_SUCCESS;
+	EXPECT_EQ(1, uring_enter_arg(&self->ring, uring_publish(&self->ring), 1,
+				     WAIT_EXT, &arg, sizeof(arg)));
+	EXPECT_STREQ("none", next_cqe(&self->ring));
+}
+
+TEST_F(enter, an_extended_argument_of_another_size_is_refused)
+{
+	struct io_uring_getevents_arg arg = {};
+
+	EXPECT_EQ(-EINVAL, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT,
+					   &arg, sizeof(arg) - 1));
+	EXPECT_EQ(-EINVAL, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT,
+					   &arg, sizeof(arg) + 8));
+	EXPECT_EQ(-EINVAL, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT, &arg, 0));
+	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT, &arg, sizeof(arg)));
+}
+
+TEST_F(enter, an_extended_argument_that_cannot_be_read_faults)
+{
+	struct io_uring_getevents_arg arg = { .ts = (unsigned long)bad_pointer() };
+
+	EXPECT_EQ(-EFAULT, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT,
+					   NULL, sizeof(arg)));
+	EXPECT_EQ(-EFAULT, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT,
+					   bad_pointer(), sizeof(arg)));
+	EXPECT_EQ(-EFAULT, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT,
+					   &arg, sizeof(arg)));
+	arg.ts = 1;
+	EXPECT_EQ(-EFAULT, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT,
+					   &arg, sizeof(arg)));
+}
+
+TEST_F(enter, a_bad_argument_after_submission_returns_what_was_submitted)
+{
+	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
+	EXPECT_EQ(1, uring_enter_arg(&self->ring, uring_publish(&self->ring), 1,
+				     WAIT_EXT, bad_pointer(), 8));
+	EXPECT_STREQ("1 0", next_cqe(&self->ring));
+}
+
+TEST_F(enter, a_signal_ends_the_wait)
+{
+	const int flags[] = { 0, SA_RESTART };
+	struct pest pest;
+
+	for (int i = 0; i < 2; i++) {
+		handle_usr1(flags[i]);
+		pest_start(&pest);
+		EXPECT_EQ(-EINTR, enter_timeout(&self->ring, 1, FOREVER_MS));
+		EXPECT_EQ(-EINTR, uring_enter(&self->ring, 0, 1, WAIT)) {
+			TH_LOG("never restarted, SA_RESTART or not");
+		}
+		pest_stop(&pest);
+	}
+}
+
+TEST_F(enter, a_signal_with_some_completions_is_no_error)
+{
+	struct pest pest;
+
+	handle_usr1(0);
+	ASSERT_EQ(1, submit_nops(&self->ring, 1));
+	pest_start(&pest);
+	EXPECT_EQ(0, enter_timeout(&self->ring, 2, FOREVER_MS));
+	pest_stop(&pest);
+}
+
+TEST_F(enter, the_signal_mask_holds_while_waiting)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 400000000 };
+	struct io_uring_getevents_arg arg = {
+		.ts = (unsigned long)&ts,
+		.sigmask_sz = 8,
+	};
+	struct pest pest;
+	sigset_t blocked, before, after;
+
+	handle_usr1(0);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	arg.sigmask = (unsigned long)&blocked;
+	sigprocmask(SIG_SETMASK, NULL, &before);
+
+	pest_start(&pest);
+	EXPECT_EQ(-ETIME, uring_enter_arg(&self->ring, 0, 1, WAIT_EXT,
+					  &arg, sizeof(arg)));
+	pest_stop(&pest);
+	sigprocmask(SIG_SETMASK, NULL, &after);
+	EXPECT_EQ(0, memcmp(&before, &after, 8)) {
+		TH_LOG("the old mask is back afterwards");
+	}
+
+	/* And the other way round: blocked but for the wait. */
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	pest_start(&pest);
+	EXPECT_EQ(-EINTR, uring_enter_arg(&self->ring, 0, 1, WAIT, &before, 8));
+	pest_stop(&pest);
+}
+
+TEST_F(enter, a_bad_signal_mask_is_refused_when_it_has_to_wait)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	EXPECT_EQ(-EINVAL, uring_enter_arg(&self->ring, 0, 1, WAIT, &mask, 7));
+	EXPECT_EQ(-EFAULT, uring_enter_arg(&self->ring, 0, 1, WAIT, bad_pointer(), 8));
+	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 0, WAIT, &mask, 7));
+}
+
+TEST_F(enter, a_waiter_wakes_when_enough_has_completed)
+{
+	struct waiter w;
+
+	waiter_start(&w, &self->ring, 3);
+	ASSERT_EQ(2, submit_nops(&self->ring, 2));
+	EXPECT_EQ(0, waiter_ended(&w));
+	ASSERT_EQ(1, submit_nops(&self->ring, 1));
+	EXPECT_EQ(0, waiter_join(&w));
+	EXPECT_EQ(3, uring_ready(&self->ring));
+}
+
+TEST_F(enter, every_waiter_that_has_enough_wakes)
+{
+	struct waiter w[3];
+
+	for (int i = 0; i < 3; i++)
+		waiter_start(&w[i], &self->ring, 3 - i);
+	ASSERT_EQ(2, submit_nops(&self->ring, 2));
+	EXPECT_EQ(0, waiter_join(&w[1]));
+	EXPECT_EQ(0, waiter_join(&w[2]));
+	EXPECT_EQ(0, waiter_ended(&w[0]));
+	ASSERT_EQ(1, submit_nops(&self->ring, 1));
+	EXPECT_EQ(0, waiter_join(&w[0]));
+}
+
+TEST_F(enter, a_waiter_can_be_killed)
+{
+	long long start = now_ms();
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(uring_enter(&self->ring, 0, 1, WAIT));
+	sleep_ms(100);
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
+}
+
+TEST_F(enter, min_wait_collects_completions_for_a_while)
+{
+	struct __kernel_timespec ts = { .tv_sec = FOREVER_MS / 1000 };
+	struct io_uring_getevents_arg arg = {
+		.min_wait_usec = 200000,
+		.ts = (unsigned long)&ts,
+	};
+	long long start = now_ms();
+
+	if (!(self->ring.p.features & IORING_FEAT_MIN_TIMEOUT))
+		SKIP(return, "the ring does not have IORING_FEAT_MIN_TIMEOUT");
+	ASSERT_EQ(1, submit_nops(&self->ring, 1));
+	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 2, WAIT_EXT, &arg, sizeof(arg)));
+	EXPECT_LE(200, now_ms() - start);
+	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
+}
+
+TEST_HARNESS_MAIN
