@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a ring costs, each number beside its peer's, measured by the same code
+ * in alternating runs of one process. One JSON object a line:
+ *
+ *   id, value, unit, peer, peer_value, better   as in build/bench.json
+ *   spread, peer_spread                         least and greatest run
+ *
+ * and for eventfd.register_us, of either side, the 99th percentile, the longest
+ * and what a second thread that posts completions all the while achieved.
+ *
+ * With --self-check io_uring takes both places: values and peer values should
+ * then agree, which tells how far to trust the program on a machine.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include "uring.h"
+
+#define RUNS 9
+#define RUN_MS 100
+#define REGISTER_RUN_MS 250
+#define MAX_SLICES 4096
+#define MAX_SAMPLES 262144
+#define ENTRIES 64
+
+struct side {
+	const char *name;
+	enum uring_backend backend;
+	unsigned int model;
+};
+
+static void die(const char *what, int ret)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
+	exit(1);
+}
+
+static long long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static void open_ring(struct uring *ring, const struct side *side)
+{
+	int ret;
+
+	*ring = (struct uring){ .model = side->model };
+	ret = uring_open_on(side->backend, ring, ENTRIES);
+	if (ret)
+		die(side->name, ret);
+}
+
+/* The calling thread stays on @cpu, if there is one. */
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The value that @part of the sorted values are below. */
+static double quantile(double *values, size_t nr, double part)
+{
+	if (!nr)
+		return 0;
+	qsort(values, nr, sizeof(*values), by_value);
+	return values[(size_t)((nr - 1) * part + 0.5)];
+}
+
+static double median(double *values, size_t nr)
+{
+	return quantile(values, nr, 0.5);
+}
+
+/* The fields that every line has; the caller ends the line. */
+static void report(const char *id, const char *unit, double *values,
+		   const char *peer, double *peers)
+{
+	printf("{\"id\":\"%s\",\"value\":%.2f,\"unit\":\"%s\",", id,
+	       median(values, RUNS), unit);
+	printf("\"peer\":\"%s\",\"peer_value\":%.2f,\"better\":\"lower\",", peer,
+	       median(peers, RUNS));
+	printf("\"spread\":[%.2f,%.2f],\"peer_spread\":[%.2f,%.2f]",
+	       values[0], values[RUNS - 1], peers[0], peers[RUNS - 1]);
+}
+
+/* NOPs */
+
+static void nops(struct uring *ring, int batch)
+{
+	int ret;
+
+	for (int i = 0; i < batch; i++)
+		uring_nop(ring, i);
+	ret = uring_submit(ring);
+	if (ret != batch || uring_reap(ring) != batch)
+		die("a batch of NOPs was not completed", ret < 0 ? ret : -EIO);
+}
+
+/*
+ * One way of doing NOPs that is compared with others. Machines drift by more
+ * than what is measured, so within a run the arms take turns, a slice each, and
+ * the run's value is the median slice.
+ */
+struct arm {
+	struct uring *ring;
+	int batch;
+	int event;		/* registered while this arm runs, or -1 */
+	size_t nr;
+	double slices[MAX_SLICES];
+};
+
+static void check(const char *what, int ret)
+{
+	if (ret)
+		die(what, ret);
+}
+
+/* Nanoseconds that a NOP took to submit and reap. */
+static double time_slice(struct arm *arm)
+{
+	const int calls = arm->batch > 8 ? 64 : 256;
+	long long start, end;
+
+	if (arm->event >= 0)
+		check("register", uring_register_eventfd(arm->ring, arm->event));
+	start = now_ns();
+	for (int i = 0; i < calls; i++)
+		nops(arm->ring, arm->batch);
+	end = now_ns();
+	if (arm->event >= 0)
+		check("unregister", uring_unregister_eventfd(arm->ring));
+	return (double)(end - start) / calls / arm->batch;
+}
+
+/* One run of all arms; puts into @values what each took. */
+static void run_arms(struct arm *arms, int nr, double *values)
+{
+	long long end = now_ns() + nr * RUN_MS * 1000000LL;
+
+	for (int i = 0; i < nr; i++)
+		arms[i].nr = 0;
+	do {
+		for (int i = 0; i < nr; i++)
+			arms[i].slices[arms[i].nr++] = time_slice(&arms[i]);
+	} while (now_ns() < end && arms[0].nr < MAX_SLICES);
+	for (int i = 0; i < nr; i++)
+		values[i] = median(arms[i].slices, arms[i].nr);
+}
+
+static void bench_nops(const char *id, int batch, const struct side sides[2])
+{
+	static struct arm arms[2];
+	struct uring rings[2];
+	double values[2][RUNS], run_values[2];
+
+	for (int i = 0; i < 2; i++) {
+		open_ring(&rings[i], &sides[i]);
+		arms[i].ring = &rings[i];
+		arms[i].batch = batch;
+		arms[i].event = -1;
+	}
+	run_arms(arms, 2, run_values);
+	for (int run = 0; run < RUNS; run++) {
+		run_arms(arms, 2, run_values);
+		for (int i = 0; i < 2; i++)
+			values[i][run] = run_values[i];
+	}
+	report(id, "ns", values[0], sides[1].name, values[1]);
+	puts("}");
+	for (int i = 0; i < 2; i++)
+		uring_close(&rings[i]);
+}
+
+/* What a registered eventfd adds to a NOP: each side with and without. */
+static void bench_signal(const struct side sides[2])
+{
+	static struct arm arms[4];
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct uring rings[2];
+	double values[2][RUNS], run_values[4];
+	unsigned long long count;
+
+	for (int i = 0; i < 4; i++) {
+		if (i % 2 == 0)
+			open_ring(&rings[i / 2], &sides[i / 2]);
+		arms[i].ring = &rings[i / 2];
+		arms[i].batch = 1;
+		arms[i].event = i % 2 ? fd : -1;
+		if (i % 2 == 0)
+			continue;
+		/* A side that does not signal would look good. */
+		time_slice(&arms[i]);
+		if (read(fd, &count, sizeof(count)) != sizeof(count) || count < 256)
+			die("completions were not signalled", -EIO);
+	}
+	run_arms(arms, 4, run_values);
+	for (int run = 0; run < RUNS; run++) {
+		run_arms(arms, 4, run_values);
+		for (int i = 0; i < 2; i++)
+			values[i][run] = run_values[2 * i + 1] - run_values[2 * i];
+	}
+	report("eventfd.signal_ns", "ns", values[0], sides[1].name, values[1]);
+	puts("}");
+	for (int i = 0; i < 2; i++)
+		uring_close(&rings[i]);
+	close(fd);
+}
+
+/* Registration beside a thread that posts */
+
+struct poster {
+	pthread_t thread;
+	struct uring *ring;
+	unsigned long long posted;
+	int stop;
+};
+
+static void *poster_main(void *arg)
+{
+	struct poster *p = arg;
+
+	pin(1);
+	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
+		nops(p->ring, 1);
+		__atomic_store_n(&p->posted, p->posted + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static unsigned long long posted(struct poster *p)
+{
+	return __atomic_load_n(&p->posted, __ATOMIC_ACQUIRE);
+}
+
+/* One run: a register and unregister cycle's microseconds, and the poster's. */
+struct registration {
+	double median, mean, p99, max, posts_per_s;
+};
+
+static struct registration time_register(struct poster *p, int fd)
+{
+	static double samples[MAX_SAMPLES];
+	long long start = now_ns(), end = start + REGISTER_RUN_MS * 1000000LL;
+	unsigned long long posts = posted(p);
+	struct registration r;
+	long long begin, now = start;
+	size_t nr = 0;
+
+	while (now < end && nr < MAX_SAMPLES) {
+		int ret;
+
+		begin = now_ns();
+		ret = uring_register_eventfd(p->ring, fd);
+		if (!ret)
+			ret = uring_unregister_eventfd(p->ring);
+		now = now_ns();
+		if (ret)
+			die("changing the eventfd of a busy ring", ret);
+		samples[nr++] = (now - begin) / 1000.0;
+	}
+	posts = posted(p) - posts;
+	r.posts_per_s = posts * 1e9 / (now - start);
+	r.mean = (now - start) / 1000.0 / nr;
+	r.median = median(samples, nr);
+	r.p99 = quantile(samples, nr, 0.99);
+	r.max = samples[nr - 1];
+	return r;
+}
+
+/* What the poster achieves when nobody changes the eventfd. */
+static double time_posts(struct poster *p)
+{
+	struct timespec ts = { .tv_nsec = RUN_MS * 1000000L };
+	long long start = now_ns();
+	unsigned long long posts = posted(p);
+
+	nanosleep(&ts, NULL);
+	return (posted(p) - posts) * 1e9 / (now_ns() - start);
+}
+
+static double field_median(const struct registration *runs, size_t offset)
+{
+	double values[RUNS];
+
+	for (int i = 0; i < RUNS; i++)
+		values[i] = *(const double *)((const char *)&runs[i] + offset);
+	return median(values, RUNS);
+}
+
+static void report_registrations(const char *prefix, const struct registration *runs,
+				 double alone)
+{
+	printf(",\"%smean\":%.2f,\"%sp99\":%.2f,\"%smax\":%.2f", prefix,
+	       field_median(runs, offsetof(struct registration, mean)), prefix,
+	       field_median(runs, offsetof(struct registration, p99)), prefix,
+	       field_median(runs, offsetof(struct registration, max)));
+	printf(",\"%sposts_per_s\":%.0f,\"%sposts_alone_per_s\":%.0f", prefix,
+	       field_median(runs, offsetof(struct registration, posts_per_s)),
+	       prefix, alone);
+}
+
+static void bench_register(const char *id, const struct side sides[2])
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct registration runs[2][RUNS];
+	double values[2][RUNS], alone[2][RUNS];
+
+	/* One poster at a time: two would compete for its CPU. */
+	for (int run = 0; run < RUNS; run++) {
+		for (int i = 0; i < 2; i++) {
+			struct uring ring;
+			struct poster poster = { .ring = &ring };
+			unsigned long long count;
+
+			open_ring(&ring, &sides[i]);
+			pthread_create(&poster.thread, NULL, poster_main, &poster);
+			alone[i][run] = time_posts(&poster);
+			runs[i][run] = time_register(&poster, fd);
+			values[i][run] = runs[i][run].median;
+			__atomic_store_n(&poster.stop, 1, __ATOMIC_RELEASE);
+			pthread_join(poster.thread, NULL);
+			uring_close(&ring);
+			(void)!read(fd, &count, sizeof(count));
+		}
+	}
+	report(id, "us", values[0], sides[1].name, values[1]);
+	report_registrations("", runs[0], median(alone[0], RUNS));
+	report_registrations("peer_", runs[1], median(alone[1], RUNS));
+	puts("}");
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	struct side io_uring = { "io_uring", URING_IO_URING, 0 };
+	struct side rcu = { "miniring", URING_MINIRING, MINIRING_NOTIFY_RCU };
+	struct side spinlock = { "spinlock", URING_MINIRING, MINIRING_NOTIFY_SPINLOCK };
+	struct side quiesce = { "quiesce", URING_MINIRING, MINIRING_NOTIFY_QUIESCE };
+
+	if (argc == 2 && !strcmp(argv[1], "--self-check")) {
+		rcu.backend = URING_IO_URING;
+		spinlock.backend = URING_IO_URING;
+		quiesce.backend = URING_IO_URING;
+	} else if (argc != 1) {
+		fprintf(stderr, "usage: %s [--self-check]\n", argv[0]);
+		return 2;
+	}
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	pin(0);
+	bench_nops("nop.batch1_ns", 1, (struct side[]){ rcu, io_uring });
+	bench_nops("nop.batch32_ns", 32, (struct side[]){ rcu, io_uring });
+	bench_signal((struct side[]){ rcu, io_uring });
+	bench_register("eventfd.register_us", (struct side[]){ rcu, quiesce });
+	bench_register("eventfd.register_us.vs_spinlock", (struct side[]){ rcu, spinlock });
+	bench_register("eventfd.register_us.vs_io_uring", (struct side[]){ rcu, io_uring });
+	return 0;
+}

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A ring's eventfd: registering it, and when completions count on it. The same
+ * under every notify model; io_uring has one model, the first.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include "ring_test.h"
+
+FIXTURE(eventfd)
+{
+	struct uring ring;
+	int fd;
+};
+
+FIXTURE_VARIANT(eventfd)
+{
+	unsigned int model;
+};
+
+FIXTURE_VARIANT_ADD(eventfd, rcu)
+{
+	.model = MINIRING_NOTIFY_RCU,
+};
+
+FIXTURE_VARIANT_ADD(eventfd, spinlock)
+{
+	.model = MINIRING_NOTIFY_SPINLOCK,
+};
+
+FIXTURE_VARIANT_ADD(eventfd, quiesce)
+{
+	.model = MINIRING_NOTIFY_QUIESCE,
+};
+
+FIXTURE_SETUP(eventfd)
+{
+	if (on_io_uring() && variant->model)
+		SKIP(return, "io_uring has one notify model");
+	self->ring.model = variant->model;
+	ASSERT_EQ(0, uring_open(&self->ring, 8));
+	self->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(eventfd)
+{
+	uring_close(&self->ring);
+	close(self->fd);
+}
+
+/* The count since it was last asked for. */
+static unsigned long long count(int fd)
+{
+	unsigned long long value;
+
+	return read(fd, &value, sizeof(value)) == sizeof(value) ? value : 0;
+}
+
+static int post(struct uring *ring, int nr)
+{
+	for (int i = 0; i < nr; i++)
+		uring_nop(ring, i);
+	return uring_submit(ring);
+}
+
+static int register_async(struct uring *ring, int fd)
+{
+	return uring_register(ring, IORING_REGISTER_EVENTFD_ASYNC, &fd, 1);
+}
+
+static int open_fds(void)
+{
+	int fd = open("/dev/null", O_RDONLY);
+
+	close(fd);
+	return fd;
+}
+
+TEST_F(eventfd, register_twice_is_busy)
+{
+	int other = eventfd(0, EFD_NONBLOCK);
+
+	EXPECT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	EXPECT_EQ(-EBUSY, uring_register_eventfd(&self->ring, self->fd));
+	EXPECT_EQ(-EBUSY, uring_register_eventfd(&self->ring, other));
+	EXPECT_EQ(-EBUSY, register_async(&self->ring, other));
+	EXPECT_EQ(-EBUSY, uring_register_eventfd(&self->ring, -1)) {
+		TH_LOG("busy comes before what is wrong with the argument");
+	}
+	ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_EQ(1, count(self->fd));
+	EXPECT_EQ(0, count(other));
+}
+
+TEST_F(eventfd, unregister_needs_one_to_be_there)
+{
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+}
+
+TEST_F(eventfd, register_right_after_unregister_succeeds)
+{
+	int other = eventfd(0, EFD_NONBLOCK);
+	long long end = now_ms() + 1000;
+
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	for (int i = 0; i < 1000 && now_ms() < end; i++) {
+		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+		ASSERT_EQ(0, uring_register_eventfd(&self->ring, i & 1 ? self->fd : other));
+		ASSERT_EQ(1, post(&self->ring, 1));
+		ASSERT_EQ(1, count(i & 1 ? self->fd : other));
+		ASSERT_EQ(0, count(i & 1 ? other : self->fd));
+		ASSERT_EQ(1, uring_reap(&self->ring));
+	}
+}
+
+TEST_F(eventfd, register_takes_exactly_one)
+{
+	int fds[2] = { self->fd, self->fd };
+
+	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_REGISTER_EVENTFD, fds, 0));
+	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_REGISTER_EVENTFD, fds, 2));
+	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_REGISTER_EVENTFD_ASYNC, fds, 2));
+	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_REGISTER_EVENTFD, NULL, -1U));
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+}
+
+TEST_F(eventfd, unregister_takes_no_argument)
+{
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_UNREGISTER_EVENTFD, &self->fd, 0));
+	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_UNREGISTER_EVENTFD, NULL, 1));
+	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
+}
+
+TEST_F(eventfd, a_bad_pointer_faults)
+{
+	EXPECT_EQ(-EFAULT, uring_register(&self->ring, IORING_REGISTER_EVENTFD, NULL, 1));
+	EXPECT_EQ(-EFAULT, uring_register(&self->ring, IORING_REGISTER_EVENTFD,
+					  bad_pointer(), 1));
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+}
+
+TEST_F(eventfd, what_is_no_eventfd_is_refused)
+{
+	int pipes[2], closed = open_fds();
+
+	ASSERT_EQ(0, pipe(pipes));
+	EXPECT_EQ(-EBADF, uring_register_eventfd(&self->ring, -1));
+	EXPECT_EQ(-EBADF, uring_register_eventfd(&self->ring, closed + 100));
+	EXPECT_EQ(-EINVAL, uring_register_eventfd(&self->ring, pipes[0]));
+	EXPECT_EQ(-EINVAL, uring_register_eventfd(&self->ring, self->ring.fd));
+	EXPECT_EQ(-EINVAL, register_async(&self->ring, pipes[1]));
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+	EXPECT_EQ(0, uring_register_eventfd(&self->ring, self->fd)) {
+		TH_LOG("failures leave nothing behind");
+	}
+}
+
+TEST_F(eventfd, counts_completions)
+{
+	ASSERT_EQ(1, post(&self->ring, 1));
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	EXPECT_EQ(0, count(self->fd)) {
+		TH_LOG("completions from before do not count");
+	}
+	for (int i = 0; i < 4; i++)
+		ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_EQ(4, count(self->fd));
+}
+
+TEST_F(eventfd, a_batch_counts_at_least_once_and_at_most_each)
+{
+	unsigned long long value;
+
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	ASSERT_EQ(8, post(&self->ring, 8));
+	value = count(self->fd);
+	EXPECT_LE(1, value);
+	EXPECT_GE(8, value);
+}
+
+TEST_F(eventfd, does_not_count_what_posts_nothing)
+{
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 0, IORING_ENTER_GETEVENTS));
+	EXPECT_EQ(0, uring_enter(&self->ring, 1, 0, 0));
+	EXPECT_EQ(-ETIME, enter_timeout(&self->ring, 1, 1));
+	uring_nop(&self->ring, 1)->flags = IOSQE_CQE_SKIP_SUCCESS;
+	EXPECT_EQ(1, uring_submit(&self->ring));
+	EXPECT_EQ(0, uring_ready(&self->ring));
+	EXPECT_EQ(0, count(self->fd));
+}
+
+TEST_F(eventfd, counts_errors_like_success)
+{
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	uring_nop(&self->ring, 1)->opcode = 255;
+	EXPECT_EQ(1, uring_submit(&self->ring));
+	EXPECT_EQ(1, count(self->fd));
+}
+
+TEST_F(eventfd, is_silent_when_unregistered)
+{
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+	ASSERT_EQ(4, post(&self->ring, 4));
+	EXPECT_EQ(0, count(self->fd));
+}
+
+TEST_F(eventfd, overflow_counts_when_it_is_flushed)
+{
+	struct uring *ring = &self->ring;
+
+	ASSERT_EQ(8, post(ring, 8));
+	ASSERT_EQ(8, post(ring, 8));
+	ASSERT_EQ(0, uring_register_eventfd(ring, self->fd));
+	ASSERT_EQ(2, post(ring, 2));
+	EXPECT_EQ(0, count(self->fd)) {
+		TH_LOG("kept completions are not in the CQ yet");
+	}
+	EXPECT_EQ(16, uring_reap(ring));
+	EXPECT_EQ(0, count(self->fd));
+	EXPECT_EQ(0, uring_enter(ring, 0, 0, IORING_ENTER_GETEVENTS));
+	EXPECT_EQ(2, uring_ready(ring));
+	EXPECT_LE(1, count(self->fd));
+}
+
+TEST_F(eventfd, the_user_can_disable_it_in_the_ring)
+{
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	uring_store(self->ring.cq.flags, IORING_CQ_EVENTFD_DISABLED);
+	ASSERT_EQ(3, post(&self->ring, 3));
+	EXPECT_EQ(0, count(self->fd));
+	uring_store(self->ring.cq.flags, 0);
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 0, IORING_ENTER_GETEVENTS));
+	EXPECT_EQ(0, count(self->fd)) {
+		TH_LOG("enabling does not make up for what was missed");
+	}
+	ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_EQ(1, count(self->fd));
+	uring_store(self->ring.cq.flags, ~IORING_CQ_EVENTFD_DISABLED);
+	ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_EQ(1, count(self->fd)) {
+		TH_LOG("other bits mean nothing");
+	}
+}
+
+TEST_F(eventfd, async_is_silent_for_inline_completions)
+{
+	ASSERT_EQ(0, register_async(&self->ring, self->fd));
+	ASSERT_EQ(4, post(&self->ring, 4));
+	EXPECT_EQ(4, uring_ready(&self->ring));
+	EXPECT_EQ(0, count(self->fd));
+	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_EQ(1, count(self->fd));
+}
+
+TEST_F(eventfd, async_counts_completions_of_workers)
+{
+	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
+	struct io_uring_cqe *cqe;
+
+	ASSERT_EQ(0, register_async(&self->ring, self->fd));
+	uring_nop(&self->ring, 1)->flags = IOSQE_ASYNC;
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	ASSERT_EQ(0, enter_timeout(&self->ring, 1, 10000));
+	cqe = uring_peek(&self->ring);
+	ASSERT_NE(NULL, cqe);
+	if (cqe->res == -EINVAL)
+		SKIP(return, "the ring has no workers yet");
+	EXPECT_EQ(0, cqe->res);
+	EXPECT_EQ(1, poll(&fd, 1, 10000));
+	EXPECT_EQ(1, count(self->fd));
+}
+
+static void *post_later(void *arg)
+{
+	sleep_ms(100);
+	post(arg, 1);
+	return NULL;
+}
+
+TEST_F(eventfd, wakes_epoll)
+{
+	int epoll = epoll_create1(0);
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, self->fd, &ev));
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	for (int i = 0; i < 3; i++) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, post_later, &self->ring);
+		EXPECT_EQ(1, epoll_wait(epoll, &ev, 1, 20000));
+		EXPECT_EQ(EPOLLIN, ev.events);
+		EXPECT_EQ(1, uring_reap(&self->ring)) {
+			TH_LOG("the completion is there before its signal");
+		}
+		pthread_join(thread, NULL);
+		EXPECT_EQ(1, count(self->fd));
+	}
+	EXPECT_EQ(0, epoll_wait(epoll, &ev, 1, 0));
+}
+
+TEST_F(eventfd, a_blocked_reader_wakes)
+{
+	int fd = eventfd(0, 0);
+	pthread_t thread;
+
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, fd));
+	pthread_create(&thread, NULL, post_later, &self->ring);
+	EXPECT_EQ(1, count(fd));
+	pthread_join(thread, NULL);
+}
+
+TEST_F(eventfd, can_be_closed_while_registered)
+{
+	struct pollfd fd;
+	int copy = dup(self->fd);
+
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	close(self->fd);
+	ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_EQ(1, count(copy));
+	/* The last one: only the ring holds it now. */
+	close(copy);
+	ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
+
+	self->fd = eventfd(0, EFD_NONBLOCK);
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	ASSERT_EQ(1, post(&self->ring, 1));
+	fd = (struct pollfd){ .fd = self->fd, .events = POLLIN };
+	EXPECT_EQ(1, poll(&fd, 1, 0));
+}
+
+TEST_F(eventfd, outlives_its_ring)
+{
+	struct uring ring = { .model = variant->model };
+
+	for (int i = 0; i < 20; i++) {
+		ring.p = (struct io_uring_params){};
+		ring.sq.filled = 0;
+		ASSERT_EQ(0, uring_open(&ring, 4));
+		ASSERT_EQ(0, uring_register_eventfd(&ring, self->fd));
+		ASSERT_EQ(1, post(&ring, 1));
+		uring_close(&ring);
+		EXPECT_EQ(1, count(self->fd));
+		EXPECT_EQ(0, eventfd_write(self->fd, 5));
+		EXPECT_EQ(5, count(self->fd));
+	}
+	close(self->fd);
+}
+
+TEST_F(eventfd, one_serves_several_rings)
+{
+	struct uring rings[4] = {};
+
+	for (int i = 0; i < 4; i++) {
+		rings[i].model = variant->model;
+		ASSERT_EQ(0, uring_open(&rings[i], 4));
+		ASSERT_EQ(0, uring_register_eventfd(&rings[i], self->fd));
+	}
+	for (int i = 0; i < 4; i++)
+		ASSERT_EQ(1, post(&rings[i], 1));
+	EXPECT_EQ(4, count(self->fd));
+	EXPECT_EQ(0, uring_unregister_eventfd(&rings[0]));
+	uring_close(&rings[1]);
+	for (int i = 0; i < 4; i++) {
+		if (i != 1)
+			ASSERT_EQ(1, post(&rings[i], 1));
+	}
+	EXPECT_EQ(2, count(self->fd));
+}
+
+TEST_F(eventfd, a_full_counter_does_not_block_the_ring)
+{
+	const unsigned long long full = -2ULL;
+
+	ASSERT_EQ(sizeof(full), write(self->fd, &full, sizeof(full)));
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	for (int i = 0; i < 4; i++)
+		ASSERT_EQ(1, post(&self->ring, 1));
+	EXPECT_LE(full, count(self->fd));
+	EXPECT_EQ(4, uring_reap(&self->ring));
+}
+
+TEST_F(eventfd, can_be_registered_on_a_disabled_ring)
+{
+	struct uring ring = {
+		.p.flags = IORING_SETUP_R_DISABLED,
+		.model = variant->model,
+	};
+
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	ASSERT_EQ(0, uring_register_eventfd(&ring, self->fd));
+	ASSERT_EQ(0, uring_register(&ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0));
+	ASSERT_EQ(1, post(&ring, 1));
+	EXPECT_EQ(1, count(self->fd));
+}
+
+TEST_HARNESS_MAIN

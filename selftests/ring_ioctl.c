@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What only /dev/miniring has: a file that is no ring until set up, and ioctls
+ * that can be called wrongly in ways a system call cannot.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include "ring_test.h"
+
+FIXTURE(device)
+{
+	int fd;
+	struct io_uring_params p;
+	struct miniring_setup setup;
+};
+
+FIXTURE_SETUP(device)
+{
+	if (on_io_uring())
+		SKIP(return, "io_uring is not a device");
+	self->fd = open(MINIRING_DEVICE, O_RDWR);
+	ASSERT_LE(0, self->fd) {
+		TH_LOG("%s: %s", MINIRING_DEVICE, strerror(errno));
+	}
+	self->setup = (struct miniring_setup){
+		.entries = 4,
+		.params = (unsigned long)&self->p,
+	};
+}
+
+FIXTURE_TEARDOWN(device)
+{
+	close(self->fd);
+}
+
+/* The result or -errno. */
+static int do_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int set_up(FIXTURE_DATA(device) * self)
+{
+	self->p = (struct io_uring_params){};
+	return do_ioctl(self->fd, MINIRING_IOC_SETUP, &self->setup);
+}
+
+TEST_F(device, is_for_root)
+{
+	struct stat st;
+
+	ASSERT_EQ(0, fstat(self->fd, &st));
+	EXPECT_TRUE(S_ISCHR(st.st_mode));
+	EXPECT_EQ(0600, st.st_mode & 0777);
+	EXPECT_EQ(0, st.st_uid);
+}
+
+TEST_F(device, unknown_commands_are_refused)
+{
+	const unsigned long cmds[] = {
+		0, -1U,
+		_IO(MINIRING_IOC_MAGIC, 0),
+		_IO(MINIRING_IOC_MAGIC, 3),
+		_IOW(MINIRING_IOC_MAGIC, 0, int),
+		_IOW(MINIRING_IOC_MAGIC, 3, struct miniring_setup),
+		_IOR(MINIRING_IOC_MAGIC, 0, struct miniring_setup),
+		_IOWR(MINIRING_IOC_MAGIC, 1, struct miniring_enter),
+		_IOW(MINIRING_IOC_MAGIC, 1, struct miniring_setup),
+		_IOW(MINIRING_IOC_MAGIC, 2, struct miniring_enter),
+		_IOW(MINIRING_IOC_MAGIC + 1, 0, struct miniring_setup),
+	};
+
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < ARRAY_SIZE(cmds); i++) {
+			EXPECT_EQ(-ENOTTY, do_ioctl(self->fd, cmds[i], &self->setup)) {
+				TH_LOG("command 0x%lx, set up %d", cmds[i], round);
+			}
+		}
+		if (!round)
+			ASSERT_EQ(0, set_up(self));
+	}
+}
+
+TEST_F(device, is_no_ring_before_setup)
+{
+	struct miniring_enter enter = {};
+	struct miniring_register reg = { .opcode = IORING_UNREGISTER_EVENTFD };
+	struct pollfd fd = { .fd = self->fd, .events = POLLIN | POLLOUT };
+
+	EXPECT_EQ(-EBADFD, do_ioctl(self->fd, MINIRING_IOC_ENTER, &enter));
+	EXPECT_EQ(-EBADFD, do_ioctl(self->fd, MINIRING_IOC_REGISTER, &reg));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, getpagesize(), PROT_READ, MAP_SHARED,
+				   self->fd, IORING_OFF_SQ_RING));
+	EXPECT_EQ(EBADFD, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, getpagesize(), PROT_READ, MAP_SHARED,
+				   self->fd, IORING_OFF_SQES));
+	EXPECT_EQ(EBADFD, errno);
+	poll(&fd, 1, 0);
+	EXPECT_EQ(0, fd.revents & (POLLIN | POLLOUT));
+}
+
+TEST_F(device, becomes_a_ring_once)
+{
+	struct io_uring_params before;
+
+	ASSERT_EQ(0, set_up(self));
+	before = self->p;
+	self->setup.entries = 64;
+	EXPECT_EQ(-EBUSY, do_ioctl(self->fd, MINIRING_IOC_SETUP, &self->setup));
+	EXPECT_EQ(0, memcmp(&before, &self->p, sizeof(before)));
+}
+
+TEST_F(device, a_setup_that_failed_can_be_repeated)
+{
+	self->setup.entries = 0;
+	EXPECT_EQ(-EINVAL, set_up(self));
+	self->setup.entries = 4;
+	self->setup.params = 0;
+	EXPECT_EQ(-EFAULT, set_up(self));
+	self->setup.params = (unsigned long)&self->p;
+	EXPECT_EQ(0, set_up(self));
+	EXPECT_EQ(4, self->p.sq_entries);
+}
+
+TEST_F(device, parameters_that_cannot_be_written_leave_no_ring)
+{
+	struct miniring_enter enter = {};
+
+	self->setup.params = (unsigned long)mmap(NULL, getpagesize(), PROT_READ,
+						 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT_EQ(-EFAULT, set_up(self));
+	EXPECT_EQ(-EBADFD, do_ioctl(self->fd, MINIRING_IOC_ENTER, &enter));
+	self->setup.params = (unsigned long)&self->p;
+	EXPECT_EQ(0, set_up(self));
+}
+
+TEST_F(device, knows_three_notify_models)
+{
+	for (unsigned int model = 0; model < 3; model++) {
+		struct uring ring = { .model = model };
+
+		ASSERT_EQ(0, uring_open(&ring, 4));
+		ASSERT_NE(NULL, uring_nop(&ring, 1));
+		EXPECT_EQ(1, uring_submit(&ring));
+		EXPECT_STREQ("1 0", next_cqe(&ring));
+		uring_close(&ring);
+	}
+	self->setup.notify_model = 3;
+	EXPECT_EQ(-EINVAL, set_up(self));
+	self->setup.notify_model = -1U;
+	EXPECT_EQ(-EINVAL, set_up(self));
+}
+
+TEST_F(device, the_reserved_word_of_enter_must_be_zero)
+{
+	struct miniring_enter enter = { .resv = 1 };
+
+	ASSERT_EQ(0, set_up(self));
+	EXPECT_EQ(-EINVAL, do_ioctl(self->fd, MINIRING_IOC_ENTER, &enter));
+	enter.resv = 0;
+	EXPECT_EQ(0, do_ioctl(self->fd, MINIRING_IOC_ENTER, &enter));
+}
+
+TEST_F(device, arguments_that_cannot_be_read_fault)
+{
+	const unsigned long cmds[] = {
+		MINIRING_IOC_SETUP, MINIRING_IOC_ENTER, MINIRING_IOC_REGISTER,
+	};
+
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], NULL));
+		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], bad_pointer()));
+		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], (void *)-8L));
+		/* SETUP faults on what is no ring, the others on a ring. */
+		if (!i)
+			ASSERT_EQ(0, set_up(self));
+	}
+}
+
+TEST_F(device, random_arguments_do_no_harm)
+{
+	const unsigned long cmds[] = { MINIRING_IOC_ENTER, MINIRING_IOC_REGISTER };
+	unsigned int seed = 3, words[16];
+
+	ASSERT_EQ(0, set_up(self));
+	for (int i = 0; i < 5000; i++) {
+		for (int j = 0; j < 16; j++)
+			words[j] = rand_r(&seed) << 1 ^ rand_r(&seed);
+		/* Sometimes small, to get past the first check; never waiting. */
+		for (int j = 0; j < 4; j++)
+			if (words[j] & 0x100)
+				words[j] &= 0x3f;
+		if (cmds[i % 2] == MINIRING_IOC_ENTER)
+			words[2] &= ~IORING_ENTER_GETEVENTS;
+		do_ioctl(self->fd, cmds[i % 2], words);
+	}
+}
+
+struct racer {
+	pthread_t thread;
+	int fd, result;
+	struct io_uring_params p;
+	pthread_barrier_t *barrier;
+};
+
+static void *race_setup(void *arg)
+{
+	struct racer *r = arg;
+	struct miniring_setup setup = { .entries = 64, .params = (unsigned long)&r->p };
+
+	pthread_barrier_wait(r->barrier);
+	r->result = do_ioctl(r->fd, MINIRING_IOC_SETUP, &setup);
+	return NULL;
+}
+
+TEST_F(device, one_of_two_racing_setups_wins)
+{
+	pthread_barrier_t barrier;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	for (int round = 0; round < 100; round++) {
+		int fd = open(MINIRING_DEVICE, O_RDWR);
+		struct racer racer[2];
+
+		for (int i = 0; i < 2; i++) {
+			racer[i] = (struct racer){ .fd = fd, .barrier = &barrier };
+			pthread_create(&racer[i].thread, NULL, race_setup, &racer[i]);
+		}
+		for (int i = 0; i < 2; i++)
+			pthread_join(racer[i].thread, NULL);
+		EXPECT_TRUE((racer[0].result == 0) != (racer[1].result == 0));
+		EXPECT_TRUE(racer[0].result == -EBUSY || racer[1].result == -EBUSY) {
+			TH_LOG("results %d and %d", racer[0].result, racer[1].result);
+		}
+		close(fd);
+	}
+}
+
+TEST_F(device, reading_and_writing_are_refused)
+{
+	char byte = 0;
+
+	ASSERT_EQ(0, set_up(self));
+	EXPECT_EQ(-1, read(self->fd, &byte, 1));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, write(self->fd, &byte, 1));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_F(device, each_open_is_a_ring_of_its_own)
+{
+	struct uring one = {}, two = {};
+
+	ASSERT_EQ(0, uring_open(&one, 4));
+	ASSERT_EQ(0, uring_open(&two, 8));
+	ASSERT_NE(NULL, uring_nop(&one, 1));
+	EXPECT_EQ(1, uring_submit(&one));
+	EXPECT_EQ(0, uring_ready(&two));
+	uring_close(&one);
+	ASSERT_NE(NULL, uring_nop(&two, 2));
+	EXPECT_EQ(1, uring_submit(&two));
+	EXPECT_STREQ("2 0", next_cqe(&two));
+}
+
+TEST_HARNESS_MAIN
