@@ -230,7 +230,7 @@ impl Notifier {
         evfd: Option<EvFd>,
     ) -> Result<bool> {
         let new = match evfd {
-            Some(evfd) => Some(rcu::Unpublished::new(evfd, GFP_KERNEL_ACCOUNT)?),
+            Some(evfd) => Some(rcu::Unpublished::new(evfd, GFP_KERNEL)?),
             None => None,
         };
         Ok(match &self.0 {
