@@ -86,9 +86,9 @@ impl Ring {
     fn flush_overflow(&self) -> Result {
         if self.completion.overflowed() {
             let in_flight = self.notifier.in_flight()?;
-            if self.completion.flush(&self.shared) {
+            if let Some(published) = self.completion.flush(&self.shared) {
                 self.cq_wait.wake();
-                self.notify(&in_flight, false);
+                self.notify(&in_flight, published, false);
             }
         }
         Ok(())

@@ -11,7 +11,7 @@
 //! Lock order: `Still` (quiesce only), the ring's mutex, the spinlock.
 
 use super::{
-    completion::Completion,
+    completion::Published,
     issuer::Access,
     shared,
     wait::WaitQueue, //
@@ -35,10 +35,6 @@ use kernel::{
     new_spinlock_irq,
     prelude::*,
     sync::{
-        atomic::{
-            ordering::{Full, Relaxed},
-            Atomic, //
-        },
         lock::{
             mutex::MutexBackend,
             Guard, //
@@ -55,33 +51,22 @@ pub(crate) struct EvFd {
     eventfd: EventFd,
     /// IORING_REGISTER_EVENTFD_ASYNC: signal only for completions that a worker posts.
     async_only: bool,
-    /// The CQ tail at the last signal.
-    signalled: Atomic<u32>,
+    /// How many CQEs were published before.
+    since: Published,
 }
 
 impl EvFd {
-    pub(crate) fn new(eventfd: EventFd, async_only: bool, tail: u32) -> Self {
+    pub(crate) fn new(eventfd: EventFd, async_only: bool, since: Published) -> Self {
         Self {
             eventfd,
             async_only,
-            signalled: Atomic::new(tail),
+            since,
         }
     }
 
-    /// Whether completions up to `tail` call for a signal that no other call has taken upon itself.
-    fn claim(&self, tail: u32, worker: bool) -> bool {
-        if self.async_only && !worker {
-            return false;
-        }
-        let mut last = self.signalled.load(Relaxed);
-        // Wrapping: `tail` is ahead of `last` by less than half of the range.
-        while (tail.wrapping_sub(last) as i32) > 0 {
-            match self.signalled.cmpxchg(last, tail, Full) {
-                Ok(_) => return true,
-                Err(current) => last = current,
-            }
-        }
-        false
+    /// Whether somebody whose CQEs made them `published` is to signal.
+    fn is_due(&self, published: Published, worker: bool) -> bool {
+        published > self.since && (worker || !self.async_only)
     }
 
     fn signal(&self) {
@@ -157,19 +142,22 @@ impl Notifier {
         }
     }
 
-    /// Signals the eventfd, if there is one and completions were posted since it was last
-    /// signalled. `worker` tells that a worker posted them. Any context.
+    /// Signals the eventfd, if there is one, for CQEs of the caller's, the last of which made them
+    /// `published`; those published before the registration do not count. `worker` tells that a
+    /// worker posted them. Any context.
+    ///
+    /// That is once for each posting caller, so that the count never changes without a new CQE.
     #[inline]
     pub(crate) fn signal(
         &self,
         _in_flight: &InFlight<'_>,
         shared: &shared::Shared,
-        completion: &Completion,
+        published: Published,
         worker: bool,
     ) {
-        let claim = |evfd: &EvFd| {
-            shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
-                && evfd.claim(completion.tail(), worker)
+        let is_due = |evfd: &EvFd| {
+            evfd.is_due(published, worker)
+                && shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
         };
         match &self.0 {
             Slot::Rcu(slot) => {
@@ -178,7 +166,7 @@ impl Notifier {
                 }
                 let guard = read_lock();
                 if let Some(evfd) = slot.load(&guard) {
-                    if claim(&evfd) {
+                    if is_due(&evfd) {
                         if signal_allowed() {
                             evfd.signal();
                         } else {
@@ -192,14 +180,14 @@ impl Notifier {
                 // to a callback must not need it.
                 let allowed = signal_allowed();
                 if let Some(evfd) = &*slot.lock() {
-                    signal_or_defer(evfd, claim(evfd), allowed);
+                    signal_or_defer(evfd, is_due(evfd), allowed);
                 }
             }
             Slot::Quiesce(quiesce) => {
                 // SAFETY: `_in_flight` keeps `Still` from existing, and only with that is the
                 // slot written.
                 if let Some(evfd) = unsafe { &*quiesce.slot.get() } {
-                    signal_or_defer(evfd, claim(evfd), signal_allowed());
+                    signal_or_defer(evfd, is_due(evfd), signal_allowed());
                 }
             }
         }
@@ -249,8 +237,8 @@ impl Notifier {
     }
 }
 
-fn signal_or_defer(evfd: &Shared<EvFd>, claimed: bool, allowed: bool) {
-    if !claimed {
+fn signal_or_defer(evfd: &Shared<EvFd>, due: bool, allowed: bool) {
+    if !due {
         return;
     }
     if allowed {

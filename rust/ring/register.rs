@@ -45,7 +45,7 @@ impl Ring {
             return Err(EBUSY);
         }
         let eventfd = EventFd::from_fd(read::<i32>(args.arg)?)?;
-        let evfd = EvFd::new(eventfd, async_only, self.completion.tail());
+        let evfd = EvFd::new(eventfd, async_only, self.completion.published());
         self.notifier.set(&still, &mut access, Some(evfd))?;
         Ok(0)
     }
