@@ -2,8 +2,7 @@
 
 //! Issuer state, and the one way to reach it.
 //!
-//! What only a submitter touches (the cached SQ head, completions not yet posted, the eventfd
-//! registration) needs exclusion between submitters, and nothing else: completions are posted by
+//! What only a submitter touches (the cached SQ head, completions not yet posted) needs exclusion between submitters, and nothing else: completions are posted by
 //! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
 //! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
 //! twice.
@@ -166,6 +165,18 @@ impl Gate {
 
     fn is_submitter(&self, submitter: &Task) -> bool {
         core::ptr::eq(submitter.as_ptr(), Task::current_raw())
+    }
+
+    /// Whether the current task may do what it can do without an [`Access`].
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the ring's only submitter is another task.
+    pub(crate) fn check_submitter(&self) -> Result {
+        match self.submitter.as_ref() {
+            Some(submitter) if !self.is_submitter(submitter) => Err(EEXIST),
+            _ => Ok(()),
+        }
     }
 
     /// Gains access for the current task. May sleep, unless the ring is SINGLE_ISSUER and has a
