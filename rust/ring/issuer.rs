@@ -163,6 +163,15 @@ impl Gate {
         }
     }
 
+    #[inline]
+    fn submitter(&self) -> Option<&ARef<Task>> {
+        if self.single_issuer {
+            self.submitter.as_ref()
+        } else {
+            None
+        }
+    }
+
     fn is_submitter(&self, submitter: &Task) -> bool {
         core::ptr::eq(submitter.as_ptr(), Task::current_raw())
     }
@@ -173,7 +182,7 @@ impl Gate {
     ///
     /// `EEXIST` if the ring's only submitter is another task.
     pub(crate) fn check_submitter(&self) -> Result {
-        match self.submitter.as_ref() {
+        match self.submitter() {
             Some(submitter) if !self.is_submitter(submitter) => Err(EEXIST),
             _ => Ok(()),
         }
@@ -187,7 +196,7 @@ impl Gate {
     /// `EEXIST` if the ring's only submitter is another task.
     #[inline]
     pub(crate) fn access(&self) -> Result<Access<'_>> {
-        if let Some(submitter) = self.submitter.as_ref() {
+        if let Some(submitter) = self.submitter() {
             if !self.is_submitter(submitter) || self.inside.load(Relaxed) {
                 return Err(EEXIST);
             }
@@ -202,7 +211,7 @@ impl Gate {
             });
         }
         let lock = self.lock.lock();
-        if self.submitter.as_ref().is_some() {
+        if self.submitter().is_some() {
             // Claimed while we waited; if by this very task, it was another call of it, which
             // cannot be.
             return Err(EEXIST);
