@@ -168,6 +168,18 @@ impl Gate {
         core::ptr::eq(submitter.as_ptr(), Task::current_raw())
     }
 
+    /// Whether the current task may have access, as far as that can be told without having it.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the ring's only submitter is another task.
+    pub(crate) fn check(&self) -> Result {
+        match self.submitter.as_ref() {
+            Some(submitter) if !self.is_submitter(submitter) => Err(EEXIST),
+            _ => Ok(()),
+        }
+    }
+
     /// Gains access for the current task. May sleep, unless the ring is SINGLE_ISSUER and has a
     /// submitter.
     ///
