@@ -17,6 +17,7 @@ bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
 void miniring_percpu_ref_put(struct percpu_ref *ref);
 
+bool miniring_sigpending(void);
 void miniring_push_sigmask(sigset_t *mask);
 void miniring_pop_sigmask(void);
 

@@ -92,7 +92,7 @@ impl Ring {
         let waited = self.cq_wait.wait(limits.deadline, || {
             self.completion.overflowed() || self.cqes_after(head) >= wanted
         });
-        sigmask.pop(waited == Err(EINTR));
+        sigmask.pop(waited.is_err_and(|error| error != ETIME));
         self.flush_overflow()?;
         if self.cqes_after(self.shared.cq_head()) != 0 {
             return Ok(());

@@ -21,6 +21,10 @@ impl Ring {
     /// `EINVAL` for an unknown operation or arguments that it does not take, `EEXIST` if the ring
     /// has one issuer and it is another task, and what the operation says.
     pub(super) fn register(&self, args: &bindings::miniring_register) -> Result<u32> {
+        if args.opcode >= bindings::IORING_REGISTER_LAST {
+            return Err(EINVAL);
+        }
+        // Before anything is looked at, or waited for.
         self.gate.check_submitter()?;
         match args.opcode {
             bindings::IORING_REGISTER_EVENTFD => self.register_eventfd(args, false),
