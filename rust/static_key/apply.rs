@@ -52,13 +52,10 @@ pub(crate) fn apply_queued() {
     for request in requests.iter() {
         immediate(key(request), request.enable);
     }
-    dyn_debug!(
-        apply_queued,
-        "{len} requests in {} ns\n",
-        start.elapsed().as_nanos()
-    );
+    let nanoseconds = start.elapsed().as_nanos();
     STATS.applies.add(1);
-    STATS.nanoseconds.add(start.elapsed().as_nanos() as usize);
+    STATS.nanoseconds.add(nanoseconds as usize);
+    dyn_debug!(apply_queued, "{len} requests in {nanoseconds} ns\n");
 }
 
 /// Makes a change at once that could not be queued.

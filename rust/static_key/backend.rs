@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     bindings as helpers,
+    dyndbg::dyn_debug,
     pure::batch::{
         order_by_code,
         TEXT_POKE_BATCH, //
@@ -154,5 +155,6 @@ impl Patcher {
             STATS.batches.add(1);
         }
         STATS.entries.add(patches.len());
+        dyn_debug!(patch, "{} entries patched\n", patches.len());
     }
 }
