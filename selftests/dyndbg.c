@@ -120,21 +120,21 @@ static const char *flags_of(const char *path, const char *with)
 	char *text = slurp(path), *rest = text, *line;
 	bool any = false;
 
-	strcpy(flags, "none");
+	snprintf(flags, sizeof(flags), "none");
 	while (text && (line = strsep(&rest, "\n"))) {
 		char *equals = strstr(line, " =");
 		char these[16];
 
 		if (line[0] == '#' || !equals || !strstr(line, with))
 			continue;
-		sscanf(equals + 2, "%15s", these);
-		if (any && strcmp(flags, these))
-			strcpy(flags, "differ");
-		else
-			strcpy(flags, these);
-		any = true;
-		if (!strcmp(flags, "differ"))
+		if (sscanf(equals + 2, "%15s", these) != 1)
+			continue;
+		if (any && strcmp(flags, these)) {
+			snprintf(flags, sizeof(flags), "differ");
 			break;
+		}
+		snprintf(flags, sizeof(flags), "%s", these);
+		any = true;
 	}
 	free(text);
 	return flags;
@@ -281,7 +281,7 @@ TEST_F(control, selects_by_line)
 
 TEST_F(control, selects_by_format)
 {
-	EXPECT_EQ(0, put(CONTROL, "format \"entries patched\" +p"));
+	EXPECT_EQ(0, put(CONTROL, "format \"entries in\" +p"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]patch "));
 	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
 }
@@ -302,7 +302,8 @@ TEST_F(control, applies_once_however_many_queries)
 {
 	long applies = stat("applies"), coalesced = stat("coalesced");
 
-	EXPECT_EQ(0, put(CONTROL, "func write +p; func patch +p\nfunc write -p\n# and\nfile queue.rs +p;;"));
+	EXPECT_EQ(0, put(CONTROL,
+			 "func write +p; func patch +p\nfunc write -p\n# and\nfile queue.rs +p;;"));
 	EXPECT_EQ(applies + 1, stat("applies"));
 	EXPECT_LT(coalesced, stat("coalesced"));
 	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
@@ -420,9 +421,11 @@ TEST_F(control, leaves_no_site_on_when_the_module_goes)
 {
 	char backend[64] = "", parameters[128];
 	char *text = slurp(STATS);
+	int found;
 
 	ASSERT_NE(NULL, text);
-	ASSERT_EQ(1, sscanf(text, "backend: %63s", backend));
+	found = sscanf(text, "backend: %63s", backend);
+	ASSERT_EQ(1, found);
 	free(text);
 	snprintf(parameters, sizeof(parameters), "backend=%s", backend);
 	EXPECT_EQ(0, put(CONTROL, "+pmf"));
@@ -568,11 +571,12 @@ static void generate(char *query, size_t room, unsigned int *seed, char *lines[]
 	*query = '\0';
 	if (which & 1) {
 		if (which & 2 && strlen(module) > 2)
-			strcpy(module + 1 + next_random(seed) % (strlen(module) - 1), "*");
+			memcpy(module + 1 + next_random(seed) % (strlen(module) - 1), "*", 2);
 		query += snprintf(query, query_end - query, "module %s ", module);
 	}
 	if (which & 4) {
-		const char *name = which & 8 ? basename(strcpy(part, file)) : file;
+		const char *slash = strrchr(file, '/');
+		const char *name = (which & 8) && slash ? slash + 1 : file;
 
 		query += snprintf(query, query_end - query, "file %s", name);
 		if (which & 16)
@@ -633,7 +637,9 @@ TEST_F(kernel_sites, change_query_by_query_in_one_apply)
 	put(KERNEL, "module p* +m; file *.c -p\nfunc *init* +pt; module pci =f");
 	by_kernel = slurp(KERNEL);
 	reset();
-	EXPECT_EQ(0, put(CONTROL, "kernel module p* +m; kernel file *.c -p\nkernel func *init* +pt;kernel module pci =f"));
+	EXPECT_EQ(0, put(CONTROL,
+			 "kernel module p* +m; kernel file *.c -p\n"
+			 "kernel func *init* +pt;kernel module pci =f"));
 	by_us = slurp(KERNEL);
 	EXPECT_EQ(-1, differ_at(by_kernel, by_us));
 	EXPECT_EQ(applies + 1, stat("applies"));

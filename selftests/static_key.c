@@ -386,6 +386,41 @@ TEST_F(keys, a_hundred_thousand_change_in_one_apply)
 	EXPECT_EQ(applies + 1, stat("applies"));
 }
 
+/* With CONFIG_FAULT_INJECTION: every allocation on the way fails once. */
+TEST_F(keys, without_memory_nothing_is_lost)
+{
+	char text[16];
+	int nth, fd, i;
+
+	if (access("/proc/self/fail-nth", W_OK))
+		SKIP(return, "no fault injection");
+	for (nth = 1; nth < 24; nth++) {
+		static const char * const orders[] = {
+			"queue_on many\nqueue_off on\napply",
+			"queue_off many\nqueue_on on\napply",
+		};
+
+		for (i = 0; i < 2; i++) {
+			int err;
+
+			snprintf(text, sizeof(text), "%d", nth);
+			fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+			ASSERT_LE(0, fd);
+			ASSERT_EQ(strlen(text), write(fd, text, strlen(text)));
+			err = command(orders[i]);
+			EXPECT_EQ(1, pwrite(fd, "0", 1, 0));
+			close(fd);
+			if (err) {
+				EXPECT_EQ(-ENOMEM, err);
+				continue;
+			}
+			EXPECT_EQ(i ? OFF : ON(MANY), state("many"));
+			EXPECT_EQ(i ? ON(2) : OFF, state("on"));
+		}
+		command("queue_off many\nqueue_on on\napply");
+	}
+}
+
 struct caller {
 	const char *key;
 	int failures;
@@ -494,13 +529,13 @@ static int put(const char *path, const char *text)
 	return err;
 }
 
-static volatile bool hotplug_ends;
+static bool hotplug_ends;
 
 static void *hotplug(void *arg)
 {
 	const char *online = "/sys/devices/system/cpu/cpu1/online";
 
-	while (!hotplug_ends) {
+	while (!__atomic_load_n(&hotplug_ends, __ATOMIC_RELAXED)) {
 		put(online, "0");
 		put(online, "1");
 	}
@@ -521,7 +556,7 @@ TEST_F(keys, change_while_a_cpu_comes_and_goes)
 		EXPECT_EQ(0, command("queue_off many\napply"));
 		EXPECT_EQ(OFF, state("many"));
 	}
-	hotplug_ends = true;
+	__atomic_store_n(&hotplug_ends, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 }
 
