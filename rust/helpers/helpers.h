@@ -14,6 +14,8 @@ struct wait_queue_head;
 
 bool miniring_eventfd_signal_allowed(void);
 
+void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
+
 bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
 void miniring_percpu_ref_put(struct percpu_ref *ref);

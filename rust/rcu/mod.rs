@@ -16,6 +16,7 @@
 #![doc = include_str!("example.rs")]
 //! ```
 
+use crate::bindings;
 use core::{
     marker::PhantomData,
     mem::offset_of,
@@ -24,7 +25,6 @@ use core::{
 };
 use kernel::{
     alloc::Flags,
-    bindings,
     prelude::*,
     sync::{
         atomic::{
@@ -267,7 +267,7 @@ impl<T: Deferred> Shared<T> {
         // in this module, which waits for it before it goes (`Callbacks`).
         unsafe {
             let head = Opaque::cast_into(&raw const (*node).defer);
-            bindings::call_rcu_hurry(head, Some(deferred::<T>));
+            bindings::miniring_call_rcu_hurry(head, Some(deferred::<T>));
         }
     }
 }
@@ -324,7 +324,7 @@ mod tests {
     impl Deferred for Counted {
         fn run(&self) {
             // A value that was dropped would have counted it already.
-            kernel::kunit_assert_eq!("run", "rust/rcu/mod.rs", 0, self.drops.load(Relaxed), 0);
+            kernel::kunit_assert_eq!("run", c"rust/rcu/mod.rs", 0, self.drops.load(Relaxed), 0);
             self.runs.fetch_add(1, Relaxed);
         }
     }
