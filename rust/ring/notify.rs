@@ -150,7 +150,7 @@ impl Notifier {
     #[inline]
     pub(crate) fn signal(
         &self,
-        _in_flight: &InFlight<'_>,
+        in_flight: &InFlight<'_>,
         shared: &shared::Shared,
         published: Published,
         worker: bool,
@@ -183,10 +183,11 @@ impl Notifier {
                     signal_or_defer(evfd, is_due(evfd), allowed);
                 }
             }
-            Slot::Quiesce(quiesce) => {
-                // SAFETY: `_in_flight` keeps `Still` from existing, and only with that is the
-                // slot written.
-                if let Some(evfd) = unsafe { &*quiesce.slot.get() } {
+            Slot::Quiesce(_) => {
+                let slot = in_flight.0.map(Quiesce::slot);
+                // SAFETY: `in_flight` keeps a `Still` of that slot from existing, and only with
+                // one is it written.
+                if let Some(evfd) = slot.and_then(|slot| unsafe { &*slot }.as_ref()) {
                     signal_or_defer(evfd, is_due(evfd), signal_allowed());
                 }
             }
@@ -194,12 +195,13 @@ impl Notifier {
     }
 
     /// Whether an eventfd is registered.
-    pub(crate) fn is_registered(&self, _still: &Still<'_>, _access: &Access<'_>) -> bool {
+    pub(crate) fn is_registered(&self, still: &Still<'_>, _access: &Access<'_>) -> bool {
         match &self.0 {
             Slot::Rcu(slot) => !slot.is_null(),
             Slot::Spinlock(slot) => slot.lock().is_some(),
-            // SAFETY: `_still` and `_access` exclude every other reader and writer.
-            Slot::Quiesce(quiesce) => unsafe { &*quiesce.slot.get() }.is_some(),
+            // SAFETY: `still` excludes everybody else from that slot, and is not being written
+            // with, being borrowed.
+            Slot::Quiesce(_) => still.slot().is_some_and(|slot| unsafe { &*slot }.is_some()),
         }
     }
 
@@ -213,7 +215,7 @@ impl Notifier {
     /// `ENOMEM`.
     pub(crate) fn set(
         &self,
-        _still: &Still<'_>,
+        still: &mut Still<'_>,
         _access: &mut Access<'_>,
         evfd: Option<EvFd>,
     ) -> Result<bool> {
@@ -228,10 +230,13 @@ impl Notifier {
                 let old = core::mem::replace(&mut *slot.lock(), new);
                 old.is_some()
             }
-            Slot::Quiesce(quiesce) => {
+            Slot::Quiesce(_) => {
                 let new = new.map(rcu::Unpublished::into_shared);
-                // SAFETY: `_still` and `_access` exclude every other reader and writer.
-                unsafe { quiesce.slot.get().replace(new) }.is_some()
+                // SAFETY: `still` excludes everybody else from that slot, and is borrowed for
+                // this alone.
+                still
+                    .slot()
+                    .is_some_and(|slot| unsafe { slot.replace(new) }.is_some())
             }
         })
     }
@@ -268,8 +273,8 @@ struct Quiesce {
 
 // SAFETY: `refs` and `changed` may be used from any task; `slot` is sent with them.
 unsafe impl Send for Quiesce {}
-// SAFETY: `slot` is written only with a `Still` and an `Access`, and read with either an
-// `InFlight`, which excludes the former, or both.
+// SAFETY: `slot` is written only with a `Still` of this value, and read with either that or an
+// `InFlight` of this value, which excludes it.
 unsafe impl Sync for Quiesce {}
 
 impl Quiesce {
@@ -301,6 +306,10 @@ impl Quiesce {
         // SAFETY: By the safety requirements.
         let this = unsafe { &*refs.byte_sub(offset).cast::<Self>() };
         this.changed.wake();
+    }
+
+    fn slot(&self) -> *mut Option<Shared<EvFd>> {
+        self.slot.get()
     }
 
     fn enter(&self) -> Result<InFlight<'_>> {
@@ -344,6 +353,13 @@ impl Drop for InFlight<'_> {
             // SAFETY: Got by `Quiesce::enter`.
             unsafe { bindings::miniring_percpu_ref_put(quiesce.refs.get()) };
         }
+    }
+}
+
+impl Still<'_> {
+    /// The slot that nobody else uses, in the `quiesce` model.
+    fn slot(&self) -> Option<*mut Option<Shared<EvFd>>> {
+        self.0.as_ref().map(|(quiesce, _)| quiesce.slot())
     }
 }
 

@@ -44,14 +44,14 @@ impl Ring {
         if args.nr_args != 1 {
             return Err(EINVAL);
         }
-        let still = self.notifier.still()?;
+        let mut still = self.notifier.still()?;
         let mut access = self.gate.access()?;
         if self.notifier.is_registered(&still, &access) {
             return Err(EBUSY);
         }
         let eventfd = EventFd::from_fd(read::<i32>(args.arg)?)?;
         let evfd = EvFd::new(eventfd, async_only, self.completion.published());
-        self.notifier.set(&still, &mut access, Some(evfd))?;
+        self.notifier.set(&mut still, &mut access, Some(evfd))?;
         Ok(0)
     }
 
@@ -60,9 +60,9 @@ impl Ring {
         if args.arg != 0 || args.nr_args != 0 {
             return Err(EINVAL);
         }
-        let still = self.notifier.still()?;
+        let mut still = self.notifier.still()?;
         let mut access = self.gate.access()?;
-        if self.notifier.set(&still, &mut access, None)? {
+        if self.notifier.set(&mut still, &mut access, None)? {
             Ok(0)
         } else {
             Err(ENXIO)
