@@ -39,7 +39,10 @@ use kernel::{
             mutex::MutexBackend,
             Guard, //
         },
-        rcu::read_lock,
+        rcu::{
+            rcu_barrier,
+            read_lock, //
+        },
         Mutex,
         SpinLockIrq, //
     },
@@ -341,6 +344,9 @@ impl Quiesce {
 #[pinned_drop]
 impl PinnedDrop for Quiesce {
     fn drop(self: Pin<&mut Self>) {
+        // A `Still` may have been had by looking at the count, ahead of the callback that brought
+        // it to zero and is yet to wake the queue.
+        rcu_barrier();
         // SAFETY: Nobody borrows the notifier, so there is neither an `InFlight` nor a `Still`.
         unsafe { bindings::percpu_ref_exit(self.refs.get()) };
     }
