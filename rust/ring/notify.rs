@@ -147,7 +147,7 @@ impl Notifier {
 
     /// Signals the eventfd, if there is one, for CQEs of the caller's, the last of which made them
     /// `published`; those published before the registration do not count. `worker` tells that a
-    /// worker posted them. Any context.
+    /// worker posted them. Any context, but for the `spinlock` model inside the eventfd's wake-up.
     ///
     /// That is once for each posting caller, so that the count never changes without a new CQE.
     #[inline]
@@ -179,8 +179,8 @@ impl Notifier {
                 }
             }
             Slot::Spinlock(slot) => {
-                // The wake-up of an eventfd that led here may hold this very lock; what is left
-                // to a callback must not need it.
+                // The callback does not need the lock. But a CQE posted from inside the wake-up of
+                // this ring's eventfd would: that is this model's flaw. Nothing posts one there.
                 let allowed = signal_allowed();
                 if let Some(evfd) = &*slot.lock() {
                     signal_or_defer(evfd, is_due(evfd), allowed);
