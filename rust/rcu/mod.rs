@@ -3,7 +3,7 @@
 //! Owning pointers protected by RCU.
 //!
 //! [`Rcu<T>`] owns at most one `T`. Readers borrow it under an RCU read lock and cost an updater
-//! nothing; an updater swaps in another value and goes on, and what came out is dropped after a
+//! nothing; an updater swaps in another value, atomically, so that updaters need no lock either, and what came out is dropped after a
 //! grace period, by `call_rcu()` with a head inside the same allocation. A reader that needs the
 //! value for longer takes a reference ([`Borrowed::to_shared`]), and one that may not act where it
 //! stands leaves it to a callback ([`Shared::defer`]).
@@ -16,6 +16,7 @@
 #![doc = include_str!("example.rs")]
 //! ```
 
+use crate::bindings;
 use core::{
     marker::PhantomData,
     mem::offset_of,
@@ -24,7 +25,6 @@ use core::{
 };
 use kernel::{
     alloc::Flags,
-    bindings,
     prelude::*,
     sync::{
         atomic::{
@@ -131,6 +131,24 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     /// Whether the pointer is null at this moment.
     pub fn is_null(&self) -> bool {
         self.ptr.load(Acquire).is_null()
+    }
+
+    /// Publishes `new` if the pointer is null.
+    ///
+    /// Does not sleep, allocate or wait.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it points at something; `new` is dropped.
+    pub fn publish(&self, new: Unpublished<T>) -> Result {
+        let new = Arc::into_raw(Arc::from(new.0)).cast_mut();
+        // INVARIANT: `new` owns a reference from `into_raw`, and what it replaces is null.
+        if self.ptr.cmpxchg(ptr::null_mut(), new, Full).is_err() {
+            // SAFETY: `new` came from `into_raw`, and was not published.
+            drop(unsafe { Arc::from_raw(new) });
+            return Err(EBUSY);
+        }
+        Ok(())
     }
 
     /// Publishes `new`, or nothing, and returns what was there before.
@@ -252,7 +270,7 @@ impl<T: Deferred> Shared<T> {
         // in this module, which waits for it before it goes (`Callbacks`).
         unsafe {
             let head = Opaque::cast_into(&raw const (*node).defer);
-            bindings::call_rcu_hurry(head, Some(deferred::<T>));
+            bindings::miniring_call_rcu_hurry(head, Some(deferred::<T>));
         }
     }
 }
@@ -309,7 +327,7 @@ mod tests {
     impl Deferred for Counted {
         fn run(&self) {
             // A value that was dropped would have counted it already.
-            kernel::kunit_assert_eq!("run", "rust/rcu/mod.rs", 0, self.drops.load(Relaxed), 0);
+            kernel::kunit_assert_eq!("run", c"rust/rcu/mod.rs", 0, self.drops.load(Relaxed), 0);
             self.runs.fetch_add(1, Relaxed);
         }
     }
@@ -369,6 +387,19 @@ mod tests {
         drop(guard);
         rcu_barrier();
         assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn publish_does_not_replace() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let slot = Rcu::null();
+        assert!(slot.publish(counted(&drops, &runs)?).is_ok());
+        assert!(slot.publish(counted(&drops, &runs)?) == Err(EBUSY));
+        assert_eq!(drops.load(Relaxed), 1);
+        drop(slot);
+        rcu_barrier();
+        assert_eq!(drops.load(Relaxed), 2);
         Ok(())
     }
 

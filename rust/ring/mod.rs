@@ -107,8 +107,9 @@ impl Ring {
         Ok(ring)
     }
 
+    #[inline]
     fn is_enabled(&self) -> bool {
-        self.enabled.load(Acquire)
+        !self.config.has(bindings::IORING_SETUP_R_DISABLED) || self.enabled.load(Acquire)
     }
 
     /// Enables a ring that was made disabled; its submitter is the current task from now on.

@@ -4,15 +4,16 @@
 //! (Documentation/review/eventfd-rcu.rst).
 //!
 //! A ring has one [`Notifier`]. Whoever posts completions holds an [`InFlight`] and calls
-//! [`Notifier::signal`]; whoever changes the registration shows an [`Access`], and a [`Still`] that
-//! came before it. In the `rcu` model both are free of each other. In `spinlock` they share a lock,
-//! held while the eventfd is signalled. In `quiesce` the change waits until nothing is in flight.
+//! [`Notifier::signal`]; whoever changes the registration holds a [`Still`]. In the `rcu` model both
+//! are empty, and posters and changers are free of each other and of the ring's mutex: the pointer
+//! changes atomically. In `spinlock` they share a lock, held while the eventfd is signalled. In
+//! `quiesce` the change waits until nothing is in flight, one change at a time.
 //!
-//! Lock order: `Still` (quiesce only), the ring's mutex, the spinlock.
+//! Locks: `Still` holds a mutex in the `quiesce` model, taken with nothing else held. The spinlock
+//! is a leaf but for the eventfd's own.
 
 use super::{
     completion::Published,
-    issuer::Access,
     shared,
     wait::WaitQueue, //
 };
@@ -25,7 +26,8 @@ use crate::{
     rcu::{
         self,
         Rcu,
-        Shared, //
+        Shared,
+        Unpublished, //
     }, //
 };
 use core::cell::UnsafeCell;
@@ -197,52 +199,58 @@ impl Notifier {
         }
     }
 
-    /// Whether an eventfd is registered.
-    pub(crate) fn is_registered(&self, still: &Still<'_>, _access: &Access<'_>) -> bool {
+    /// Whether an eventfd is registered at this moment.
+    pub(crate) fn is_registered(&self, still: &mut Still<'_>) -> bool {
         match &self.0 {
             Slot::Rcu(slot) => !slot.is_null(),
             Slot::Spinlock(slot) => slot.lock().is_some(),
-            // SAFETY: `still` excludes everybody else from that slot, and is not being written
-            // with, being borrowed.
-            Slot::Quiesce(_) => still.slot().is_some_and(|slot| unsafe { &*slot }.is_some()),
+            Slot::Quiesce(_) => still.slot().is_some_and(|slot| slot.is_some()),
         }
     }
 
-    /// Registers `evfd`, or nothing, in place of what was there; true if there was something.
-    ///
-    /// Completions posted from now on find the new registration. One that is signalling the old
-    /// one goes on undisturbed; the eventfd is put when nobody uses it any more.
+    /// Registers `evfd`. Completions posted from now on find it.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    pub(crate) fn set(
-        &self,
-        still: &mut Still<'_>,
-        _access: &mut Access<'_>,
-        evfd: Option<EvFd>,
-    ) -> Result<bool> {
-        let new = match evfd {
-            Some(evfd) => Some(rcu::Unpublished::new(evfd, GFP_KERNEL)?),
-            None => None,
-        };
-        Ok(match &self.0 {
-            Slot::Rcu(slot) => slot.replace(new).is_some(),
+    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    pub(crate) fn register(&self, still: &mut Still<'_>, evfd: EvFd) -> Result {
+        let new = Unpublished::new(evfd, GFP_KERNEL)?;
+        match &self.0 {
+            Slot::Rcu(slot) => slot.publish(new),
             Slot::Spinlock(slot) => {
-                let new = new.map(rcu::Unpublished::into_shared);
-                let old = core::mem::replace(&mut *slot.lock(), new);
-                old.is_some()
+                let new = new.into_shared();
+                fill(&mut slot.lock(), new)
             }
-            Slot::Quiesce(_) => {
-                let new = new.map(rcu::Unpublished::into_shared);
-                // SAFETY: `still` excludes everybody else from that slot, and is borrowed for
-                // this alone.
-                still
-                    .slot()
-                    .is_some_and(|slot| unsafe { slot.replace(new) }.is_some())
-            }
-        })
+            Slot::Quiesce(_) => fill(still.slot().ok_or(EINVAL)?, new.into_shared()),
+        }
     }
+
+    /// Removes the registration. Completions posted from now on find none. Whoever is signalling
+    /// goes on undisturbed; the eventfd is put when nobody uses it any more.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` if no eventfd is registered.
+    pub(crate) fn unregister(&self, still: &mut Still<'_>) -> Result {
+        match &self.0 {
+            Slot::Rcu(slot) => slot.replace(None).map(drop),
+            Slot::Spinlock(slot) => {
+                let old = slot.lock().take();
+                // Put without the lock.
+                old.map(drop)
+            }
+            Slot::Quiesce(_) => still.slot().and_then(Option::take).map(drop),
+        }
+        .ok_or(ENXIO)
+    }
+}
+
+fn fill(slot: &mut Option<Shared<EvFd>>, new: Shared<EvFd>) -> Result {
+    if slot.is_some() {
+        return Err(EBUSY);
+    }
+    *slot = Some(new);
+    Ok(())
 }
 
 fn signal_or_defer(evfd: &Shared<EvFd>, due: bool, allowed: bool) {
@@ -276,8 +284,8 @@ struct Quiesce {
 
 // SAFETY: `refs` and `changed` may be used from any task; `slot` is sent with them.
 unsafe impl Send for Quiesce {}
-// SAFETY: `slot` is written only with a `Still` of this value, and read with either that or an
-// `InFlight` of this value, which excludes it.
+// SAFETY: `slot` is written only with a `Still` of this value, of which there is one, and read with
+// that or with an `InFlight` of this value, which excludes it.
 unsafe impl Sync for Quiesce {}
 
 impl Quiesce {
@@ -364,8 +372,11 @@ impl Drop for InFlight<'_> {
 
 impl Still<'_> {
     /// The slot that nobody else uses, in the `quiesce` model.
-    fn slot(&self) -> Option<*mut Option<Shared<EvFd>>> {
-        self.0.as_ref().map(|(quiesce, _)| quiesce.slot())
+    fn slot(&mut self) -> Option<&mut Option<Shared<EvFd>>> {
+        // SAFETY: A `Still` excludes everybody else from its slot, and is borrowed for this alone.
+        self.0
+            .as_ref()
+            .map(|(quiesce, _)| unsafe { &mut *quiesce.slot() })
     }
 }
 

@@ -25,7 +25,7 @@ impl Ring {
             return Err(EINVAL);
         }
         // Before anything is looked at, or waited for.
-        self.gate.check()?;
+        self.gate.check_submitter()?;
         match args.opcode {
             bindings::IORING_REGISTER_EVENTFD => self.register_eventfd(args, false),
             bindings::IORING_REGISTER_EVENTFD_ASYNC => self.register_eventfd(args, true),
@@ -45,13 +45,12 @@ impl Ring {
             return Err(EINVAL);
         }
         let mut still = self.notifier.still()?;
-        let mut access = self.gate.access()?;
-        if self.notifier.is_registered(&still, &access) {
+        if self.notifier.is_registered(&mut still) {
             return Err(EBUSY);
         }
         let eventfd = EventFd::from_fd(read::<i32>(args.arg)?)?;
         let evfd = EvFd::new(eventfd, async_only, self.completion.published());
-        self.notifier.set(&mut still, &mut access, Some(evfd))?;
+        self.notifier.register(&mut still, evfd)?;
         Ok(0)
     }
 
@@ -61,12 +60,8 @@ impl Ring {
             return Err(EINVAL);
         }
         let mut still = self.notifier.still()?;
-        let mut access = self.gate.access()?;
-        if self.notifier.set(&mut still, &mut access, None)? {
-            Ok(0)
-        } else {
-            Err(ENXIO)
-        }
+        self.notifier.unregister(&mut still)?;
+        Ok(0)
     }
 
     /// `EBADFD` if the ring is enabled.
