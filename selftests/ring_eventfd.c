@@ -3,10 +3,13 @@
  * A ring's eventfd: registering it, and when completions count on it. The same
  * under every notify model; io_uring has one model, the first.
  */
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include "ring_test.h"
 
 FIXTURE(eventfd)
@@ -163,6 +166,69 @@ TEST_F(eventfd, what_is_no_eventfd_is_refused)
 	}
 }
 
+TEST_F(eventfd, numbers_that_are_no_fd_are_bad)
+{
+	const int fds[] = { -1, -2, -100, INT_MIN, INT_MAX, 1 << 20 };
+
+	for (int i = 0; i < 6; i++) {
+		EXPECT_EQ(-EBADF, uring_register_eventfd(&self->ring, fds[i]));
+		EXPECT_EQ(-EBADF, register_async(&self->ring, fds[i]));
+	}
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+}
+
+TEST_F(eventfd, files_of_other_kinds_are_invalid)
+{
+	sigset_t none;
+	int fds[] = {
+		open("/dev/null", O_RDWR), open("/", O_RDONLY | O_DIRECTORY),
+		epoll_create1(0), timerfd_create(CLOCK_MONOTONIC, 0),
+		sigemptyset(&none) ? -1 : signalfd(-1, &none, 0),
+		memfd_create("x", 0), self->ring.fd,
+	};
+	char path[64];
+	int fd;
+
+	for (int i = 0; i < 7; i++) {
+		ASSERT_LE(0, fds[i]);
+		EXPECT_EQ(-EINVAL, uring_register_eventfd(&self->ring, fds[i]));
+	}
+	/* Only the path of an eventfd is none, nor open for anything. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
+	fd = open(path, O_PATH | O_NOFOLLOW);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EBADF, uring_register_eventfd(&self->ring, fd));
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+}
+
+TEST_F(eventfd, the_fd_is_read_whole_or_not_at_all)
+{
+	const size_t page = getpagesize();
+	unsigned long bad[] = { 1, -1UL, -page, 1UL << 63, 1UL << 47, 0x800000000000UL - 2 };
+	char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, pages);
+	ASSERT_EQ(0, munmap(pages + page, page));
+	for (int i = 0; i < 6; i++)
+		EXPECT_EQ(-EFAULT, uring_register(&self->ring, IORING_REGISTER_EVENTFD,
+						  (void *)bad[i], 1));
+	for (size_t i = 1; i < 4; i++)
+		EXPECT_EQ(-EFAULT, uring_register(&self->ring, IORING_REGISTER_EVENTFD,
+						  pages + page - i, 1));
+	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
+
+	/* At the very end, on an odd address, and in memory that is only read. */
+	memcpy(pages + page - 4, &self->fd, 4);
+	memcpy(pages + 1, &self->fd, 4);
+	ASSERT_EQ(0, mprotect(pages, page, PROT_READ));
+	EXPECT_EQ(0, uring_register(&self->ring, IORING_REGISTER_EVENTFD,
+				    pages + page - 4, 1));
+	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
+	EXPECT_EQ(0, uring_register(&self->ring, IORING_REGISTER_EVENTFD, pages + 1, 1));
+	munmap(pages, page);
+}
+
 TEST_F(eventfd, counts_completions)
 {
 	ASSERT_EQ(1, post(&self->ring, 1));
@@ -309,6 +375,121 @@ TEST_F(eventfd, wakes_epoll)
 		EXPECT_EQ(1, count(self->fd));
 	}
 	EXPECT_EQ(0, epoll_wait(epoll, &ev, 1, 0));
+}
+
+static int watch(int epoll, int fd, unsigned int events)
+{
+	struct epoll_event ev = { .events = events, .data.fd = fd };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* How many of @epoll's files are ready; which, if it is one, in @fd. */
+static int ready(int epoll, int *fd)
+{
+	struct epoll_event ev[4];
+	int nr = epoll_wait(epoll, ev, 4, 0);
+
+	if (nr == 1)
+		*fd = ev[0].data.fd;
+	return nr;
+}
+
+/* Each epoll wakes the next one from inside the eventfd's wake-up. */
+TEST_F(eventfd, wakes_a_chain_of_epolls_once)
+{
+	int epolls[4], fd;
+
+	for (int i = 0; i < 4; i++) {
+		epolls[i] = epoll_create1(0);
+		ASSERT_EQ(0, watch(epolls[i], i ? epolls[i - 1] : self->fd,
+				   EPOLLIN | EPOLLET));
+	}
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	for (int round = 0; round < 100; round++) {
+		ASSERT_EQ(1, post(&self->ring, 1));
+		for (int i = 3; i >= 0; i--) {
+			ASSERT_EQ(1, ready(epolls[i], &fd));
+			ASSERT_EQ(i ? epolls[i - 1] : self->fd, fd);
+		}
+		for (int i = 3; i >= 0; i--)
+			ASSERT_EQ(0, ready(epolls[i], &fd));
+		ASSERT_EQ(1, count(self->fd));
+		ASSERT_EQ(1, uring_reap(&self->ring));
+	}
+}
+
+/* A completion wakes the epoll by the ring, then by the ring's eventfd. */
+TEST_F(eventfd, may_be_in_an_epoll_with_its_ring)
+{
+	int inner = epoll_create1(0), outer = epoll_create1(0), fd;
+	struct pollfd poll_outer = { .fd = outer, .events = POLLIN };
+
+	ASSERT_EQ(0, watch(inner, self->fd, EPOLLIN));
+	ASSERT_EQ(0, watch(inner, self->ring.fd, EPOLLIN));
+	ASSERT_EQ(0, watch(outer, inner, EPOLLIN));
+	ASSERT_EQ(0, watch(outer, self->ring.fd, EPOLLIN | EPOLLET));
+	ASSERT_EQ(0, watch(outer, self->fd, EPOLLIN | EPOLLET));
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	for (int round = 0; round < 100; round++) {
+		pthread_t thread;
+
+		ASSERT_EQ(0, poll(&poll_outer, 1, 0));
+		if (round < 3) {
+			pthread_create(&thread, NULL, post_later, &self->ring);
+			ASSERT_EQ(1, poll(&poll_outer, 1, 20000));
+			pthread_join(thread, NULL);
+		} else {
+			ASSERT_EQ(1, post(&self->ring, 1));
+		}
+		ASSERT_EQ(3, ready(outer, &fd));
+		ASSERT_EQ(2, ready(inner, &fd));
+		ASSERT_EQ(1, count(self->fd));
+		ASSERT_EQ(1, ready(inner, &fd));
+		ASSERT_EQ(self->ring.fd, fd);
+		ASSERT_EQ(1, uring_reap(&self->ring));
+		ASSERT_EQ(0, ready(inner, &fd));
+		ASSERT_EQ(0, ready(outer, &fd));
+	}
+}
+
+/*
+ * The ring polls its own eventfd, directly or through an epoll: the completion
+ * is posted from inside the eventfd's wake-up, or by what that set off.
+ */
+TEST_F(eventfd, polled_by_its_own_ring_is_signalled_for_that)
+{
+	int epoll = epoll_create1(0);
+	int targets[] = { self->fd, epoll };
+
+	ASSERT_EQ(0, watch(epoll, self->fd, EPOLLIN));
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+	for (int round = 0; round < 20; round++) {
+		struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
+		unsigned long long total = 0;
+		long long end;
+
+		sqe->opcode = IORING_OP_POLL_ADD;
+		sqe->fd = targets[round % 2];
+		sqe->poll32_events = POLLIN;
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		if (uring_ready(&self->ring)) {
+			ASSERT_STREQ("0 -EINVAL", next_cqe(&self->ring));
+			SKIP(return, "the ring has no poll requests yet");
+		}
+		ASSERT_EQ(0, eventfd_write(self->fd, 1));
+		end = now_ms() + 10000;
+		while (total < 2 && now_ms() < end) {
+			ASSERT_EQ(0, enter_timeout(&self->ring, 1, 10000));
+			total += count(self->fd);
+		}
+		EXPECT_EQ(2, total) {
+			TH_LOG("one written, one for the completion");
+		}
+		EXPECT_EQ(1, uring_reap(&self->ring));
+		sleep_ms(20);
+		EXPECT_EQ(0, count(self->fd));
+	}
 }
 
 TEST_F(eventfd, a_blocked_reader_wakes)

@@ -276,4 +276,199 @@ TEST_F(change, disabled_in_the_ring_is_seen_by_the_next_submission)
 	poster_stop(&self->poster);
 }
 
+/*
+ * The rule, in full. A posting call signals the eventfd once if one was
+ * registered before it began and until it had ended, not at all if none was,
+ * and at most once if the registration changed meanwhile. Signals are seen as
+ * soon as the call returns. So each call is judged by itself: by the phase
+ * before and after it, and by what the eventfd counted.
+ */
+#define CYCLES 100000
+#define LIMIT_MS 120000
+#define QUIESCE_LIMIT_MS 3000
+
+enum {
+	ABSENT,
+	REGISTERING,
+	PRESENT,
+	UNREGISTERING,
+	PHASES,
+};
+
+struct judge {
+	pthread_t thread;
+	struct uring *ring;
+	int fd, stop;
+	unsigned long phase, calls;
+	/* Calls, and what they were seen to signal. */
+	unsigned long present, absent, changing;
+	unsigned long long signals, signals_changing;
+	/* What no rule allows. */
+	unsigned long lost, spurious, doubled, errors;
+};
+
+static void *judge_main(void *arg)
+{
+	struct judge *j = arg;
+
+	while (!__atomic_load_n(&j->stop, __ATOMIC_ACQUIRE)) {
+		unsigned long before, after;
+		unsigned long long signals;
+
+		before = __atomic_load_n(&j->phase, __ATOMIC_SEQ_CST);
+		if (!uring_nop(j->ring, 0) || uring_submit(j->ring) != 1)
+			j->errors++;
+		after = __atomic_load_n(&j->phase, __ATOMIC_SEQ_CST);
+		signals = count(j->fd);
+		if (uring_reap(j->ring) != 1)
+			j->errors++;
+
+		j->signals += signals;
+		if (before == after && before % PHASES == PRESENT) {
+			j->present++;
+			j->lost += signals < 1;
+			j->doubled += signals > 1;
+		} else if (before == after && before % PHASES == ABSENT) {
+			j->absent++;
+			j->spurious += signals != 0;
+		} else {
+			j->changing++;
+			j->signals_changing += signals;
+			/* However many changes fit into the call. */
+			j->doubled += signals > 1;
+		}
+		__atomic_store_n(&j->calls, j->calls + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void next_phase(struct judge *j)
+{
+	__atomic_fetch_add(&j->phase, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Stay in this phase for a call or two. */
+static bool linger(struct judge *j)
+{
+	unsigned long seen = __atomic_load_n(&j->calls, __ATOMIC_ACQUIRE);
+	long long end = now_ms() + 10000;
+
+	while (__atomic_load_n(&j->calls, __ATOMIC_ACQUIRE) < seen + 2)
+		if (now_ms() > end)
+			return false;
+	return true;
+}
+
+TEST_F_TIMEOUT(change, a_hundred_thousand_times_keeps_count, 180)
+{
+	bool quiesce = variant->model == MINIRING_NOTIFY_QUIESCE;
+	struct judge j = { .ring = &self->ring, .fd = self->fd };
+	long long end = now_ms() + (quiesce ? QUIESCE_LIMIT_MS : LIMIT_MS);
+	unsigned long cycles;
+
+	poster_stop(&self->poster);
+	ASSERT_EQ(0, pthread_create(&j.thread, NULL, judge_main, &j));
+	for (cycles = 0; cycles < CYCLES && now_ms() < end; cycles++) {
+		next_phase(&j);
+		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+		next_phase(&j);
+		if (cycles % 64 == 0)
+			ASSERT_TRUE(linger(&j));
+		next_phase(&j);
+		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+		next_phase(&j);
+		if (cycles % 64 == 32)
+			ASSERT_TRUE(linger(&j));
+	}
+	__atomic_store_n(&j.stop, 1, __ATOMIC_RELEASE);
+	pthread_join(j.thread, NULL);
+	TH_LOG("%lu cycles; %lu calls with an eventfd, %lu without, %lu (%llu signals) during a change",
+	       cycles, j.present, j.absent, j.changing, j.signals_changing);
+	if (!quiesce) {
+		EXPECT_EQ(CYCLES, cycles);
+		EXPECT_LT(0, j.absent);
+	}
+	EXPECT_LT(0, j.present);
+	EXPECT_EQ(0, j.errors);
+	EXPECT_EQ(0, j.lost);
+	EXPECT_EQ(0, j.doubled);
+	EXPECT_EQ(0, j.spurious);
+	EXPECT_EQ(j.present + j.signals_changing, j.signals);
+	EXPECT_EQ(0, count(self->fd));
+}
+
+#define RINGS 4
+#define POSTS 5000
+
+struct sharer {
+	pthread_t thread;
+	struct uring ring;
+	int fd, changes, errors;
+};
+
+static void *sharer_main(void *arg)
+{
+	struct sharer *s = arg;
+
+	for (int i = 0; i < POSTS; i++) {
+		/* Between two calls every change is over. */
+		if (i % (POSTS / s->changes) == 0) {
+			s->errors += uring_unregister_eventfd(&s->ring) != 0;
+			s->errors += uring_register_eventfd(&s->ring, s->fd) != 0;
+		}
+		uring_nop(&s->ring, i);
+		s->errors += uring_submit(&s->ring) != 1;
+		s->errors += uring_reap(&s->ring) != 1;
+	}
+	return NULL;
+}
+
+TEST_F(change, of_one_eventfd_on_many_rings_keeps_count)
+{
+	static struct sharer sharers[RINGS];
+	int changes = variant->model == MINIRING_NOTIFY_QUIESCE ? 2 : 50;
+
+	poster_stop(&self->poster);
+	for (int i = 0; i < RINGS; i++) {
+		sharers[i] = (struct sharer){ .fd = self->fd, .changes = changes };
+		sharers[i].ring.model = variant->model;
+		ASSERT_EQ(0, uring_open(&sharers[i].ring, 4));
+		ASSERT_EQ(0, uring_register_eventfd(&sharers[i].ring, self->fd));
+	}
+	for (int i = 0; i < RINGS; i++)
+		pthread_create(&sharers[i].thread, NULL, sharer_main, &sharers[i]);
+	for (int i = 0; i < RINGS; i++) {
+		pthread_join(sharers[i].thread, NULL);
+		EXPECT_EQ(0, sharers[i].errors);
+		uring_close(&sharers[i].ring);
+	}
+	EXPECT_EQ(RINGS * POSTS, count(self->fd));
+}
+
+/* Rings that go while what they unregistered is still waiting to be freed. */
+TEST_F(change, outstanding_when_the_ring_goes)
+{
+	long long end = now_ms() + RACE_MS / 2;
+
+	for (int i = 0; i < 500 && now_ms() < end; i++) {
+		struct uring ring = { .model = variant->model };
+		int fd = eventfd(0, EFD_NONBLOCK);
+
+		ASSERT_EQ(0, uring_open(&ring, 4));
+		ASSERT_EQ(0, uring_register_eventfd(&ring, fd));
+		uring_nop(&ring, i);
+		ASSERT_EQ(1, uring_submit(&ring));
+		ASSERT_EQ(0, uring_unregister_eventfd(&ring));
+		ASSERT_EQ(0, uring_register_eventfd(&ring, self->fd));
+		if (i & 1)
+			ASSERT_EQ(0, uring_unregister_eventfd(&ring));
+		uring_close(&ring);
+		ASSERT_EQ(1, count(fd));
+		close(fd);
+	}
+	poster_stop(&self->poster);
+	EXPECT_EQ(0, self->poster.errors);
+	EXPECT_EQ(0, count(self->fd));
+}
+
 TEST_HARNESS_MAIN

@@ -92,6 +92,9 @@ impl<T> Unpublished<T> {
 
 /// An owning pointer to a `T`, or null, that RCU readers may follow.
 ///
+/// Whoever lets go of a value last drops it, in whatever context that is: mostly the RCU callback,
+/// in softirq context. So dropping a `T` must not sleep.
+///
 /// # Invariants
 ///
 /// `ptr` is null or came from [`Arc::into_raw`], and owns that reference. The reference is given

@@ -41,7 +41,10 @@ use kernel::{
             mutex::MutexBackend,
             Guard, //
         },
-        rcu::read_lock,
+        rcu::{
+            rcu_barrier,
+            read_lock, //
+        },
         Mutex,
         SpinLockIrq, //
     },
@@ -146,13 +149,13 @@ impl Notifier {
 
     /// Signals the eventfd, if there is one, for CQEs of the caller's, the last of which made them
     /// `published`; those published before the registration do not count. `worker` tells that a
-    /// worker posted them. Any context.
+    /// worker posted them. Any context, but for the `spinlock` model inside the eventfd's wake-up.
     ///
     /// That is once for each posting caller, so that the count never changes without a new CQE.
     #[inline]
     pub(crate) fn signal(
         &self,
-        _in_flight: &InFlight<'_>,
+        in_flight: &InFlight<'_>,
         shared: &shared::Shared,
         published: Published,
         worker: bool,
@@ -178,17 +181,18 @@ impl Notifier {
                 }
             }
             Slot::Spinlock(slot) => {
-                // The wake-up of an eventfd that led here may hold this very lock; what is left
-                // to a callback must not need it.
+                // The callback does not need the lock. But a CQE posted from inside the wake-up of
+                // this ring's eventfd would: that is this model's flaw. Nothing posts one there.
                 let allowed = signal_allowed();
                 if let Some(evfd) = &*slot.lock() {
                     signal_or_defer(evfd, is_due(evfd), allowed);
                 }
             }
-            Slot::Quiesce(quiesce) => {
-                // SAFETY: `_in_flight` keeps `Still` from existing, and only with that is the
-                // slot written.
-                if let Some(evfd) = unsafe { &*quiesce.slot.get() } {
+            Slot::Quiesce(_) => {
+                let slot = in_flight.0.map(Quiesce::slot);
+                // SAFETY: `in_flight` keeps a `Still` of that slot from existing, and only with
+                // one is it written.
+                if let Some(evfd) = slot.and_then(|slot| unsafe { &*slot }.as_ref()) {
                     signal_or_defer(evfd, is_due(evfd), signal_allowed());
                 }
             }
@@ -196,12 +200,11 @@ impl Notifier {
     }
 
     /// Whether an eventfd is registered at this moment.
-    pub(crate) fn is_registered(&self, _still: &Still<'_>) -> bool {
+    pub(crate) fn is_registered(&self, still: &mut Still<'_>) -> bool {
         match &self.0 {
             Slot::Rcu(slot) => !slot.is_null(),
             Slot::Spinlock(slot) => slot.lock().is_some(),
-            // SAFETY: `_still` excludes every other reader and writer.
-            Slot::Quiesce(quiesce) => unsafe { &*quiesce.slot.get() }.is_some(),
+            Slot::Quiesce(_) => still.slot().is_some_and(|slot| slot.is_some()),
         }
     }
 
@@ -210,7 +213,7 @@ impl Notifier {
     /// # Errors
     ///
     /// `EBUSY` if an eventfd is registered, `ENOMEM`.
-    pub(crate) fn register(&self, _still: &Still<'_>, evfd: EvFd) -> Result {
+    pub(crate) fn register(&self, still: &mut Still<'_>, evfd: EvFd) -> Result {
         let new = Unpublished::new(evfd, GFP_KERNEL)?;
         match &self.0 {
             Slot::Rcu(slot) => slot.publish(new),
@@ -218,8 +221,7 @@ impl Notifier {
                 let new = new.into_shared();
                 fill(&mut slot.lock(), new)
             }
-            // SAFETY: `_still` excludes every other reader and writer.
-            Slot::Quiesce(quiesce) => fill(unsafe { &mut *quiesce.slot.get() }, new.into_shared()),
+            Slot::Quiesce(_) => fill(still.slot().ok_or(EINVAL)?, new.into_shared()),
         }
     }
 
@@ -229,7 +231,7 @@ impl Notifier {
     /// # Errors
     ///
     /// `ENXIO` if no eventfd is registered.
-    pub(crate) fn unregister(&self, _still: &Still<'_>) -> Result {
+    pub(crate) fn unregister(&self, still: &mut Still<'_>) -> Result {
         match &self.0 {
             Slot::Rcu(slot) => slot.replace(None).map(drop),
             Slot::Spinlock(slot) => {
@@ -237,8 +239,7 @@ impl Notifier {
                 // Put without the lock.
                 old.map(drop)
             }
-            // SAFETY: `_still` excludes every other reader and writer.
-            Slot::Quiesce(quiesce) => unsafe { &mut *quiesce.slot.get() }.take().map(drop),
+            Slot::Quiesce(_) => still.slot().and_then(Option::take).map(drop),
         }
         .ok_or(ENXIO)
     }
@@ -283,8 +284,8 @@ struct Quiesce {
 
 // SAFETY: `refs` and `changed` may be used from any task; `slot` is sent with them.
 unsafe impl Send for Quiesce {}
-// SAFETY: `slot` is written only with a `Still`, of which there is one, and read with that or with
-// an `InFlight`, which excludes it.
+// SAFETY: `slot` is written only with a `Still` of this value, of which there is one, and read with
+// that or with an `InFlight` of this value, which excludes it.
 unsafe impl Sync for Quiesce {}
 
 impl Quiesce {
@@ -318,6 +319,10 @@ impl Quiesce {
         this.changed.wake();
     }
 
+    fn slot(&self) -> *mut Option<Shared<EvFd>> {
+        self.slot.get()
+    }
+
     fn enter(&self) -> Result<InFlight<'_>> {
         // SAFETY: By the type invariants `refs` is initialised; likewise below.
         while !unsafe { bindings::miniring_percpu_ref_tryget_live(self.refs.get()) } {
@@ -347,6 +352,9 @@ impl Quiesce {
 #[pinned_drop]
 impl PinnedDrop for Quiesce {
     fn drop(self: Pin<&mut Self>) {
+        // A `Still` may have been had by looking at the count, ahead of the callback that brought
+        // it to zero and is yet to wake the queue.
+        rcu_barrier();
         // SAFETY: Nobody borrows the notifier, so there is neither an `InFlight` nor a `Still`.
         unsafe { bindings::percpu_ref_exit(self.refs.get()) };
     }
@@ -359,6 +367,16 @@ impl Drop for InFlight<'_> {
             // SAFETY: Got by `Quiesce::enter`.
             unsafe { bindings::miniring_percpu_ref_put(quiesce.refs.get()) };
         }
+    }
+}
+
+impl Still<'_> {
+    /// The slot that nobody else uses, in the `quiesce` model.
+    fn slot(&mut self) -> Option<&mut Option<Shared<EvFd>>> {
+        // SAFETY: A `Still` excludes everybody else from its slot, and is borrowed for this alone.
+        self.0
+            .as_ref()
+            .map(|(quiesce, _)| unsafe { &mut *quiesce.slot() })
     }
 }
 

@@ -44,13 +44,13 @@ impl Ring {
         if args.nr_args != 1 {
             return Err(EINVAL);
         }
-        let still = self.notifier.still()?;
-        if self.notifier.is_registered(&still) {
+        let mut still = self.notifier.still()?;
+        if self.notifier.is_registered(&mut still) {
             return Err(EBUSY);
         }
         let eventfd = EventFd::from_fd(read::<i32>(args.arg)?)?;
         let evfd = EvFd::new(eventfd, async_only, self.completion.published());
-        self.notifier.register(&still, evfd)?;
+        self.notifier.register(&mut still, evfd)?;
         Ok(0)
     }
 
@@ -59,8 +59,8 @@ impl Ring {
         if args.arg != 0 || args.nr_args != 0 {
             return Err(EINVAL);
         }
-        let still = self.notifier.still()?;
-        self.notifier.unregister(&still)?;
+        let mut still = self.notifier.still()?;
+        self.notifier.unregister(&mut still)?;
         Ok(0)
     }
 
