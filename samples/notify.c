@@ -149,13 +149,13 @@ static unsigned long long count_of(int epoll, int fd)
 	return count;
 }
 
-static volatile bool stop;
+static bool stop;
 static unsigned long posted;
 
 static void *poster(void *unused)
 {
 	(void)unused;
-	while (!stop) {
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		nops(8, posted);
 		posted += 8;
 	}
@@ -217,7 +217,7 @@ static void notification(void)
 		if (register_eventfd(fd) || register_eventfd(-1))
 			fail("cycle %d", i);
 	us = (now_us() - start) / CYCLES;
-	stop = true;
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	count = count_of(epoll, fd);
 	printf("  %lu completions were posted meanwhile, none lost; the eventfd counted %llu\n"

@@ -148,6 +148,14 @@ static double median(double *values)
 	return values[ROUNDS / 2];
 }
 
+static void report(const char *id, const char *unit, int digits, double value, double peer,
+		   long sites, long entries)
+{
+	printf("{\"id\":\"%s\",\"value\":%.*f,\"unit\":\"%s\",", id, digits, value, unit);
+	printf("\"peer\":\"dynamic_debug/control\",\"peer_value\":%.*f,", digits, peer);
+	printf("\"better\":\"lower\",\"sites\":%ld,\"entries\":%ld}\n", sites, entries);
+}
+
 int main(void)
 {
 	double ipis[2][ROUNDS], ms[2][ROUNDS];
@@ -176,9 +184,7 @@ int main(void)
 		ms[0][round] = stock.ms;
 		ms[1][round] = ours.ms;
 	}
-	printf("{\"id\":\"toggle.kernel.ipis\",\"value\":%.0f,\"unit\":\"IPIs\",\"peer\":\"dynamic_debug/control\",\"peer_value\":%.0f,\"better\":\"lower\",\"sites\":%ld,\"entries\":%ld}\n",
-	       median(ipis[1]), median(ipis[0]), sites, entries);
-	printf("{\"id\":\"toggle.kernel.ms\",\"value\":%.1f,\"unit\":\"ms\",\"peer\":\"dynamic_debug/control\",\"peer_value\":%.1f,\"better\":\"lower\",\"sites\":%ld,\"entries\":%ld}\n",
-	       median(ms[1]), median(ms[0]), sites, entries);
+	report("toggle.kernel.ipis", "IPIs", 0, median(ipis[1]), median(ipis[0]), sites, entries);
+	report("toggle.kernel.ms", "ms", 1, median(ms[1]), median(ms[0]), sites, entries);
 	return 0;
 }

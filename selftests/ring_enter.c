@@ -2,6 +2,7 @@
 /*
  * Waiting for completions: when a wait ends, and with what.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -276,6 +277,52 @@ TEST_F(enter, a_signal_with_some_completions_is_no_error)
 	pest_start(&pest);
 	EXPECT_EQ(0, enter_timeout(&self->ring, 2, FOREVER_MS));
 	pest_stop(&pest);
+}
+
+/* Gives the waiting task work to do, and later the completion it waits for. */
+struct errand {
+	struct uring *ring;
+	int pipe;
+};
+
+static void *errand_main(void *arg)
+{
+	struct errand *errand = arg;
+
+	sleep_ms(100);
+	if (write(errand->pipe, "", 1) != 1)
+		return NULL;
+	sleep_ms(200);
+	submit_nops(errand->ring, 1);
+	return NULL;
+}
+
+TEST_F(enter, work_for_the_task_does_not_end_the_wait)
+{
+	struct uring other = {};
+	struct errand errand = { .ring = &self->ring };
+	struct io_uring_sqe *sqe;
+	pthread_t thread;
+	int pipes[2];
+
+	if (uring_open_on(URING_IO_URING, &other, 4))
+		SKIP(return, "it takes an io_uring to make work for the task");
+	ASSERT_EQ(0, pipe(pipes));
+	sqe = uring_get_sqe(&other);
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = pipes[0];
+	sqe->poll32_events = POLLIN;
+	ASSERT_EQ(1, uring_submit(&other));
+
+	errand.pipe = pipes[1];
+	pthread_create(&thread, NULL, errand_main, &errand);
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, 1, WAIT));
+	EXPECT_STREQ("0 0", next_cqe(&self->ring));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(1, uring_ready(&other)) {
+		TH_LOG("the work was done meanwhile");
+	}
+	uring_close(&other);
 }
 
 TEST_F(enter, the_signal_mask_holds_while_waiting)

@@ -124,10 +124,11 @@ TEST_F(change, without_delay_never_fails)
 		ASSERT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 		cycles++;
 	}
+	/* Changes without a pause may keep it from posting, but not for good. */
+	EXPECT_TRUE(next_submission(&self->poster));
 	poster_stop(&self->poster);
 	TH_LOG("%llu cycles, %llu completions", cycles, self->poster.posted);
 	EXPECT_LT(0, cycles);
-	EXPECT_LT(0, self->poster.posted);
 	EXPECT_EQ(0, self->poster.errors);
 	EXPECT_GE(self->poster.posted, count(self->fd)) {
 		TH_LOG("more signals than completions");

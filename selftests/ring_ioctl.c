@@ -63,7 +63,7 @@ TEST_F(device, unknown_commands_are_refused)
 	const unsigned long cmds[] = {
 		0, -1U,
 		_IO(MINIRING_IOC_MAGIC, 0),
-		_IO(MINIRING_IOC_MAGIC, 3),
+		_IO(MINIRING_IOC_MAGIC, 4),
 		_IOW(MINIRING_IOC_MAGIC, 0, int),
 		_IOW(MINIRING_IOC_MAGIC, 3, struct miniring_setup),
 		_IOR(MINIRING_IOC_MAGIC, 0, struct miniring_setup),

@@ -5,6 +5,7 @@
 use super::{
     kernel_sites,
     site::{
+        dyn_debug,
         own,
         MODULE,
         OWN, //
@@ -48,6 +49,7 @@ pub(super) fn write(text: UserSlice, len: usize) -> Result {
             Err(error) => return Err(complain(error)),
         }
     }
+    dyn_debug!(write, "{} queries in {len} bytes\n", parsed.len());
     apply(&parsed)
 }
 

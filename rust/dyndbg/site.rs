@@ -67,7 +67,7 @@ impl Descriptor {
         // 18 bits of line, 6 of class, 8 of flags, from the lowest.
         let bits = (line & ((1 << 18) - 1)) | NO_CLASS << 18;
         let mut descriptor: bindings::_ddebug = pin_init::zeroed();
-        descriptor.modname = MODULE.as_ptr().cast();
+        descriptor.modname = text(MODULE.to_bytes_with_nul());
         descriptor.function = text(function.as_bytes());
         descriptor.filename = text(file);
         descriptor.format = text(format.as_bytes());
@@ -155,7 +155,7 @@ impl Descriptor {
 /// A pointer to `text`, which must be a C string.
 const fn text(text: &'static [u8]) -> *const c_char {
     match core::ffi::CStr::from_bytes_with_nul(text) {
-        Ok(text) => text.as_ptr().cast(),
+        Ok(text) => text.to_bytes_with_nul().as_ptr(),
         Err(_) => panic!("a text has a NUL in it"),
     }
 }

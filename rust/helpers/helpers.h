@@ -6,6 +6,7 @@
 #include <linux/dynamic_debug.h>
 #include <linux/jump_label.h>
 #include <linux/signal_types.h>
+#include <linux/stop_machine.h>
 #include <linux/types.h>
 
 struct percpu_ref;
@@ -13,10 +14,13 @@ struct wait_queue_head;
 
 bool miniring_eventfd_signal_allowed(void);
 
+void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
+
 bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
 void miniring_percpu_ref_put(struct percpu_ref *ref);
 
+bool miniring_sigpending(void);
 void miniring_push_sigmask(sigset_t *mask);
 void miniring_pop_sigmask(void);
 
@@ -42,8 +46,25 @@ void miniring_set_arch_jump_label_transform_queue(void *func);
 void miniring_arch_jump_label_transform_apply(void);
 void miniring_set_arch_jump_label_transform_apply(void *func);
 
+int miniring_stop_machine_cpuslocked(cpu_stop_fn_t fn, void *data,
+				     const struct cpumask *cpus);
+void miniring_set_stop_machine_cpuslocked(void *func);
+
+/* Rust, behind the exported functions of <linux/static_key_queued.h>. */
+int miniring_static_key_enable_queued(struct static_key *key);
+int miniring_static_key_disable_queued(struct static_key *key);
+void miniring_static_key_apply_queued(void);
+
+void miniring_mmap_read_lock(void *mm);
+void miniring_mmap_read_unlock(void *mm);
+void *miniring_text_page(unsigned long addr);
+void *miniring_map_pages(void **pages, unsigned int count);
+unsigned int miniring_num_online_cpus(void);
+const struct cpumask *miniring_cpu_online_mask(void);
+void miniring_sync_core(void);
 void *miniring_probe_address(const char *name);
 unsigned long miniring_jump_entry_code(const struct jump_entry *entry);
+unsigned long miniring_jump_entry_target(const struct jump_entry *entry);
 struct static_key *miniring_jump_entry_key(const struct jump_entry *entry);
 bool miniring_jump_entry_is_branch(const struct jump_entry *entry);
 bool miniring_jump_entry_is_init(const struct jump_entry *entry);

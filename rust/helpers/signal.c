@@ -5,6 +5,12 @@
 
 #include "helpers.h"
 
+/* Whether a signal is pending, and not only work for the task. */
+bool miniring_sigpending(void)
+{
+	return task_sigpending(current);
+}
+
 /* Blocks the signals of @mask, and has the mask of now come back on return. */
 void miniring_push_sigmask(sigset_t *mask)
 {

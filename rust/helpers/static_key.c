@@ -8,17 +8,36 @@
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/static_call.h>
 #include <linux/static_key_queued.h>
+#include <linux/stop_machine.h>
+#include <linux/vmalloc.h>
 #include <trace/events/module.h>
+#include <asm/sync_core.h>
 
 #include "helpers.h"
 
+int static_key_enable_queued(struct static_key *key)
+{
+	return miniring_static_key_enable_queued(key);
+}
 EXPORT_SYMBOL_GPL(static_key_enable_queued);
+
+int static_key_disable_queued(struct static_key *key)
+{
+	return miniring_static_key_disable_queued(key);
+}
 EXPORT_SYMBOL_GPL(static_key_disable_queued);
+
+void static_key_apply_queued(void)
+{
+	miniring_static_key_apply_queued();
+}
 EXPORT_SYMBOL_GPL(static_key_apply_queued);
 
 char *miniring_backend = "auto";
@@ -51,6 +70,9 @@ MINIRING_UNEXPORTED(bool, arch_jump_label_transform_queue,
 		    (struct jump_entry *entry, enum jump_label_type type),
 		    (entry, type))
 MINIRING_UNEXPORTED(void, arch_jump_label_transform_apply, (void), ())
+MINIRING_UNEXPORTED(int, stop_machine_cpuslocked,
+		    (cpu_stop_fn_t fn, void *data, const struct cpumask *cpus),
+		    (fn, data, cpus))
 
 /* The address of a function, or what register_kprobe() says. */
 void *miniring_probe_address(const char *name)
@@ -64,9 +86,52 @@ void *miniring_probe_address(const char *name)
 	return probe.addr;
 }
 
+void miniring_mmap_read_lock(void *mm)
+{
+	mmap_read_lock(mm);
+}
+
+void miniring_mmap_read_unlock(void *mm)
+{
+	mmap_read_unlock(mm);
+}
+
+/* The page of an address in the text of the kernel or of a module. */
+void *miniring_text_page(unsigned long addr)
+{
+	if (is_vmalloc_or_module_addr((void *)addr))
+		return vmalloc_to_page((void *)addr);
+	return virt_to_page(addr);
+}
+
+void *miniring_map_pages(void **pages, unsigned int count)
+{
+	return vmap((struct page **)pages, count, VM_MAP, PAGE_KERNEL);
+}
+
+unsigned int miniring_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+const struct cpumask *miniring_cpu_online_mask(void)
+{
+	return cpu_online_mask;
+}
+
+void miniring_sync_core(void)
+{
+	sync_core();
+}
+
 unsigned long miniring_jump_entry_code(const struct jump_entry *entry)
 {
 	return jump_entry_code(entry);
+}
+
+unsigned long miniring_jump_entry_target(const struct jump_entry *entry)
+{
+	return jump_entry_target(entry);
 }
 
 struct static_key *miniring_jump_entry_key(const struct jump_entry *entry)

@@ -32,7 +32,9 @@ pub struct Request {
 /// The result is the front of the slice; what is behind it is unspecified. Should two requests for
 /// a key have the same `seq` after all, the one that enables it counts as later.
 pub fn coalesce(requests: &mut [Request]) -> &mut [Request] {
-    sort_by_key(requests, |request| (request.key, request.seq, request.enable));
+    sort_by_key(requests, |request| {
+        (request.key, request.seq, request.enable)
+    });
 
     let mut kept: usize = 0;
     for at in 0..requests.len() {

@@ -3,7 +3,7 @@
 //! Owning pointers protected by RCU.
 //!
 //! [`Rcu<T>`] owns at most one `T`. Readers borrow it under an RCU read lock and cost an updater
-//! nothing; an updater swaps in another value and goes on, and what came out is dropped after a
+//! nothing; an updater swaps in another value, atomically, so that updaters need no lock either, and what came out is dropped after a
 //! grace period, by `call_rcu()` with a head inside the same allocation. A reader that needs the
 //! value for longer takes a reference ([`Borrowed::to_shared`]), and one that may not act where it
 //! stands leaves it to a callback ([`Shared::defer`]).
@@ -13,16 +13,10 @@
 //! # Examples
 //!
 //! ```ignore
-//! let slot = Rcu::<u32>::null();
-//! drop(slot.replace(Some(Unpublished::new(7, GFP_KERNEL)?)));
-//! {
-//!     let guard = rcu::read_lock();
-//!     assert_eq!(slot.load(&guard).map(|value| *value), Some(7));
-//! }
-//! // Nobody new finds the value; it goes once those who already have are done.
-//! drop(slot.replace(None));
+#![doc = include_str!("example.rs")]
 //! ```
 
+use crate::bindings;
 use core::{
     marker::PhantomData,
     mem::offset_of,
@@ -31,7 +25,6 @@ use core::{
 };
 use kernel::{
     alloc::Flags,
-    bindings,
     prelude::*,
     sync::{
         atomic::{
@@ -135,6 +128,24 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     /// Whether the pointer is null at this moment.
     pub fn is_null(&self) -> bool {
         self.ptr.load(Acquire).is_null()
+    }
+
+    /// Publishes `new` if the pointer is null.
+    ///
+    /// Does not sleep, allocate or wait.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it points at something; `new` is dropped.
+    pub fn publish(&self, new: Unpublished<T>) -> Result {
+        let new = Arc::into_raw(Arc::from(new.0)).cast_mut();
+        // INVARIANT: `new` owns a reference from `into_raw`, and what it replaces is null.
+        if self.ptr.cmpxchg(ptr::null_mut(), new, Full).is_err() {
+            // SAFETY: `new` came from `into_raw`, and was not published.
+            drop(unsafe { Arc::from_raw(new) });
+            return Err(EBUSY);
+        }
+        Ok(())
     }
 
     /// Publishes `new`, or nothing, and returns what was there before.
@@ -256,7 +267,7 @@ impl<T: Deferred> Shared<T> {
         // in this module, which waits for it before it goes (`Callbacks`).
         unsafe {
             let head = Opaque::cast_into(&raw const (*node).defer);
-            bindings::call_rcu_hurry(head, Some(deferred::<T>));
+            bindings::miniring_call_rcu_hurry(head, Some(deferred::<T>));
         }
     }
 }
@@ -285,5 +296,175 @@ pub struct Callbacks(());
 impl Drop for Callbacks {
     fn drop(&mut self) {
         rcu_barrier();
+    }
+}
+
+#[kunit_tests(miniring_rcu)]
+mod tests {
+    use super::*;
+    use kernel::sync::{
+        atomic::ordering::Relaxed,
+        rcu, //
+    };
+
+    include!("example.rs");
+
+    /// Counts its drops, and the runs of what was deferred.
+    struct Counted {
+        drops: Arc<Atomic<u32>>,
+        runs: Arc<Atomic<u32>>,
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.drops.fetch_add(1, Relaxed);
+        }
+    }
+
+    impl Deferred for Counted {
+        fn run(&self) {
+            // A value that was dropped would have counted it already.
+            kernel::kunit_assert_eq!("run", c"rust/rcu/mod.rs", 0, self.drops.load(Relaxed), 0);
+            self.runs.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn counter() -> Result<Arc<Atomic<u32>>> {
+        Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
+    }
+
+    fn counted(drops: &Arc<Atomic<u32>>, runs: &Arc<Atomic<u32>>) -> Result<Unpublished<Counted>> {
+        let value = Counted {
+            drops: drops.clone(),
+            runs: runs.clone(),
+        };
+        Unpublished::new(value, GFP_KERNEL)
+    }
+
+    #[test]
+    fn example_of_the_documentation_holds() -> Result {
+        assert_eq!(limit(), None);
+        set_limit(7)?;
+        assert_eq!(limit(), Some(7));
+        set_limit(8)?;
+        assert_eq!(limit(), Some(8));
+        drop(LIMIT.replace(None));
+        assert_eq!(limit(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn replaced_value_is_dropped_once() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let slot = Rcu::null();
+        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        rcu_barrier();
+        assert_eq!(drops.load(Relaxed), 1);
+        drop(slot.replace(None));
+        rcu_barrier();
+        assert_eq!(drops.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn reader_keeps_a_replaced_value_alive() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let slot = Rcu::null();
+        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        let guard = rcu::read_lock();
+        let value = slot.load(&guard).ok_or(ENOENT)?;
+        drop(slot.replace(None));
+        assert!(slot.load(&guard).is_none());
+        // Longer than a grace period would last on an idle machine.
+        for _ in 0..100_000 {
+            core::hint::spin_loop();
+        }
+        assert_eq!(value.drops.load(Relaxed), 0);
+        drop(guard);
+        rcu_barrier();
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn publish_does_not_replace() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let slot = Rcu::null();
+        assert!(slot.publish(counted(&drops, &runs)?).is_ok());
+        assert!(slot.publish(counted(&drops, &runs)?) == Err(EBUSY));
+        assert_eq!(drops.load(Relaxed), 1);
+        drop(slot);
+        rcu_barrier();
+        assert_eq!(drops.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn pointer_drops_its_value() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let slot = Rcu::null();
+        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        drop(slot);
+        rcu_barrier();
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn unpublished_value_is_dropped_at_once() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        drop(counted(&drops, &runs)?);
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn reference_keeps_a_retired_value_alive() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let slot = Rcu::null();
+        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        let shared = {
+            let guard = rcu::read_lock();
+            slot.load(&guard).ok_or(ENOENT)?.to_shared()
+        };
+        drop(slot);
+        rcu_barrier();
+        assert_eq!(drops.load(Relaxed), 0);
+        drop(shared);
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn deferred_call_runs_though_the_value_was_retired() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let slot = Rcu::null();
+        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        {
+            let guard = rcu::read_lock();
+            slot.load(&guard).ok_or(ENOENT)?.to_shared().defer();
+            // Outstanding: stands for this one too.
+            slot.load(&guard).ok_or(ENOENT)?.to_shared().defer();
+        }
+        drop(slot);
+        rcu_barrier();
+        assert_eq!(runs.load(Relaxed), 1);
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn deferred_call_can_be_made_again() -> Result {
+        let (drops, runs) = (counter()?, counter()?);
+        let shared = counted(&drops, &runs)?.into_shared();
+        for round in 1..=3 {
+            shared.clone().defer();
+            rcu_barrier();
+            assert_eq!(runs.load(Relaxed), round);
+        }
+        drop(shared);
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
     }
 }

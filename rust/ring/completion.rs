@@ -91,10 +91,12 @@ impl Spare {
     }
 }
 
+/// A number of CQEs published since the ring was made. Its low half is the CQ tail.
+pub(crate) type Published = u64;
+
 /// What the spinlock protects.
 struct State {
-    /// Position of the next CQE.
-    tail: u32,
+    published: Published,
     /// Position up to which there was room when the CQ head was last looked at.
     limit: u32,
     /// What did not fit, in order.
@@ -106,8 +108,8 @@ struct State {
 pub(crate) struct Completion {
     #[pin]
     state: SpinLockIrq<State>,
-    /// `state.tail` as last published, for those who do not hold the lock.
-    tail: Atomic<u32>,
+    /// `state.published`, for those who do not hold the lock.
+    published: Atomic<Published>,
     /// Whether `state.overflow` has entries, likewise.
     overflowed: AtomicFlag,
 }
@@ -116,20 +118,25 @@ impl Completion {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             state <- new_spinlock_irq!(State {
-                tail: 0,
+                published: 0,
                 limit: 0,
                 overflow: List::new(),
             }, "miniring::Completion"),
-            tail: Atomic::new(0),
+            published: Atomic::new(0),
             overflowed: AtomicFlag::new(false),
         })
     }
 
-    /// How many CQEs were published since the ring was made, modulo 2^32. Reading it also shows
-    /// the entries.
+    /// How many CQEs were published. Reading it also shows the entries.
+    #[inline]
+    pub(crate) fn published(&self) -> Published {
+        self.published.load(Acquire)
+    }
+
+    /// The CQ tail, likewise.
     #[inline]
     pub(crate) fn tail(&self) -> u32 {
-        self.tail.load(Acquire)
+        self.published() as u32
     }
 
     /// Whether completions wait for room.
@@ -139,18 +146,21 @@ impl Completion {
     }
 
     /// Posts `cqes`, in order; those that do not fit are kept in entries of `spare`, which has as
-    /// many as there are CQEs. Any context.
-    pub(crate) fn post(&self, shared: &Shared, cqes: &[Cqe], spare: &mut Spare) {
+    /// many as there are CQEs. Returns how many CQEs were published by now, if any of these were.
+    /// Any context.
+    pub(crate) fn post(
+        &self,
+        shared: &Shared,
+        cqes: &[Cqe],
+        spare: &mut Spare,
+    ) -> Option<Published> {
         let mut state = self.state.lock();
         let mut cqes = cqes.iter();
+        let before = state.published;
         if state.overflow.is_empty() {
-            let tail = state.tail;
             while state.room(shared) {
                 let Some(cqe) = cqes.next() else { break };
                 state.push(shared, *cqe);
-            }
-            if state.tail != tail {
-                self.publish(&state, shared);
             }
         }
         for cqe in cqes {
@@ -165,32 +175,35 @@ impl Completion {
             }
             state.overflow.push_back(entry);
         }
+        self.publish(&state, shared, before)
     }
 
-    /// Moves what was kept into the room there is now; true if it moved any. Any context.
-    pub(crate) fn flush(&self, shared: &Shared) -> bool {
+    /// Moves what was kept into the room there is now. Returns how many CQEs were published by now,
+    /// if any of these were. Any context.
+    pub(crate) fn flush(&self, shared: &Shared) -> Option<Published> {
         let mut state = self.state.lock();
-        let tail = state.tail;
+        let before = state.published;
         while !state.overflow.is_empty() && state.room(shared) {
             let Some(entry) = state.overflow.pop_front() else {
                 break;
             };
             state.push(shared, entry.cqe);
         }
-        if state.tail == tail {
-            return false;
-        }
-        if state.overflow.is_empty() {
+        if state.published != before && state.overflow.is_empty() {
             self.overflowed.store(false, Relaxed);
             shared.set_sq_flags(0);
         }
-        self.publish(&state, shared);
-        true
+        self.publish(&state, shared, before)
     }
 
-    fn publish(&self, state: &State, shared: &Shared) {
-        shared.publish_cq_tail(state.tail);
-        self.tail.store(state.tail, Release);
+    /// Shows the CQEs that came to the `before` ones.
+    fn publish(&self, state: &State, shared: &Shared, before: Published) -> Option<Published> {
+        if state.published == before {
+            return None;
+        }
+        shared.publish_cq_tail(state.published as u32);
+        self.published.store(state.published, Release);
+        Some(state.published)
     }
 
     /// Calls `show` with each completion that waits for room, in order. `show` must not sleep.
@@ -205,17 +218,18 @@ impl State {
     /// Whether the CQ has room, going by the head that userspace last showed.
     #[inline]
     fn room(&mut self, shared: &Shared) -> bool {
-        if self.tail == self.limit {
+        let tail = self.published as u32;
+        if tail == self.limit {
             let entries = shared.geometry().cq_entries();
-            let free = geometry::cq_free(self.tail, shared.cq_head(), entries);
-            self.limit = self.tail.wrapping_add(free);
+            let free = geometry::cq_free(tail, shared.cq_head(), entries);
+            self.limit = tail.wrapping_add(free);
         }
-        self.tail != self.limit
+        tail != self.limit
     }
 
     #[inline]
     fn push(&mut self, shared: &Shared, cqe: Cqe) {
-        shared.write_cqe(self.tail, cqe);
-        self.tail = self.tail.wrapping_add(1);
+        shared.write_cqe(self.published as u32, cqe);
+        self.published = self.published.wrapping_add(1);
     }
 }

@@ -14,7 +14,10 @@ use crate::bindings;
 use kernel::{
     error::to_result,
     fs::File,
-    ioctl::_IOW,
+    ioctl::{
+        _IO,
+        _IOW, //
+    },
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -37,6 +40,7 @@ const MAGIC: u32 = bindings::MINIRING_IOC_MAGIC;
 const SETUP: u32 = _IOW::<bindings::miniring_setup>(MAGIC, 0x00);
 const ENTER: u32 = _IOW::<bindings::miniring_enter>(MAGIC, 0x01);
 const REGISTER: u32 = _IOW::<bindings::miniring_register>(MAGIC, 0x02);
+const SUBMIT: u32 = _IO(MAGIC, 0x03);
 
 /// An open file: no ring yet, then one for good.
 struct Handle {
@@ -87,6 +91,9 @@ impl MiscDevice for Handle {
     fn ioctl(this: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = arg as u64;
         let ret = match cmd {
+            SUBMIT => this
+                .ring()?
+                .submit_and_wait(arg as u32, (arg >> 32) as u32)?,
             ENTER => this.ring()?.enter(&read(arg)?)?,
             REGISTER => this.ring()?.register(&read(arg)?)?,
             SETUP => {

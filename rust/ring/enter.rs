@@ -35,31 +35,54 @@ impl Ring {
         if args.flags & !FLAGS != 0 || args.resv != 0 {
             return Err(EINVAL);
         }
+        self.submit_then(args.to_submit, || {
+            if args.flags & bindings::IORING_ENTER_GETEVENTS == 0 {
+                return Ok(());
+            }
+            self.wait(args.min_complete, Limits::new(args)?)
+        })
+    }
+
+    /// The short form: neither a deadline nor a signal mask. Waits if `min_complete` is not 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ring::enter`].
+    #[inline]
+    pub(super) fn submit_and_wait(&self, to_submit: u32, min_complete: u32) -> Result<u32> {
+        self.submit_then(to_submit, || {
+            if min_complete == 0 {
+                return Ok(());
+            }
+            self.wait(min_complete, Limits::default())
+        })
+    }
+
+    /// Submits, and goes on with `wait` if all of `to_submit` was consumed.
+    #[inline]
+    fn submit_then(&self, to_submit: u32, wait: impl FnOnce() -> Result) -> Result<u32> {
         if !self.is_enabled() {
             return Err(EBADFD);
         }
-        let mut submitted = 0;
-        if args.to_submit != 0 {
+        if to_submit == 0 {
+            wait()?;
+            return Ok(0);
+        }
+        let submitted = {
             let in_flight = self.notifier.in_flight()?;
             let mut access = self.gate.access()?;
-            submitted = self.submit(&mut access, &in_flight, args.to_submit)?;
-            if submitted != args.to_submit {
-                return Ok(submitted);
-            }
-        }
-        if args.flags & bindings::IORING_ENTER_GETEVENTS != 0 {
-            let waited = self.wait(args);
-            if submitted == 0 {
-                waited?;
-            }
+            self.submit(&mut access, &in_flight, to_submit)?
+        };
+        if submitted == to_submit {
+            // What was consumed is what counts; an error comes back with the next call.
+            let _ = wait();
         }
         Ok(submitted)
     }
 
     /// Waits until the CQ has `min_complete` entries.
-    fn wait(&self, args: &bindings::miniring_enter) -> Result {
-        let limits = Limits::new(args)?;
-        let wanted = args.min_complete.min(self.config.geometry.cq_entries());
+    fn wait(&self, min_complete: u32, limits: Limits) -> Result {
+        let wanted = min_complete.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
         let head = self.shared.cq_head();
         if self.cqes_after(head) >= wanted {
@@ -69,7 +92,7 @@ impl Ring {
         let waited = self.cq_wait.wait(limits.deadline, || {
             self.completion.overflowed() || self.cqes_after(head) >= wanted
         });
-        sigmask.pop(waited == Err(EINTR));
+        sigmask.pop(waited.is_err_and(|error| error != ETIME));
         self.flush_overflow()?;
         if self.cqes_after(self.shared.cq_head()) != 0 {
             return Ok(());
@@ -86,9 +109,9 @@ impl Ring {
     fn flush_overflow(&self) -> Result {
         if self.completion.overflowed() {
             let in_flight = self.notifier.in_flight()?;
-            if self.completion.flush(&self.shared) {
+            if let Some(published) = self.completion.flush(&self.shared) {
                 self.cq_wait.wake();
-                self.notify(&in_flight, false);
+                self.notify(&in_flight, published, false);
             }
         }
         Ok(())
@@ -96,6 +119,7 @@ impl Ring {
 }
 
 /// What ends a wait early.
+#[derive(Default)]
 struct Limits {
     deadline: Option<Deadline>,
     sigmask: Sigmask,
@@ -150,6 +174,7 @@ fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
 }
 
 /// A signal mask to wait under; none if `addr` is 0.
+#[derive(Default)]
 struct Sigmask {
     addr: u64,
     size: u64,

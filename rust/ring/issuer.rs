@@ -2,8 +2,7 @@
 
 //! Issuer state, and the one way to reach it.
 //!
-//! What only a submitter touches (the cached SQ head, completions not yet posted, the eventfd
-//! registration) needs exclusion between submitters, and nothing else: completions are posted by
+//! What only a submitter touches (the cached SQ head, completions not yet posted) needs exclusion between submitters, and nothing else: completions are posted by
 //! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
 //! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
 //! twice.
@@ -164,8 +163,29 @@ impl Gate {
         }
     }
 
+    #[inline]
+    fn submitter(&self) -> Option<&ARef<Task>> {
+        if self.single_issuer {
+            self.submitter.as_ref()
+        } else {
+            None
+        }
+    }
+
     fn is_submitter(&self, submitter: &Task) -> bool {
         core::ptr::eq(submitter.as_ptr(), Task::current_raw())
+    }
+
+    /// Whether the current task may do what it can do without an [`Access`].
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the ring's only submitter is another task.
+    pub(crate) fn check_submitter(&self) -> Result {
+        match self.submitter() {
+            Some(submitter) if !self.is_submitter(submitter) => Err(EEXIST),
+            _ => Ok(()),
+        }
     }
 
     /// Gains access for the current task. May sleep, unless the ring is SINGLE_ISSUER and has a
@@ -176,7 +196,7 @@ impl Gate {
     /// `EEXIST` if the ring's only submitter is another task.
     #[inline]
     pub(crate) fn access(&self) -> Result<Access<'_>> {
-        if let Some(submitter) = self.submitter.as_ref() {
+        if let Some(submitter) = self.submitter() {
             if !self.is_submitter(submitter) || self.inside.load(Relaxed) {
                 return Err(EEXIST);
             }
@@ -191,7 +211,7 @@ impl Gate {
             });
         }
         let lock = self.lock.lock();
-        if self.submitter.as_ref().is_some() {
+        if self.submitter().is_some() {
             // Claimed while we waited; if by this very task, it was another call of it, which
             // cannot be.
             return Err(EEXIST);

@@ -33,7 +33,10 @@ mod wait;
 pub(crate) use device::Registration;
 
 use self::{
-    completion::Completion,
+    completion::{
+        Completion,
+        Published, //
+    },
     issuer::Gate,
     notify::{
         InFlight,
@@ -104,8 +107,9 @@ impl Ring {
         Ok(ring)
     }
 
+    #[inline]
     fn is_enabled(&self) -> bool {
-        self.enabled.load(Acquire)
+        !self.config.has(bindings::IORING_SETUP_R_DISABLED) || self.enabled.load(Acquire)
     }
 
     /// Enables a ring that was made disabled; its submitter is the current task from now on.
@@ -131,11 +135,12 @@ impl Ring {
         self.cached_sq_head.load(Relaxed)
     }
 
-    /// Signals the registered eventfd if completions were posted since it was last signalled.
+    /// Signals the registered eventfd, after CQEs of the caller's were published, the last of which
+    /// made them `published`.
     #[inline]
-    fn notify(&self, in_flight: &InFlight<'_>, worker: bool) {
+    fn notify(&self, in_flight: &InFlight<'_>, published: Published, worker: bool) {
         self.notifier
-            .signal(in_flight, &self.shared, &self.completion, worker);
+            .signal(in_flight, &self.shared, published, worker);
     }
 
     /// Whether the SQ has room for another SQE, going by what userspace shows.

@@ -4,15 +4,16 @@
 //! (Documentation/review/eventfd-rcu.rst).
 //!
 //! A ring has one [`Notifier`]. Whoever posts completions holds an [`InFlight`] and calls
-//! [`Notifier::signal`]; whoever changes the registration shows an [`Access`], and a [`Still`] that
-//! came before it. In the `rcu` model both are free of each other. In `spinlock` they share a lock,
-//! held while the eventfd is signalled. In `quiesce` the change waits until nothing is in flight.
+//! [`Notifier::signal`]; whoever changes the registration holds a [`Still`]. In the `rcu` model both
+//! are empty, and posters and changers are free of each other and of the ring's mutex: the pointer
+//! changes atomically. In `spinlock` they share a lock, held while the eventfd is signalled. In
+//! `quiesce` the change waits until nothing is in flight, one change at a time.
 //!
-//! Lock order: `Still` (quiesce only), the ring's mutex, the spinlock.
+//! Locks: `Still` holds a mutex in the `quiesce` model, taken with nothing else held. The spinlock
+//! is a leaf but for the eventfd's own.
 
 use super::{
-    completion::Completion,
-    issuer::Access,
+    completion::Published,
     shared,
     wait::WaitQueue, //
 };
@@ -25,7 +26,8 @@ use crate::{
     rcu::{
         self,
         Rcu,
-        Shared, //
+        Shared,
+        Unpublished, //
     }, //
 };
 use core::cell::UnsafeCell;
@@ -35,10 +37,6 @@ use kernel::{
     new_spinlock_irq,
     prelude::*,
     sync::{
-        atomic::{
-            ordering::{Full, Relaxed},
-            Atomic, //
-        },
         lock::{
             mutex::MutexBackend,
             Guard, //
@@ -55,33 +53,22 @@ pub(crate) struct EvFd {
     eventfd: EventFd,
     /// IORING_REGISTER_EVENTFD_ASYNC: signal only for completions that a worker posts.
     async_only: bool,
-    /// The CQ tail at the last signal.
-    signalled: Atomic<u32>,
+    /// How many CQEs were published before.
+    since: Published,
 }
 
 impl EvFd {
-    pub(crate) fn new(eventfd: EventFd, async_only: bool, tail: u32) -> Self {
+    pub(crate) fn new(eventfd: EventFd, async_only: bool, since: Published) -> Self {
         Self {
             eventfd,
             async_only,
-            signalled: Atomic::new(tail),
+            since,
         }
     }
 
-    /// Whether completions up to `tail` call for a signal that no other call has taken upon itself.
-    fn claim(&self, tail: u32, worker: bool) -> bool {
-        if self.async_only && !worker {
-            return false;
-        }
-        let mut last = self.signalled.load(Relaxed);
-        // Wrapping: `tail` is ahead of `last` by less than half of the range.
-        while (tail.wrapping_sub(last) as i32) > 0 {
-            match self.signalled.cmpxchg(last, tail, Full) {
-                Ok(_) => return true,
-                Err(current) => last = current,
-            }
-        }
-        false
+    /// Whether somebody whose CQEs made them `published` is to signal.
+    fn is_due(&self, published: Published, worker: bool) -> bool {
+        published > self.since && (worker || !self.async_only)
     }
 
     fn signal(&self) {
@@ -157,19 +144,22 @@ impl Notifier {
         }
     }
 
-    /// Signals the eventfd, if there is one and completions were posted since it was last
-    /// signalled. `worker` tells that a worker posted them. Any context.
+    /// Signals the eventfd, if there is one, for CQEs of the caller's, the last of which made them
+    /// `published`; those published before the registration do not count. `worker` tells that a
+    /// worker posted them. Any context.
+    ///
+    /// That is once for each posting caller, so that the count never changes without a new CQE.
     #[inline]
     pub(crate) fn signal(
         &self,
         _in_flight: &InFlight<'_>,
         shared: &shared::Shared,
-        completion: &Completion,
+        published: Published,
         worker: bool,
     ) {
-        let claim = |evfd: &EvFd| {
-            shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
-                && evfd.claim(completion.tail(), worker)
+        let is_due = |evfd: &EvFd| {
+            evfd.is_due(published, worker)
+                && shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
         };
         match &self.0 {
             Slot::Rcu(slot) => {
@@ -178,7 +168,7 @@ impl Notifier {
                 }
                 let guard = read_lock();
                 if let Some(evfd) = slot.load(&guard) {
-                    if claim(&evfd) {
+                    if is_due(&evfd) {
                         if signal_allowed() {
                             evfd.signal();
                         } else {
@@ -192,65 +182,78 @@ impl Notifier {
                 // to a callback must not need it.
                 let allowed = signal_allowed();
                 if let Some(evfd) = &*slot.lock() {
-                    signal_or_defer(evfd, claim(evfd), allowed);
+                    signal_or_defer(evfd, is_due(evfd), allowed);
                 }
             }
             Slot::Quiesce(quiesce) => {
                 // SAFETY: `_in_flight` keeps `Still` from existing, and only with that is the
                 // slot written.
                 if let Some(evfd) = unsafe { &*quiesce.slot.get() } {
-                    signal_or_defer(evfd, claim(evfd), signal_allowed());
+                    signal_or_defer(evfd, is_due(evfd), signal_allowed());
                 }
             }
         }
     }
 
-    /// Whether an eventfd is registered.
-    pub(crate) fn is_registered(&self, _still: &Still<'_>, _access: &Access<'_>) -> bool {
+    /// Whether an eventfd is registered at this moment.
+    pub(crate) fn is_registered(&self, _still: &Still<'_>) -> bool {
         match &self.0 {
             Slot::Rcu(slot) => !slot.is_null(),
             Slot::Spinlock(slot) => slot.lock().is_some(),
-            // SAFETY: `_still` and `_access` exclude every other reader and writer.
+            // SAFETY: `_still` excludes every other reader and writer.
             Slot::Quiesce(quiesce) => unsafe { &*quiesce.slot.get() }.is_some(),
         }
     }
 
-    /// Registers `evfd`, or nothing, in place of what was there; true if there was something.
-    ///
-    /// Completions posted from now on find the new registration. One that is signalling the old
-    /// one goes on undisturbed; the eventfd is put when nobody uses it any more.
+    /// Registers `evfd`. Completions posted from now on find it.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    pub(crate) fn set(
-        &self,
-        _still: &Still<'_>,
-        _access: &mut Access<'_>,
-        evfd: Option<EvFd>,
-    ) -> Result<bool> {
-        let new = match evfd {
-            Some(evfd) => Some(rcu::Unpublished::new(evfd, GFP_KERNEL_ACCOUNT)?),
-            None => None,
-        };
-        Ok(match &self.0 {
-            Slot::Rcu(slot) => slot.replace(new).is_some(),
+    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    pub(crate) fn register(&self, _still: &Still<'_>, evfd: EvFd) -> Result {
+        let new = Unpublished::new(evfd, GFP_KERNEL)?;
+        match &self.0 {
+            Slot::Rcu(slot) => slot.publish(new),
             Slot::Spinlock(slot) => {
-                let new = new.map(rcu::Unpublished::into_shared);
-                let old = core::mem::replace(&mut *slot.lock(), new);
-                old.is_some()
+                let new = new.into_shared();
+                fill(&mut slot.lock(), new)
             }
-            Slot::Quiesce(quiesce) => {
-                let new = new.map(rcu::Unpublished::into_shared);
-                // SAFETY: `_still` and `_access` exclude every other reader and writer.
-                unsafe { quiesce.slot.get().replace(new) }.is_some()
+            // SAFETY: `_still` excludes every other reader and writer.
+            Slot::Quiesce(quiesce) => fill(unsafe { &mut *quiesce.slot.get() }, new.into_shared()),
+        }
+    }
+
+    /// Removes the registration. Completions posted from now on find none. Whoever is signalling
+    /// goes on undisturbed; the eventfd is put when nobody uses it any more.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` if no eventfd is registered.
+    pub(crate) fn unregister(&self, _still: &Still<'_>) -> Result {
+        match &self.0 {
+            Slot::Rcu(slot) => slot.replace(None).map(drop),
+            Slot::Spinlock(slot) => {
+                let old = slot.lock().take();
+                // Put without the lock.
+                old.map(drop)
             }
-        })
+            // SAFETY: `_still` excludes every other reader and writer.
+            Slot::Quiesce(quiesce) => unsafe { &mut *quiesce.slot.get() }.take().map(drop),
+        }
+        .ok_or(ENXIO)
     }
 }
 
-fn signal_or_defer(evfd: &Shared<EvFd>, claimed: bool, allowed: bool) {
-    if !claimed {
+fn fill(slot: &mut Option<Shared<EvFd>>, new: Shared<EvFd>) -> Result {
+    if slot.is_some() {
+        return Err(EBUSY);
+    }
+    *slot = Some(new);
+    Ok(())
+}
+
+fn signal_or_defer(evfd: &Shared<EvFd>, due: bool, allowed: bool) {
+    if !due {
         return;
     }
     if allowed {
@@ -280,8 +283,8 @@ struct Quiesce {
 
 // SAFETY: `refs` and `changed` may be used from any task; `slot` is sent with them.
 unsafe impl Send for Quiesce {}
-// SAFETY: `slot` is written only with a `Still` and an `Access`, and read with either an
-// `InFlight`, which excludes the former, or both.
+// SAFETY: `slot` is written only with a `Still`, of which there is one, and read with that or with
+// an `InFlight`, which excludes it.
 unsafe impl Sync for Quiesce {}
 
 impl Quiesce {

@@ -21,6 +21,11 @@ impl Ring {
     /// `EINVAL` for an unknown operation or arguments that it does not take, `EEXIST` if the ring
     /// has one issuer and it is another task, and what the operation says.
     pub(super) fn register(&self, args: &bindings::miniring_register) -> Result<u32> {
+        if args.opcode >= bindings::IORING_REGISTER_LAST {
+            return Err(EINVAL);
+        }
+        // Before anything is looked at, or waited for.
+        self.gate.check_submitter()?;
         match args.opcode {
             bindings::IORING_REGISTER_EVENTFD => self.register_eventfd(args, false),
             bindings::IORING_REGISTER_EVENTFD_ASYNC => self.register_eventfd(args, true),
@@ -40,13 +45,12 @@ impl Ring {
             return Err(EINVAL);
         }
         let still = self.notifier.still()?;
-        let mut access = self.gate.access()?;
-        if self.notifier.is_registered(&still, &access) {
+        if self.notifier.is_registered(&still) {
             return Err(EBUSY);
         }
         let eventfd = EventFd::from_fd(read::<i32>(args.arg)?)?;
-        let evfd = EvFd::new(eventfd, async_only, self.completion.tail());
-        self.notifier.set(&still, &mut access, Some(evfd))?;
+        let evfd = EvFd::new(eventfd, async_only, self.completion.published());
+        self.notifier.register(&still, evfd)?;
         Ok(0)
     }
 
@@ -56,12 +60,8 @@ impl Ring {
             return Err(EINVAL);
         }
         let still = self.notifier.still()?;
-        let mut access = self.gate.access()?;
-        if self.notifier.set(&still, &mut access, None)? {
-            Ok(0)
-        } else {
-            Err(ENXIO)
-        }
+        self.notifier.unregister(&still)?;
+        Ok(0)
     }
 
     /// `EBADFD` if the ring is enabled.

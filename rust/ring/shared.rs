@@ -5,6 +5,9 @@
 //! Userspace may write any of them at any time. So nothing here hands out a reference to their
 //! contents other than as atomics; every word is loaded once, and every entry is copied before
 //! anybody looks at it. Offsets are those of [`Geometry`], which reduces every index.
+//!
+//! The words synchronise with userspace, whose atomics are those of C11 or of its like; so they are
+//! core's here, not the kernel's, whose other side would be kernel code.
 
 use super::sqe::Sqe;
 use crate::{
@@ -16,16 +19,16 @@ use crate::{
 };
 use core::{
     mem::size_of,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicU32,
+        Ordering::{Acquire, Relaxed, Release}, //
+    }, //
 };
 use kernel::{
     error::to_result,
     page::page_align,
-    prelude::*,
-    sync::atomic::{
-        ordering::{Acquire, Relaxed, Release},
-        Atomic, //
-    }, //
+    prelude::*, //
 };
 
 /// A completion queue entry (`struct io_uring_cqe`).
@@ -96,12 +99,12 @@ macro_rules! words {
         $(
             $(#[$attr])*
             #[inline]
-            fn $name(&self) -> &Atomic<u32> {
+            fn $name(&self) -> &AtomicU32 {
                 const { assert!(geometry::$offset + 4 <= geometry::CQES) };
                 // SAFETY: The offset is a multiple of four and lies before the CQEs, which by the
                 // type invariants lie inside of the mapping. The kernel only ever accesses the
                 // word through this reference.
-                unsafe { Atomic::from_ptr(self.rings.0.byte_add(geometry::$offset).cast().as_ptr()) }
+                unsafe { AtomicU32::from_ptr(self.rings.0.byte_add(geometry::$offset).cast().as_ptr()) }
             }
         )*
     };

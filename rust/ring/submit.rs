@@ -3,6 +3,7 @@
 //! Submission: taking SQEs off the queue and issuing them.
 
 use super::{
+    completion::Published,
     issuer::Access,
     notify::InFlight,
     op::Request,
@@ -38,6 +39,7 @@ impl Ring {
             return Ok(0);
         }
         let mut submitted = 0;
+        let mut published = None;
         let mut refilled = access.spare.refill();
         while submitted < wanted && refilled.is_ok() {
             let head = access.sq_head;
@@ -53,7 +55,7 @@ impl Ring {
             let (cqe, in_order) = run(&sqe);
             if let Some(cqe) = cqe {
                 if access.done.push(cqe) {
-                    self.post_done(access);
+                    published = self.post_done(access).or(published);
                     refilled = access.spare.refill();
                 }
             }
@@ -61,24 +63,29 @@ impl Ring {
                 break;
             }
         }
-        self.post_done(access);
+        published = self.post_done(access).or(published);
         self.sq_head_seen(access.sq_head);
-        self.notify(in_flight, false);
+        if let Some(published) = published {
+            self.notify(in_flight, published, false);
+        }
         if submitted == 0 && refilled.is_err() {
             return Err(EAGAIN);
         }
         Ok(submitted)
     }
 
-    /// Posts the completions that were collected, and wakes who waits for them.
-    fn post_done(&self, access: &mut Access<'_>) {
+    /// Posts the completions that were collected, and wakes who waits for them. Returns how many
+    /// CQEs were published by now, if any of these were.
+    fn post_done(&self, access: &mut Access<'_>) -> Option<Published> {
         let issuer = &mut **access;
         if issuer.done.is_empty() {
-            return;
+            return None;
         }
-        self.completion
+        let published = self
+            .completion
             .post(&self.shared, issuer.done.take(), &mut issuer.spare);
         self.cq_wait.wake();
+        published
     }
 }
 

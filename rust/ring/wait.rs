@@ -68,7 +68,9 @@ impl WaitQueue {
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal is pending, `ETIME` after `deadline`.
+    /// `EINTR` if a signal is pending, `ETIME` after `deadline`; `ERESTARTNOHAND` if there is only
+    /// work for the task, which is done on the way to userspace, and no deadline that a restart
+    /// of the system call would put off.
     pub(crate) fn wait(&self, deadline: Option<Deadline>, ready: impl Fn() -> bool) -> Result {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: The entry is ours, does not move, and is off the queue before it goes:
@@ -88,7 +90,13 @@ impl WaitQueue {
                 break Ok(());
             }
             if kernel::current!().signal_pending() {
-                break Err(EINTR);
+                // SAFETY: Reads a flag of the current task.
+                let signal = unsafe { bindings::miniring_sigpending() };
+                break Err(if signal || deadline.is_some() {
+                    EINTR
+                } else {
+                    ERESTARTNOHAND
+                });
             }
             if !sleep(deadline) {
                 break if ready() { Ok(()) } else { Err(ETIME) };

@@ -46,19 +46,16 @@ pub(crate) fn apply_queued() {
 
     let len = requests.len();
     let start = Instant::<Monotonic>::now();
-    if let Backend::Batched(patcher) = Backend::get() {
-        batched(patcher, &mut requests);
+    if let Backend::Patching(patcher) = Backend::get() {
+        together(patcher, &mut requests);
     }
     for request in requests.iter() {
         immediate(key(request), request.enable);
     }
-    dyn_debug!(
-        apply_queued,
-        "{len} requests in {} ns\n",
-        start.elapsed().as_nanos()
-    );
+    let nanoseconds = start.elapsed().as_nanos();
     STATS.applies.add(1);
-    STATS.nanoseconds.add(start.elapsed().as_nanos() as usize);
+    STATS.nanoseconds.add(nanoseconds as usize);
+    dyn_debug!(apply_queued, "{len} requests in {nanoseconds} ns\n");
 }
 
 /// Makes a change at once that could not be queued.
@@ -75,7 +72,7 @@ fn key(request: &Request) -> Key {
 }
 
 /// Changes as many keys as possible together, and leaves the requests that remain.
-fn batched(patcher: &Patcher, requests: &mut KVVec<Request>) {
+fn together(patcher: &Patcher, requests: &mut KVVec<Request>) {
     let locked = patcher.table.lock();
     let mut patches = KVVec::new();
     let mut memory = true;
@@ -101,6 +98,9 @@ fn batched(patcher: &Patcher, requests: &mut KVVec<Request>) {
             return;
         }
     }
+    let Ok(plan) = patcher.prepare(&mut patches) else {
+        return;
+    };
 
     requests.retain(|request| {
         let key = key(request);
@@ -119,7 +119,7 @@ fn batched(patcher: &Patcher, requests: &mut KVVec<Request>) {
     // SAFETY: `locked` was held all the time. Keys that are marked changed their state, so each of
     // their entries has the instruction for the other one; a key is requested once, and an entry
     // belongs to one key.
-    unsafe { patcher.patch(&mut patches) };
+    unsafe { plan.carry_out(&patches) };
 
     for request in requests.iter().filter(|request| request.enable) {
         key(request).publish();

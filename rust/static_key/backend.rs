@@ -4,18 +4,24 @@
 //!
 //! | backend | how | needs |
 //! | --- | --- | --- |
-//! | batched | the architecture's queue, 256 jump entries for three synchronisations | functions that are not exported |
+//! | batched | the architecture's [queue](super::batched), three synchronisations for 256 entries | functions that are not exported |
+//! | stopped | all other CPUs [stopped](super::stopped) while the code is written | more of these |
 //! | immediate | the kernel's own function, key by key | nothing |
 //!
 //! `auto` is batched where that is possible, otherwise immediate. A backend that is asked for by
 //! name and cannot be had fails the load with `EOPNOTSUPP`, an unknown one with `EINVAL`.
 
 use super::{
+    batched::Batched,
     entries::{
         JumpTable,
         Patch, //
     },
     stats::STATS,
+    stopped::{
+        Mapping,
+        Stopped, //
+    },
     symbols::{
         Missing,
         Symbols, //
@@ -23,13 +29,10 @@ use super::{
 };
 use crate::{
     bindings as helpers,
-    pure::batch::{
-        order_by_code,
-        TEXT_POKE_BATCH, //
-    }, //
+    dyndbg::dyn_debug,
+    pure::batch::order_by_code, //
 };
 use kernel::{
-    bindings,
     prelude::*,
     sync::SetOnce, //
 };
@@ -38,10 +41,22 @@ static BACKEND: SetOnce<Backend> = SetOnce::new();
 
 /// How keys are changed.
 pub(super) enum Backend {
-    /// In batches of jump entries.
-    Batched(Patcher),
+    /// Many at a time, by patching their code ourselves.
+    Patching(Patcher),
     /// One at a time.
     Immediate,
+}
+
+/// The means to patch code.
+pub(super) struct Patcher {
+    /// Where the jump entries are.
+    pub(super) table: JumpTable,
+    means: Means,
+}
+
+enum Means {
+    Batched(Batched),
+    Stopped(Stopped),
 }
 
 impl Backend {
@@ -49,33 +64,36 @@ impl Backend {
     pub(super) fn choose(symbols: Option<&Symbols>) -> Result {
         // SAFETY: Not written after parameters were parsed, and a string then.
         let asked = unsafe { CStr::from_char_ptr(helpers::miniring_backend) };
-        let batched = || match symbols {
-            Some(symbols) => Patcher::find(symbols).map(Self::Batched),
-            None => Err(Missing(c"kprobe on kallsyms_lookup_name")),
+        let found = match asked.to_bytes() {
+            b"immediate" => Ok(Self::Immediate),
+            b"auto" | b"batched" => Patcher::find(symbols, |symbols| {
+                Ok(Means::Batched(Batched::find(symbols)?)) //
+            }),
+            b"stopped" => Patcher::find(symbols, |symbols| {
+                Ok(Means::Stopped(Stopped::find(symbols)?)) //
+            }),
+            _ => {
+                pr_err!("static keys: no backend {asked}: auto, batched, immediate or stopped\n");
+                return Err(EINVAL);
+            }
         };
 
-        let backend = match (asked.to_bytes(), batched) {
-            (b"immediate", _) => {
-                pr_info!("static keys: immediate, as asked for\n");
+        let backend = match found {
+            Ok(backend) => {
+                let why = match asked.to_bytes() {
+                    b"auto" => "all that it needs was found",
+                    _ => "as asked for",
+                };
+                pr_info!("static keys: {}, {why}\n", backend.name());
+                backend
+            }
+            Err(missing) if asked.to_bytes() == b"auto" => {
+                pr_info!("static keys: immediate, since {missing}\n");
                 Self::Immediate
             }
-            (name @ (b"auto" | b"batched"), batched) => match batched() {
-                Ok(backend) => {
-                    pr_info!("static keys: batched, all that it needs was found\n");
-                    backend
-                }
-                Err(missing) if name == b"auto" => {
-                    pr_info!("static keys: immediate, since {missing}\n");
-                    Self::Immediate
-                }
-                Err(missing) => {
-                    pr_err!("static keys: cannot be batched, since {missing}\n");
-                    return Err(EOPNOTSUPP);
-                }
-            },
-            _ => {
-                pr_err!("static keys: no backend {asked}: auto, batched or immediate\n");
-                return Err(EINVAL);
+            Err(missing) => {
+                pr_err!("static keys: cannot be {asked}, since {missing}\n");
+                return Err(EOPNOTSUPP);
             }
         };
         BACKEND.populate(backend);
@@ -90,69 +108,62 @@ impl Backend {
     /// What to call it.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Batched(_) => "batched",
+            Self::Patching(patcher) => match patcher.means {
+                Means::Batched(_) => "batched",
+                Means::Stopped(_) => "stopped",
+            },
             Self::Immediate => "immediate",
         }
     }
 }
 
-/// The architecture's means to patch code.
-///
-/// # Invariants
-///
-/// The static calls of `miniring_arch_jump_label_transform_queue()` and `_apply()` go to these
-/// functions.
-pub(super) struct Patcher {
-    /// Where the jump entries are.
-    pub(super) table: JumpTable,
-}
-
 impl Patcher {
-    fn find(symbols: &Symbols) -> Result<Self, Missing> {
-        let queue = symbols.address(c"arch_jump_label_transform_queue")?;
-        let apply = symbols.address(c"arch_jump_label_transform_apply")?;
-        let table = JumpTable::find(symbols)?;
-        // SAFETY: These are the addresses of the functions.
-        unsafe {
-            helpers::miniring_set_arch_jump_label_transform_queue(queue.as_ptr());
-            helpers::miniring_set_arch_jump_label_transform_apply(apply.as_ptr());
-        }
-        // INVARIANT: Set just now.
-        Ok(Self { table })
+    fn find(
+        symbols: Option<&Symbols>,
+        means: impl FnOnce(&Symbols) -> Result<Means, Missing>,
+    ) -> Result<Backend, Missing> {
+        let symbols = symbols.ok_or(Missing(c"kprobe on kallsyms_lookup_name"))?;
+        Ok(Backend::Patching(Self {
+            means: means(symbols)?,
+            table: JumpTable::find(symbols)?,
+        }))
     }
 
+    /// Sorts `patches` by address and does all about them that can fail.
+    pub(super) fn prepare(&self, patches: &mut [Patch]) -> Result<Plan<'_>> {
+        order_by_code(patches, |patch| patch.code);
+        Ok(match &self.means {
+            Means::Batched(means) => Plan::Batched(means),
+            Means::Stopped(means) => Plan::Stopped(means.map(patches)?),
+        })
+    }
+}
+
+/// What there is to be done, prepared so that it cannot fail.
+pub(super) enum Plan<'a> {
+    /// See [`super::batched`].
+    Batched(&'a Batched),
+    /// See [`super::stopped`].
+    Stopped(Mapping<'a>),
+}
+
+impl Plan<'_> {
     /// Patches the code.
     ///
     /// # Safety
     ///
-    /// The jump label mutex has been held since `patches` were collected, each has the other
-    /// instruction at present, and none is there twice.
-    pub(super) unsafe fn patch(&self, patches: &mut [Patch]) {
-        order_by_code(patches, |patch| patch.code);
-        for batch in patches.chunks(TEXT_POKE_BATCH) {
-            for patch in batch {
-                let instruction = if patch.jump {
-                    bindings::jump_label_type_JUMP_LABEL_JMP
-                } else {
-                    bindings::jump_label_type_JUMP_LABEL_NOP
-                };
-                // SAFETY: By the requirement; the calls are set by the invariant. Should the
-                // queue be full, there is room after it was applied.
-                unsafe {
-                    if !helpers::miniring_arch_jump_label_transform_queue(patch.entry, instruction)
-                    {
-                        helpers::miniring_arch_jump_label_transform_apply();
-                        helpers::miniring_arch_jump_label_transform_queue(patch.entry, instruction);
-                    }
-                }
+    /// `patches` are those that were prepared, or fewer. The jump label mutex has been held since
+    /// they were collected, each has the other instruction at present, and none is there twice.
+    pub(super) unsafe fn carry_out(&self, patches: &[Patch]) {
+        // SAFETY: By the requirement.
+        let batches = unsafe {
+            match self {
+                Self::Batched(means) => means.patch(patches),
+                Self::Stopped(mapping) => mapping.patch(patches),
             }
-            // SAFETY: The call is set by the invariant; nothing is held that must not sleep.
-            unsafe {
-                helpers::miniring_arch_jump_label_transform_apply();
-                helpers::miniring_cond_resched();
-            }
-            STATS.batches.add(1);
-        }
+        };
+        STATS.batches.add(batches);
         STATS.entries.add(patches.len());
+        dyn_debug!(patch, "{} entries in {batches} batches\n", patches.len());
     }
 }

@@ -2,7 +2,7 @@
 
 //! The queue for other modules, which may be written in C.
 //!
-//! Exported by `rust/helpers/static_key.c`.
+//! `rust/helpers/static_key.c` exports functions that call these.
 
 use super::{
     apply,
@@ -22,7 +22,7 @@ use kernel::{
 ///
 /// `key` is a static key that lives until its module is gone.
 #[no_mangle]
-unsafe extern "C" fn static_key_enable_queued(key: *mut bindings::static_key) -> c_int {
+unsafe extern "C" fn miniring_static_key_enable_queued(key: *mut bindings::static_key) -> c_int {
     // SAFETY: By the requirement.
     let key = unsafe { Key::from_raw(key) };
     from_result(|| request(key, true).map(|()| 0))
@@ -32,9 +32,9 @@ unsafe extern "C" fn static_key_enable_queued(key: *mut bindings::static_key) ->
 ///
 /// # Safety
 ///
-/// As for [`static_key_enable_queued`].
+/// As for [`miniring_static_key_enable_queued`].
 #[no_mangle]
-unsafe extern "C" fn static_key_disable_queued(key: *mut bindings::static_key) -> c_int {
+unsafe extern "C" fn miniring_static_key_disable_queued(key: *mut bindings::static_key) -> c_int {
     // SAFETY: By the requirement.
     let key = unsafe { Key::from_raw(key) };
     from_result(|| request(key, false).map(|()| 0))
@@ -42,6 +42,6 @@ unsafe extern "C" fn static_key_disable_queued(key: *mut bindings::static_key) -
 
 /// See the header.
 #[no_mangle]
-extern "C" fn static_key_apply_queued() {
+extern "C" fn miniring_static_key_apply_queued() {
     apply::apply_queued();
 }

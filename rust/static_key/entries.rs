@@ -28,7 +28,8 @@ use kernel::{
     alloc::AllocError,
     bindings,
     module::this_module,
-    prelude::*, //
+    prelude::*,
+    types::NotThreadSafe, //
 };
 
 /// The kernel's functions for jump labels that are not exported.
@@ -49,8 +50,6 @@ pub(super) struct JumpLabels<'a> {
     table: &'a JumpTable,
     _not_send: NotThreadSafe,
 }
-
-use kernel::types::NotThreadSafe;
 
 impl Drop for JumpLabels<'_> {
     fn drop(&mut self) {
@@ -191,8 +190,8 @@ impl JumpLabels<'_> {
     /// The row of a key that only the kernel or only its own module uses.
     fn own_row(&self, key: Key, first: *mut bindings::jump_entry) -> Row {
         let _rcu = kernel::sync::rcu::read_lock();
-        // SAFETY: The call is set by the invariant of the table, and the module found cannot go
-        // away meanwhile. Nor later: the mutex keeps it from going.
+        // SAFETY: The call is set by the invariant of the table. The module found does not go away
+        // meanwhile, nor before the apply is over, which its going waits for.
         unsafe {
             let module = helpers::miniring___module_address(key.address() as c_ulong);
             self.module_row(module.cast(), first)
@@ -217,7 +216,7 @@ impl JumpLabels<'_> {
                 init: !unsafe { helpers::miniring_system_running() },
             };
         }
-        // SAFETY: By the requirement. The state may change meanwhile; the kernel looks no better.
+        // SAFETY: By the requirement. The state may change meanwhile, as it may for the kernel.
         let (entries, len, state) = unsafe {
             (
                 (*module).jump_entries,
@@ -304,10 +303,11 @@ impl JumpLabels<'_> {
                 None
             };
             if let Some(table) = expected {
-                // SAFETY: Only evaluated within a table, for which see `collect_row()`.
-                if !table.contains(&user.entries.addr())
-                    || unsafe { helpers::miniring_jump_entry_key(user.entries) } != key.as_ptr()
-                {
+                if !table.contains(&user.entries.addr()) {
+                    return false;
+                }
+                // SAFETY: It is in a table, for which see `collect_row()`.
+                if unsafe { helpers::miniring_jump_entry_key(user.entries) } != key.as_ptr() {
                     return false;
                 }
             }

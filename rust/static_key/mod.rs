@@ -33,12 +33,14 @@
 
 mod apply;
 mod backend;
+mod batched;
 mod capi;
 mod entries;
 mod key;
 mod notifier;
 mod queue;
 mod stats;
+mod stopped;
 pub(crate) mod symbols;
 
 pub(crate) use apply::apply_queued;

@@ -70,5 +70,12 @@ struct miniring_register {
 #define MINIRING_IOC_ENTER	_IOW(MINIRING_IOC_MAGIC, 0x01, struct miniring_enter)
 /* Returns what the opcode returns. */
 #define MINIRING_IOC_REGISTER	_IOW(MINIRING_IOC_MAGIC, 0x02, struct miniring_register)
+/*
+ * ENTER without a structure, for the common case: the argument is a number,
+ * MINIRING_SUBMIT(to_submit, min_complete). Waits if min_complete is not 0.
+ */
+#define MINIRING_IOC_SUBMIT	_IO(MINIRING_IOC_MAGIC, 0x03)
+#define MINIRING_SUBMIT(to_submit, min_complete) \
+	((__u64)(to_submit) | (__u64)(min_complete) << 32)
 
 #endif /* _UAPI_LINUX_MINIRING_H */

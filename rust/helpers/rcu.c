@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/rcupdate.h>
+
+#include "helpers.h"
+
+/* An inline function without CONFIG_RCU_LAZY. */
+void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func)
+{
+	call_rcu_hurry(head, func);
+}

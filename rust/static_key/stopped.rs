@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Patching while all other CPUs are stopped.
+//!
+//! The pages that the code is in are mapped a second time, writable. Then all CPUs meet in [`wait`]
+//! with interrupts off, where the last one to arrive writes every place once, whole, and the others
+//! do nothing. Before any of them leaves, it serialises, so that it cannot go on with what it had
+//! fetched before. That makes one rendezvous of any number of places, for the price of nobody else
+//! running meanwhile.
+//!
+//! What this does not stop is an NMI: one that comes to a place that is just being written may find
+//! half an instruction. Nor does it tell perf about the change. It is for comparison.
+
+use super::{
+    entries::Patch,
+    symbols::{
+        Missing,
+        Symbols, //
+    }, //
+};
+use crate::bindings as helpers;
+use core::ptr::NonNull;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        lock::{
+            mutex::MutexBackend,
+            Lock, //
+        }, //
+    }, //
+};
+
+/// Longest instruction of a jump label.
+const LONGEST: usize = 5;
+
+const NOP2: [u8; 2] = [0x66, 0x90];
+const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
+const JMP8: u8 = 0xeb;
+const JMP32: u8 = 0xe9;
+
+/// What this takes of the kernel's that is not exported.
+///
+/// # Invariants
+///
+/// The static call of `miniring_stop_machine_cpuslocked()` goes to that function; `text_mutex` and
+/// `init_mm` are the kernel's.
+pub(super) struct Stopped {
+    text_mutex: NonNull<c_void>,
+    init_mm: NonNull<c_void>,
+}
+
+// SAFETY: These are for all threads.
+unsafe impl Send for Stopped {}
+// SAFETY: As above.
+unsafe impl Sync for Stopped {}
+
+/// Code, mapped so that it can be written.
+///
+/// # Invariants
+///
+/// The pages with the numbers `pages`, in ascending order, are mapped one after the other from
+/// `start` on.
+pub(super) struct Mapping<'a> {
+    stopped: &'a Stopped,
+    pages: KVVec<usize>,
+    start: *mut u8,
+}
+
+/// What the CPUs share while they are stopped.
+struct Rendezvous<'a> {
+    mapping: &'a Mapping<'a>,
+    patches: &'a [Patch],
+    cpus: i32,
+    arrived: Atomic<i32>,
+    done: Atomic<i32>,
+    unexpected: Atomic<i32>,
+}
+
+impl Stopped {
+    pub(super) fn find(symbols: &Symbols) -> Result<Self, Missing> {
+        let stop = symbols.address(c"stop_machine_cpuslocked")?;
+        let text_mutex = symbols.address(c"text_mutex")?;
+        let init_mm = symbols.address(c"init_mm")?;
+        // SAFETY: This is the address of the function.
+        unsafe { helpers::miniring_set_stop_machine_cpuslocked(stop.as_ptr()) };
+        // INVARIANT: Set just now; the others were found under their names.
+        Ok(Self {
+            text_mutex,
+            init_mm,
+        })
+    }
+
+    /// Maps the pages of `patches`, which are in order.
+    pub(super) fn map(&self, patches: &[Patch]) -> Result<Mapping<'_>> {
+        let mut pages = KVVec::new();
+        for patch in patches {
+            let last = patch.code + len(patch.code).ok_or(EINVAL)? - 1;
+            for page in [patch.code / PAGE_SIZE, last / PAGE_SIZE] {
+                if pages.last().is_none_or(|last| *last < page) {
+                    pages.push(page, GFP_KERNEL)?;
+                }
+            }
+        }
+
+        let mut mapped = KVVec::with_capacity(pages.len(), GFP_KERNEL)?;
+        // SAFETY: It is the kernel's address space, which keeps its page tables as they are
+        // meanwhile, and the pages are of code that does not go away before the apply is over.
+        unsafe {
+            helpers::miniring_mmap_read_lock(self.init_mm.as_ptr());
+            for page in pages.iter() {
+                let address = page * PAGE_SIZE;
+                // There is room.
+                let _ =
+                    mapped.push_within_capacity(helpers::miniring_text_page(address as c_ulong));
+            }
+            helpers::miniring_mmap_read_unlock(self.init_mm.as_ptr());
+        }
+
+        let start = if mapped.is_empty() {
+            core::ptr::null_mut()
+        } else {
+            // SAFETY: There are so many pages.
+            let start = unsafe {
+                helpers::miniring_map_pages(mapped.as_mut_ptr(), u32::try_from(mapped.len())?)
+            };
+            NonNull::new(start).ok_or(ENOMEM)?.as_ptr()
+        };
+        // INVARIANT: Mapped just now.
+        Ok(Mapping {
+            stopped: self,
+            pages,
+            start: start.cast(),
+        })
+    }
+}
+
+impl Drop for Mapping<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Null or mapped by the invariant, and not used any more.
+        unsafe { helpers::vunmap(self.start.cast()) };
+    }
+}
+
+impl Mapping<'_> {
+    /// Where to write what is at `code`.
+    fn writable(&self, code: usize) -> Option<*mut u8> {
+        let at = self.pages.binary_search(&(code / PAGE_SIZE)).ok()?;
+        Some(self.start.wrapping_add(at * PAGE_SIZE + code % PAGE_SIZE))
+    }
+
+    /// Patches the code, and says how often it took stopping.
+    ///
+    /// # Safety
+    ///
+    /// As for [`super::backend::Plan::carry_out`].
+    pub(super) unsafe fn patch(&self, patches: &[Patch]) -> usize {
+        if patches.is_empty() {
+            return 0;
+        }
+        let mutex = self.stopped.text_mutex.as_ptr().cast();
+        // SAFETY: By the invariant, it is an initialised mutex.
+        let _text = unsafe { Lock::<(), MutexBackend>::from_raw(mutex) }.lock();
+        let mut rendezvous = Rendezvous {
+            mapping: self,
+            patches,
+            // SAFETY: CPUs neither come nor go.
+            cpus: unsafe { helpers::miniring_num_online_cpus() } as i32,
+            arrived: Atomic::new(0),
+            done: Atomic::new(0),
+            unexpected: Atomic::new(0),
+        };
+        // SAFETY: CPUs neither come nor go; the call is set by the invariant, and all CPUs are back
+        // from `wait()` on return.
+        unsafe {
+            helpers::miniring_stop_machine_cpuslocked(
+                Some(wait),
+                (&raw mut rendezvous).cast(),
+                helpers::miniring_cpu_online_mask(),
+            )
+        };
+        let unexpected = rendezvous.unexpected.load(Relaxed);
+        if unexpected != 0 {
+            pr_crit!("static keys: {unexpected} places left: not the code expected\n");
+        }
+        1
+    }
+}
+
+/// What each CPU runs with interrupts off: the last one to arrive writes, the others wait for it.
+///
+/// # Safety
+///
+/// `data` is a [`Rendezvous`] for as many CPUs as call this.
+unsafe extern "C" fn wait(data: *mut c_void) -> c_int {
+    // SAFETY: By the requirement.
+    let rendezvous = unsafe { &*data.cast::<Rendezvous<'_>>() };
+    if rendezvous.arrived.fetch_add(1, Full) + 1 == rendezvous.cpus {
+        for patch in rendezvous.patches {
+            if write(rendezvous.mapping, patch).is_none() {
+                rendezvous.unexpected.add(1, Relaxed);
+            }
+        }
+        rendezvous.done.store(1, Release);
+    } else {
+        while rendezvous.done.load(Acquire) == 0 {
+            core::hint::spin_loop();
+        }
+    }
+    // SAFETY: An instruction that any kernel code may execute.
+    unsafe { helpers::miniring_sync_core() };
+    0
+}
+
+/// The length of the instruction at `code`, if it is one that a jump label has.
+fn len(code: usize) -> Option<usize> {
+    let code: *const u8 = core::ptr::with_exposed_provenance(code);
+    // SAFETY: It is the address of a jump entry's code, which is there.
+    match unsafe { code.read() } {
+        JMP8 | 0x66 => Some(2),
+        JMP32 | 0x0f => Some(5),
+        _ => None,
+    }
+}
+
+/// Writes one place, unless there is something else than the other instruction.
+fn write(mapping: &Mapping<'_>, patch: &Patch) -> Option<()> {
+    // SAFETY: The entry is in a jump table; only its target is computed.
+    let target = unsafe { helpers::miniring_jump_entry_target(patch.entry) } as usize;
+    let code: *const u8 = core::ptr::with_exposed_provenance(patch.code);
+    let distance = |len: usize| target.wrapping_sub(patch.code.wrapping_add(len));
+    let mut nop = [0; LONGEST];
+    let mut jump = [0; LONGEST];
+
+    let len = len(patch.code)?;
+    if len == 2 {
+        nop[..2].copy_from_slice(&NOP2);
+        jump[..2].copy_from_slice(&[JMP8, distance(2) as u8]);
+    } else {
+        let [a, b, c, d] = (distance(5) as u32).to_le_bytes();
+        nop = NOP5;
+        jump = [JMP32, a, b, c, d];
+    }
+    let (new, old) = if patch.jump { (jump, nop) } else { (nop, jump) };
+    // SAFETY: There is an instruction of that length.
+    let found = unsafe { core::slice::from_raw_parts(code, len) };
+    if old.get(..len) != Some(found) {
+        return None;
+    }
+    let to = mapping.writable(patch.code)?;
+    // SAFETY: Both pages of the place are mapped there, one behind the other. The kernel's text
+    // mutex is held, and no other CPU runs.
+    unsafe { to.copy_from_nonoverlapping(new.as_ptr(), len) };
+    Some(())
+}

@@ -1,0 +1,683 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The bulk toggler: what its control file lists, how queries change that, what
+ * is printed then, and that queries about the kernel's sites leave its own
+ * control file as if it had carried them out itself, byte for byte.
+ *
+ * Needs miniring.ko; loads modules/keys_test.c itself, as static_key does.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+
+#define DIR		"/sys/kernel/debug/miniring/"
+#define CONTROL		DIR "control"
+#define STATS		DIR "stats"
+#define KERNEL		"/proc/dynamic_debug/control"
+#define COMMAND		"/sys/kernel/debug/miniring_keys_test/command"
+#define HEADER		"# filename:lineno [module]function flags format\n"
+#define MAX_SITES	16384
+
+static int load(const char *module, const char *parameters)
+{
+	const char *dir = getenv("MINIRING_MODULES");
+	char self[4096], path[4200];
+	ssize_t len;
+	int fd, err;
+
+	if (!dir) {
+		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+		if (len < 0)
+			return -errno;
+		self[len] = '\0';
+		dir = dirname(dirname(self));
+	}
+	snprintf(path, sizeof(path), "%s/%s.ko", dir, module);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static int unload(const char *module)
+{
+	return syscall(SYS_delete_module, module, O_NONBLOCK) ? -errno : 0;
+}
+
+static int put_bytes(const char *path, const char *text, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t put;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	put = write(fd, text, len);
+	if (put < 0)
+		err = -errno;
+	else if (put != (ssize_t)len)
+		err = -EIO;
+	close(fd);
+	return err;
+}
+
+static int put(const char *path, const char *text)
+{
+	return put_bytes(path, text, strlen(text));
+}
+
+/* All of a file, in memory that the caller frees. */
+static char *slurp(const char *path)
+{
+	size_t len = 0, room = 1 << 16;
+	char *text = malloc(room);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	if (fd < 0 || !text) {
+		free(text);
+		return NULL;
+	}
+	while ((got = read(fd, text + len, room - len - 1)) > 0) {
+		len += got;
+		if (room - len < 4096)
+			text = realloc(text, room *= 2);
+	}
+	close(fd);
+	text[len] = '\0';
+	return text;
+}
+
+static long stat(const char *name)
+{
+	size_t len = strlen(name);
+	long value = -1;
+	char *text = slurp(STATS), *rest = text, *line;
+
+	while (text && (line = strsep(&rest, "\n")))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			value = atol(line + len + 1);
+	free(text);
+	return value;
+}
+
+/* The flags of the sites in a control file that have that text in their line:
+ * those of the first, or "differ" if they are not all the same.
+ */
+static const char *flags_of(const char *path, const char *with)
+{
+	static char flags[16];
+	char *text = slurp(path), *rest = text, *line;
+	bool any = false;
+
+	snprintf(flags, sizeof(flags), "none");
+	while (text && (line = strsep(&rest, "\n"))) {
+		char *equals = strstr(line, " =");
+		char these[16];
+
+		if (line[0] == '#' || !equals || !strstr(line, with))
+			continue;
+		if (sscanf(equals + 2, "%15s", these) != 1)
+			continue;
+		if (any && strcmp(flags, these)) {
+			snprintf(flags, sizeof(flags), "differ");
+			break;
+		}
+		snprintf(flags, sizeof(flags), "%s", these);
+		any = true;
+	}
+	free(text);
+	return flags;
+}
+
+/* The line of the first site of that function, 0 if there is none. */
+static int line_of(const char *function)
+{
+	char *text = slurp(CONTROL), *rest = text, *line;
+	char name[128], found[128];
+	int lineno, at = 0;
+
+	snprintf(name, sizeof(name), "%s", function);
+	while (text && !at && (line = strsep(&rest, "\n")))
+		if (sscanf(line, "%*[^:]:%d [miniring]%127s", &lineno, found) == 2 &&
+		    !strcmp(found, name))
+			at = lineno;
+	free(text);
+	return at;
+}
+
+/* The kernel log from its end on, to be read without waiting. */
+static int open_log(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* What was logged since, in memory that the caller frees. */
+static char *read_log(int fd)
+{
+	size_t len = 0, room = 1 << 16;
+	char *text = malloc(room);
+	ssize_t got;
+
+	while ((got = read(fd, text + len, room - len - 1)) > 0 || errno == EPIPE) {
+		if (got <= 0)
+			continue;
+		len += got;
+		if (room - len < 16384)
+			text = realloc(text, room *= 2);
+	}
+	text[len] = '\0';
+	return text;
+}
+
+/* Whether this was logged since the log was last read. */
+static bool logged(int fd, const char *with)
+{
+	char *text = read_log(fd);
+	bool found = strstr(text, with);
+
+	free(text);
+	return found;
+}
+
+FIXTURE(control) {
+	int log;
+};
+
+FIXTURE_SETUP(control)
+{
+	if (access(CONTROL, R_OK))
+		SKIP(return, "miniring.ko is not loaded, or there is no debugfs");
+	ASSERT_EQ(0, put(CONTROL, "=_"));
+	self->log = open_log();
+	ASSERT_LE(0, self->log);
+}
+
+FIXTURE_TEARDOWN(control)
+{
+	put(CONTROL, "=_");
+	close(self->log);
+}
+
+TEST_F(control, lists_its_sites_behind_a_header)
+{
+	char *text = slurp(CONTROL);
+
+	ASSERT_NE(NULL, text);
+	EXPECT_EQ(0, strncmp(text, HEADER, strlen(HEADER)));
+	EXPECT_NE(NULL, strstr(text, "\nrust/dyndbg/control.rs:"));
+	EXPECT_NE(NULL, strstr(text, " [miniring]write =_ \"{} queries in {len} bytes\\n\"\n"));
+	free(text);
+}
+
+TEST_F(control, is_not_in_the_list_of_the_kernel)
+{
+	EXPECT_STREQ("none", flags_of(KERNEL, "[miniring]"));
+}
+
+TEST_F(control, turns_all_sites_on_and_off)
+{
+	EXPECT_EQ(0, put(CONTROL, "+p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, ""));
+	EXPECT_EQ(0, put(CONTROL, "-p"));
+	EXPECT_STREQ("_", flags_of(CONTROL, ""));
+}
+
+TEST_F(control, selects_by_module)
+{
+	EXPECT_EQ(0, put(CONTROL, "module other +p"));
+	EXPECT_STREQ("_", flags_of(CONTROL, ""));
+	EXPECT_EQ(0, put(CONTROL, "module mini* +p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, ""));
+}
+
+TEST_F(control, selects_by_function)
+{
+	EXPECT_EQ(0, put(CONTROL, "func write +p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]patch "));
+}
+
+TEST_F(control, selects_by_file_path_or_base_name)
+{
+	EXPECT_EQ(0, put(CONTROL, "file control.rs +p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]patch "));
+	EXPECT_EQ(0, put(CONTROL, "file rust/static_key/* +m"));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
+	EXPECT_STREQ("m", flags_of(CONTROL, "]patch "));
+	EXPECT_EQ(0, put(CONTROL, "file trol.rs +f"));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
+}
+
+TEST_F(control, selects_by_line)
+{
+	int line = line_of("write");
+	char query[128];
+
+	ASSERT_LT(0, line);
+	snprintf(query, sizeof(query), "file control.rs line %d +p", line + 1);
+	EXPECT_EQ(0, put(CONTROL, query));
+	EXPECT_STREQ("_", flags_of(CONTROL, ""));
+	snprintf(query, sizeof(query), "file control.rs line %d-%d +p", line, line);
+	EXPECT_EQ(0, put(CONTROL, query));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]patch "));
+}
+
+TEST_F(control, selects_by_format)
+{
+	EXPECT_EQ(0, put(CONTROL, "format \"entries in\" +p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]patch "));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
+}
+
+TEST_F(control, replaces_adds_and_removes_flags)
+{
+	EXPECT_EQ(0, put(CONTROL, "func write =pmflt"));
+	EXPECT_STREQ("pmflt", flags_of(CONTROL, "]write "));
+	EXPECT_EQ(0, put(CONTROL, "func write -mt"));
+	EXPECT_STREQ("pfl", flags_of(CONTROL, "]write "));
+	EXPECT_EQ(0, put(CONTROL, "func write +s"));
+	EXPECT_STREQ("pfsl", flags_of(CONTROL, "]write "));
+	EXPECT_EQ(0, put(CONTROL, "func write =_"));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
+}
+
+TEST_F(control, applies_once_however_many_queries)
+{
+	long applies = stat("applies"), coalesced = stat("coalesced");
+
+	EXPECT_EQ(0, put(CONTROL,
+			 "func write +p; func patch +p\nfunc write -p\n# and\nfile queue.rs +p;;"));
+	EXPECT_EQ(applies + 1, stat("applies"));
+	EXPECT_LT(coalesced, stat("coalesced"));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]patch "));
+}
+
+TEST_F(control, prints_nothing_while_off)
+{
+	EXPECT_EQ(0, put(CONTROL, "func write +mf"));
+	EXPECT_EQ(0, put(CONTROL, "func write +l"));
+	EXPECT_FALSE(logged(self->log, "queries in"));
+}
+
+TEST_F(control, prints_with_the_decorations_of_its_flags)
+{
+	char expected[256];
+
+	EXPECT_EQ(0, put(CONTROL, "func write +p"));
+	EXPECT_EQ(0, put(CONTROL, "# a comment\n "));
+	EXPECT_TRUE(logged(self->log, ";miniring: 0 queries in 13 bytes"));
+
+	EXPECT_EQ(0, put(CONTROL, "func write +mfslt"));
+	snprintf(expected, sizeof(expected),
+		 ";[%d] miniring:write:rust/dyndbg/control.rs:%d: miniring: 0 queries in 1 bytes",
+		 getpid(), line_of("write"));
+	EXPECT_EQ(0, put(CONTROL, "#"));
+	EXPECT_TRUE(logged(self->log, expected))
+		TH_LOG("expected in the log: %s", expected);
+}
+
+TEST_F(control, prints_a_call_trace_when_asked_to)
+{
+	EXPECT_EQ(0, put(CONTROL, "func write +pd"));
+	EXPECT_EQ(0, put(CONTROL, "#"));
+	EXPECT_EQ(0, put(CONTROL, "=_"));
+	EXPECT_TRUE(logged(self->log, "Call Trace:"));
+}
+
+TEST_F(control, refuses_bad_queries_and_changes_nothing)
+{
+	static const char * const bad[] = {
+		"foo", "func write", "func write p", "func write *p", "func write +x",
+		"func +p", "nosuch write +p", "func write func patch +p",
+		"module miniring module miniring +p", "line 5-3 +p", "line x +p",
+		"line 1-2-3 +p", "line 4294967296 +p", "line 1 file control.rs:2 +p",
+		"func \"write +p", "'", "kernel", "kernel +y", "kernel func +p",
+		"func a file b module c format d line 1 +p", "=p extra",
+	};
+	char *kernel = slurp(KERNEL);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		char query[256];
+		char *now;
+
+		EXPECT_EQ(-EINVAL, put(CONTROL, bad[i])) {
+			TH_LOG("query: %s", bad[i]);
+		}
+		snprintf(query, sizeof(query), "+p; kernel +p\n%s", bad[i]);
+		EXPECT_EQ(-EINVAL, put(CONTROL, query));
+		snprintf(query, sizeof(query), "%s\n+p; kernel +p", bad[i]);
+		EXPECT_EQ(-EINVAL, put(CONTROL, query));
+		EXPECT_STREQ("_", flags_of(CONTROL, ""));
+		now = slurp(KERNEL);
+		EXPECT_STREQ(kernel, now);
+		free(now);
+	}
+	free(kernel);
+}
+
+TEST_F(control, says_what_is_wrong_and_at_which_word)
+{
+	/* The log is rate limited: what tests before said counts. */
+	sleep(6);
+	EXPECT_EQ(-EINVAL, put(CONTROL, "func write nosuch thing +p"));
+	EXPECT_TRUE(logged(self->log, "unknown keyword: \"nosuch\""));
+	EXPECT_EQ(-EINVAL, put(CONTROL, "func write +pz"));
+	EXPECT_TRUE(logged(self->log, "unknown flag: \"+pz\""));
+}
+
+TEST_F(control, takes_4095_bytes_and_no_more)
+{
+	char text[4097];
+
+	memset(text, ' ', sizeof(text));
+	memcpy(text, "func write +p;", 14);
+	EXPECT_EQ(-E2BIG, put_bytes(CONTROL, text, 4096));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
+	EXPECT_EQ(0, put_bytes(CONTROL, text, 4095));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
+}
+
+TEST_F(control, takes_an_empty_write_and_bytes_that_are_no_text)
+{
+	char bytes[256];
+	int i;
+
+	EXPECT_EQ(0, put_bytes(CONTROL, "", 0));
+	for (i = 0; i < 256; i++)
+		bytes[i] = 255 - i;
+	EXPECT_EQ(-EINVAL, put_bytes(CONTROL, bytes, sizeof(bytes)));
+	EXPECT_STREQ("_", flags_of(CONTROL, ""));
+}
+
+TEST_F(control, keeps_the_module_while_it_is_open)
+{
+	int fd = open(CONTROL, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	EXPECT_GT(0, unload("miniring"));
+	close(fd);
+}
+
+TEST_F(control, leaves_no_site_on_when_the_module_goes)
+{
+	char backend[64] = "", parameters[128];
+	char *text = slurp(STATS);
+	int found;
+
+	ASSERT_NE(NULL, text);
+	found = sscanf(text, "backend: %63s", backend);
+	ASSERT_EQ(1, found);
+	free(text);
+	snprintf(parameters, sizeof(parameters), "backend=%s", backend);
+	EXPECT_EQ(0, put(CONTROL, "+pmf"));
+	if (unload("miniring"))
+		SKIP(return, "miniring is in use");
+	EXPECT_NE(0, access(DIR, F_OK));
+	ASSERT_EQ(0, load("miniring", parameters));
+	EXPECT_STREQ("_", flags_of(CONTROL, ""));
+}
+
+/* The kernel's sites. */
+
+FIXTURE(kernel_sites) {
+	char *start;
+};
+
+/* A mixture to start from, made by the kernel itself. */
+static const char * const mixture[] = {
+	"=_", "module p*i +p", "file k* +mf", "line 100-300 +lt", "func *init* +s",
+};
+
+static void reset(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(mixture); i++)
+		put(KERNEL, mixture[i]);
+}
+
+FIXTURE_SETUP(kernel_sites)
+{
+	if (access(CONTROL, R_OK))
+		SKIP(return, "miniring.ko is not loaded, or there is no debugfs");
+	if (put(CONTROL, "kernel module no_such_module +p") == -EOPNOTSUPP)
+		SKIP(return, "the kernel's sites are out of reach");
+	reset();
+	self->start = slurp(KERNEL);
+}
+
+FIXTURE_TEARDOWN(kernel_sites)
+{
+	put(KERNEL, "=_");
+	free(self->start);
+}
+
+/* The number of bytes, from the start, in which two texts agree; -1 if all. */
+static long differ_at(const char *a, const char *b)
+{
+	long at;
+
+	for (at = 0; a[at] && a[at] == b[at]; at++)
+		;
+	return a[at] == b[at] ? -1 : at;
+}
+
+/* Have the kernel carry out a query, and then us, from the same start; count
+ * those that change anything.
+ */
+static bool equal(struct __test_metadata *_metadata, const char *start, const char *query,
+		  int *changed)
+{
+	char ours[4200];
+	char *by_kernel, *by_us, *again;
+	int kernel_said, we_said;
+	long at;
+
+	kernel_said = put(KERNEL, query);
+	by_kernel = slurp(KERNEL);
+	if (differ_at(start, by_kernel) >= 0) {
+		(*changed)++;
+		reset();
+	}
+	again = slurp(KERNEL);
+	if (differ_at(start, again) >= 0)
+		TH_LOG("the kernel did not come back to the start");
+	snprintf(ours, sizeof(ours), "kernel %s", query);
+	we_said = put(CONTROL, ours);
+	by_us = slurp(KERNEL);
+
+	at = differ_at(by_kernel, by_us);
+	if (at >= 0)
+		TH_LOG("query: %s\nexpected: %.100s\nseen:     %.100s", query,
+		       by_kernel + at, by_us + at);
+	if (kernel_said != we_said)
+		TH_LOG("query: %s: expected %d, seen %d", query, kernel_said, we_said);
+	if (strcmp(by_us, start))
+		reset();
+	free(by_kernel);
+	free(by_us);
+	free(again);
+	return at < 0 && kernel_said == we_said;
+}
+
+TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel, 600)
+{
+	static const char * const queries[] = {
+		"+p", "-p", "=_", "=p", "=pmfslt", "+mt", "-fl", "=", "+", "-", "+_", "+pd",
+		"module workqueue +p", "module * +p", "module acpi* -p", "module ?ci +p",
+		"func * =p", "func *_init +pm", "func init_* -p", "func a?pi* +p",
+		"file init/main.c +p", "file main.c +p", "file */main.c +p", "file ain.c +p",
+		"file drivers/* -p", "file *.c +f", "file drivers/base/core.c +p",
+		"file kernel/module/main.c:1-1000 +p", "file main.c:*init* +p",
+		"file main.c:500- +p", "file main.c:-500 =t",
+		"line 1-100 +p", "line 100- -p", "line -100 +m", "line 50 +p", "line - +p",
+		"line 0 +p", "format : +p", "format ^ +p", "format '' +p", "format %s -p",
+		"format \"%s: \" +p", "format '^%s' +p", "format \\040 +p",
+		"format \"^initcall\" +p", "format \\n +p", "format \"\\tend\" +p",
+		"class FOO +p", "class FOO -p", "module drm class DRM_UT_CORE +p",
+		"module pci func * file * line 1-9999 +p", "func \"*\" +p # comment",
+		"module nonesuch +p",
+		/* Refused by both; as one query each, without effect on either. */
+		"foo +p", "func +p", "func a func b +p", "+x", "p", "line 9-5 +p", "line a +p",
+	};
+	int changed = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(queries); i++)
+		EXPECT_TRUE(equal(_metadata, self->start, queries[i], &changed));
+	EXPECT_LT(30, changed);
+}
+
+static unsigned int next_random(unsigned int *seed)
+{
+	*seed = *seed * 1103515245 + 12345;
+	return *seed >> 8;
+}
+
+/* A query from parts of a random line of the control file. */
+static void generate(char *query, size_t room, unsigned int *seed, char *lines[], int count)
+{
+	char file[256], module[64], function[128], part[512];
+	static const char operators[] = "+-=", letters[] = "pmfslt_";
+	char *query_end = query + room;
+	unsigned int which;
+	int lineno, i;
+
+	do {
+		i = next_random(seed) % count;
+	} while (sscanf(lines[i], "%255[^:]:%d [%63[^]]]%127s", file, &lineno, module,
+			function) != 4);
+
+	which = next_random(seed);
+	*query = '\0';
+	if (which & 1) {
+		if (which & 2 && strlen(module) > 2)
+			memcpy(module + 1 + next_random(seed) % (strlen(module) - 1), "*", 2);
+		query += snprintf(query, query_end - query, "module %s ", module);
+	}
+	if (which & 4) {
+		const char *slash = strrchr(file, '/');
+		const char *name = (which & 8) && slash ? slash + 1 : file;
+
+		query += snprintf(query, query_end - query, "file %s", name);
+		if (which & 16)
+			query += snprintf(query, query_end - query, ":%d-%d", lineno / 2, lineno);
+		query += snprintf(query, query_end - query, " ");
+	}
+	if (which & 32) {
+		if (which & 64)
+			function[next_random(seed) % strlen(function)] = '?';
+		query += snprintf(query, query_end - query, "func %s ", function);
+	}
+	if ((which & 128) && !(which & 16)) {
+		query += snprintf(query, query_end - query, "line %d-%s ", lineno,
+				  which & 256 ? "" : "99999");
+	}
+	if (which & 512) {
+		char *format = strchr(lines[i], '"');
+
+		snprintf(part, sizeof(part), "%.*s", 1 + next_random(seed) % 12,
+			 format ? format + 1 : "x");
+		if (!strpbrk(part, "\"';"))
+			query += snprintf(query, query_end - query, "format \"%s%s\" ",
+					  which & 1024 ? "^" : "", part);
+	}
+	query += snprintf(query, query_end - query, "%c", operators[next_random(seed) % 3]);
+	for (i = next_random(seed) % 4; i >= 0; i--)
+		query += snprintf(query, query_end - query, "%c", letters[next_random(seed) % 7]);
+}
+
+TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel_for_300_generated_queries, 900)
+{
+	static char *lines[MAX_SITES];
+	char *text = strdup(self->start), *rest = text, *line;
+	unsigned int seed = 20260305;
+	int count = 0, i, same = 0, changed = 0;
+
+	while (count < MAX_SITES && (line = strsep(&rest, "\n")))
+		if (*line && *line != '#')
+			lines[count++] = line;
+	ASSERT_LT(0, count);
+	for (i = 0; i < 300; i++) {
+		char query[2048];
+
+		generate(query, sizeof(query), &seed, lines, count);
+		same += equal(_metadata, self->start, query, &changed);
+	}
+	EXPECT_EQ(300, same);
+	EXPECT_LT(100, changed);
+	TH_LOG("%d of 300 queries changed something", changed);
+	free(text);
+}
+
+TEST_F(kernel_sites, change_query_by_query_in_one_apply)
+{
+	long applies = stat("applies");
+	char *by_kernel, *by_us;
+
+	put(KERNEL, "module p* +m; file *.c -p\nfunc *init* +pt; module pci =f");
+	by_kernel = slurp(KERNEL);
+	reset();
+	EXPECT_EQ(0, put(CONTROL,
+			 "kernel module p* +m; kernel file *.c -p\n"
+			 "kernel func *init* +pt;kernel module pci =f"));
+	by_us = slurp(KERNEL);
+	EXPECT_EQ(-1, differ_at(by_kernel, by_us));
+	EXPECT_EQ(applies + 1, stat("applies"));
+	free(by_kernel);
+	free(by_us);
+}
+
+TEST_F(kernel_sites, of_a_module_print_when_turned_on)
+{
+	int log = open_log();
+	char *text;
+
+	ASSERT_LE(0, log);
+	ASSERT_EQ(0, load("miniring_keys_test", ""));
+	EXPECT_EQ(0, put(COMMAND, "say one"));
+	EXPECT_EQ(0, put(CONTROL, "kernel module miniring_keys_test +pm"));
+	EXPECT_STREQ("pm", flags_of(KERNEL, "[miniring_keys_test]"));
+	EXPECT_EQ(0, put(COMMAND, "say two"));
+	EXPECT_EQ(0, put(CONTROL, "kernel module miniring_keys_test -p"));
+	EXPECT_EQ(0, put(COMMAND, "say three"));
+	text = read_log(log);
+	EXPECT_EQ(NULL, strstr(text, "said one"));
+	EXPECT_NE(NULL, strstr(text, ";miniring_keys_test: said two"));
+	EXPECT_EQ(NULL, strstr(text, "said three"));
+	free(text);
+	EXPECT_EQ(0, put(CONTROL, "kernel module miniring_keys_test +p"));
+	EXPECT_EQ(0, unload("miniring_keys_test"));
+	EXPECT_STREQ("none", flags_of(KERNEL, "[miniring_keys_test]"));
+	close(log);
+}
+
+TEST_F(kernel_sites, leave_our_own_alone)
+{
+	EXPECT_EQ(0, put(CONTROL, "kernel +p"));
+	EXPECT_STREQ("_", flags_of(CONTROL, ""));
+	EXPECT_EQ(0, put(CONTROL, "kernel -p; +p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, ""));
+	EXPECT_EQ(0, put(CONTROL, "=_"));
+}
+
+TEST_HARNESS_MAIN
