@@ -143,7 +143,7 @@ static void program_mutate(struct rng *rng, struct program *p)
 
 static void program_make(struct rng *rng, struct program *p)
 {
-	if (!rng_one_in(rng, 4) && corpus_pick(rng, p)) {
+	if (rng_one_in(rng, 2) && corpus_pick(rng, p)) {
 		program_mutate(rng, p);
 		return;
 	}

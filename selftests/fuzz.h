@@ -97,6 +97,7 @@ struct slot {
 	int fd;
 	struct io_uring_params p;
 	unsigned int submitted;
+	unsigned int mapped;	/* a bit for each region */
 	char *window[REGIONS];
 };
 

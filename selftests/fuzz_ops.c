@@ -252,6 +252,49 @@ static unsigned int notify_model(unsigned int gene)
 	}
 }
 
+static size_t region_len(const struct slot *s, int region)
+{
+	size_t len = region == REGION_SQES ? s->p.sq_entries * sizeof(struct io_uring_sqe) :
+					     uring_map_len(&s->p);
+
+	return len && len <= WINDOW ? len : PAGE;
+}
+
+/* Whatever is in the window of a region goes, and nothing can come. */
+static bool reserve(struct slot *s, int region)
+{
+	char *window = s->window[region];
+
+	s->mapped &= ~(1U << region);
+	return mmap(window, WINDOW, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
+		    MAP_NORESERVE, -1, 0) == window;
+}
+
+static void map(struct worker *w, struct slot *s, int region, size_t len, int prot, int flags)
+{
+	static const unsigned long long offsets[] = {
+		IORING_OFF_SQ_RING, IORING_OFF_CQ_RING, IORING_OFF_SQES,
+	};
+	void *p = CALL(w, mmap(s->window[region], len, prot, flags | MAP_FIXED, slot_fd(s),
+			       offsets[region]));
+
+	if (p == MAP_FAILED) {
+		expect(w, "mmap", -errno, ALLOWED(EINVAL, EBADFD, EPERM, EACCES, ENOMEM, EAGAIN));
+		reserve(s, region);
+		return;
+	}
+	s->mapped |= 1U << region;
+}
+
+/* As a program would do it, so that the rest has something to work with. */
+static void do_map(struct worker *w, const struct op *op)
+{
+	struct slot *s = slot_of(w, op);
+
+	map(w, s, REGION_SQ, region_len(s, REGION_SQ), PROT_READ | PROT_WRITE, MAP_SHARED);
+	map(w, s, REGION_SQES, region_len(s, REGION_SQES), PROT_READ | PROT_WRITE, MAP_SHARED);
+}
+
 static void do_setup(struct worker *w, const struct op *op)
 {
 	struct slot *s = slot_of(w, op);
@@ -286,44 +329,8 @@ static void do_setup(struct worker *w, const struct op *op)
 		memcpy(&s->p, (void *)where, sizeof(p));
 	else
 		memset(&s->p, 0, sizeof(s->p));
-}
-
-static size_t region_len(const struct slot *s, int region)
-{
-	size_t len = region == REGION_SQES ? s->p.sq_entries * sizeof(struct io_uring_sqe) :
-					     uring_map_len(&s->p);
-
-	return len && len <= WINDOW ? len : PAGE;
-}
-
-/* Whatever is in the window of a region goes, and nothing can come. */
-static bool reserve(char *window)
-{
-	return mmap(window, WINDOW, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
-		    MAP_NORESERVE, -1, 0) == window;
-}
-
-static void map(struct worker *w, struct slot *s, int region, size_t len, int prot, int flags)
-{
-	static const unsigned long long offsets[] = {
-		IORING_OFF_SQ_RING, IORING_OFF_CQ_RING, IORING_OFF_SQES,
-	};
-	void *p = CALL(w, mmap(s->window[region], len, prot, flags | MAP_FIXED, slot_fd(s),
-			       offsets[region]));
-
-	if (p == MAP_FAILED) {
-		expect(w, "mmap", -errno, ALLOWED(EINVAL, EBADFD, EPERM, EACCES, ENOMEM, EAGAIN));
-		reserve(s->window[region]);
-	}
-}
-
-/* As a program would do it, so that the rest has something to work with. */
-static void do_map(struct worker *w, const struct op *op)
-{
-	struct slot *s = slot_of(w, op);
-
-	map(w, s, REGION_SQ, region_len(s, REGION_SQ), PROT_READ | PROT_WRITE, MAP_SHARED);
-	map(w, s, REGION_SQES, region_len(s, REGION_SQES), PROT_READ | PROT_WRITE, MAP_SHARED);
+	if (c / 512 % 8)
+		do_map(w, op);
 }
 
 static void do_map_oddly(struct worker *w, const struct op *op)
@@ -347,7 +354,7 @@ static void do_map_oddly(struct worker *w, const struct op *op)
 				       (unsigned long long)op->gene[2] << 12));
 
 		if (p == MAP_FAILED)
-			reserve(s->window[region]);
+			reserve(s, region);
 		return;
 	}
 	map(w, s, region, len, prot, flags);
@@ -361,13 +368,15 @@ static void do_unmap(struct worker *w, const struct op *op)
 	int region = op->gene[0] % REGIONS;
 
 	w->calls++;
-	reserve(s->window[region]);
+	reserve(s, region);
 }
 
-/* Has @write write to a ring that may not be there. */
+/* Has @write write to a ring, which may go away meanwhile. */
 static void poke(struct worker *w, const struct op *op,
 		 void (*write)(struct slot *s, const struct op *op))
 {
+	if (!(slot_of(w, op)->mapped & (1U << REGION_SQ)))
+		return;
 	if (!sigsetjmp(w->jump, 0)) {
 		__atomic_store_n(&w->may_fault, true, __ATOMIC_SEQ_CST);
 		write(slot_of(w, op), op);
@@ -433,10 +442,11 @@ static void prepare(struct slot *s, const struct op *op)
 	struct rng rng = { .state = op->gene[1] };
 	struct io_uring_sqe *sqes = (void *)s->window[REGION_SQES];
 
-	if (!entries || entries > WINDOW / sizeof(struct io_uring_sqe))
+	if (!entries || entries > WINDOW / sizeof(struct io_uring_sqe) ||
+	    !(s->mapped & (1U << REGION_SQES)))
 		return;
 	at = uring_load(tail);
-	for (unsigned int i = op->gene[0] % 12; i; i--, at++) {
+	for (unsigned int i = op->gene[0] % 6; i; i--, at++) {
 		unsigned int slot = at & (entries - 1);
 
 		fill(&sqes[slot], &rng);
@@ -481,7 +491,7 @@ static void scribble(struct slot *s, const struct op *op)
 
 		if (rng_one_in(&rng, 4))
 			value = uring_load(at) + value;
-		if (rng_one_in(&rng, 8))
+		if (rng_one_in(&rng, 8) && s->mapped & (1U << REGION_SQES))
 			at = (unsigned int *)s->window[REGION_SQES] + rng_below(&rng, 256);
 		uring_store(at, value);
 	}
@@ -523,6 +533,33 @@ static void do_submit(struct worker *w, const struct op *op)
 static unsigned long signal_mask(unsigned int gene)
 {
 	return (gene * 0x9e3779b97f4a7c15UL) & ~(1UL << (SIGUSR1 - 1));
+}
+
+/* The short form of ENTER, whose argument is all there is to it. */
+static void do_short_submit(struct worker *w, const struct op *op)
+{
+	unsigned int to_submit = number(op->gene[0]);
+	unsigned int min_complete = op->gene[1] % 4 ? 0 : number(op->gene[1] / 4);
+	int ret = result(CALL(w, ioctl(slot_fd(slot_of(w, op)), MINIRING_IOC_SUBMIT,
+				       MINIRING_SUBMIT(to_submit, min_complete))));
+
+	expect(w, "SUBMIT", ret, ALLOWED(EBADFD, EEXIST, EAGAIN, EINTR));
+	if (ret > 0 && (unsigned int)ret > to_submit)
+		expect(w, "SUBMIT consumed too much", -ERANGE, ALLOWED(EINVAL));
+}
+
+/* What costs least, several times over. */
+static void do_burst(struct worker *w, const struct op *op)
+{
+	struct miniring_enter args = { .to_submit = op->gene[0] % 6 };
+	struct op next = *op;
+
+	for (unsigned int i = 1 + op->gene[2] % 16; i; i--, next.gene[1]++) {
+		do_prepare(w, &next);
+		if (enter(w, slot_of(w, op), &args) < 0)
+			break;
+		do_reap(w, &next);
+	}
 }
 
 static void do_wait(struct worker *w, const struct op *op)
@@ -641,10 +678,12 @@ static void do_eventfd(struct worker *w, const struct op *op)
 	case 0 ... 3:
 		CALL(w, read(*fd, &value, sizeof(value)));
 		break;
-	case 4 ... 5:
+	case 4 ... 6:
 		CALL(w, write(*fd, &value, sizeof(value)));
 		break;
 	default:
+		if (op->gene[0] / 8 % 8)
+			break;
 		CALL(w, close(*fd));
 		*fd = CALL(w, eventfd(0, EFD_CLOEXEC | (op->gene[2] % 16 ? EFD_NONBLOCK : 0) |
 				      (op->gene[2] / 16 % 8 ? 0 : EFD_SEMAPHORE)));
@@ -780,30 +819,32 @@ static const struct {
 	unsigned int weight;
 	void (*run)(struct worker *w, const struct op *op);
 } kinds[] = {
-	{ "open", 4, do_open },
+	{ "open", 2, do_open },
 	{ "close", 4, do_close },
 	{ "dup", 6, do_dup },
 	{ "pass", 6, do_pass },
-	{ "other", 10, do_other },
-	{ "setup", 14, do_setup },
-	{ "map", 14, do_map },
+	{ "other", 20, do_other },
+	{ "setup", 8, do_setup },
+	{ "map", 3, do_map },
 	{ "map-oddly", 6, do_map_oddly },
-	{ "unmap", 3, do_unmap },
-	{ "prepare", 250, do_prepare },
+	{ "unmap", 2, do_unmap },
+	{ "prepare", 300, do_prepare },
 	{ "reap", 100, do_reap },
-	{ "scribble", 60, do_scribble },
-	{ "submit", 450, do_submit },
-	{ "wait", 60, do_wait },
-	{ "enter-oddly", 100, do_enter_oddly },
-	{ "register", 120, do_register },
-	{ "register-oddly", 60, do_register_oddly },
+	{ "scribble", 100, do_scribble },
+	{ "submit", 400, do_submit },
+	{ "short-submit", 200, do_short_submit },
+	{ "burst", 400, do_burst },
+	{ "wait", 100, do_wait },
+	{ "enter-oddly", 200, do_enter_oddly },
+	{ "register", 200, do_register },
+	{ "register-oddly", 100, do_register_oddly },
 	{ "enable", 20, do_enable },
-	{ "eventfd", 80, do_eventfd },
-	{ "poll", 80, do_poll },
-	{ "epoll", 80, do_epoll },
-	{ "fdinfo", 8, do_fdinfo },
-	{ "control-read", 3, do_control_read },
-	{ "control", 6, do_control },
+	{ "eventfd", 100, do_eventfd },
+	{ "poll", 200, do_poll },
+	{ "epoll", 200, do_epoll },
+	{ "fdinfo", 3, do_fdinfo },
+	{ "control-read", 2, do_control_read },
+	{ "control", 3, do_control },
 	{ "fork", 1, do_fork },
 };
 
