@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Each allocation and each copy from or to the user that a call makes fails
+ * once: the first, the second, and so on until none is left. A call that fails
+ * for it says -ENOMEM or -EFAULT, or what its fallback is, has changed nothing,
+ * and succeeds when it is made again. A call that succeeds in spite of it has
+ * done all that it should.
+ *
+ * Needs CONFIG_FAULT_INJECTION with failslab and fail_usercopy.
+ */
+#ifndef MINIRING_SELFTEST_FAULT_INJECT_H
+#define MINIRING_SELFTEST_FAULT_INJECT_H
+
+#include <sys/eventfd.h>
+#include "ring_test.h"
+
+#define DEBUGFS "/sys/kernel/debug/"
+#define CONTROL DEBUGFS "miniring/control"
+#define STATS DEBUGFS "miniring/stats"
+#define KERNEL_CONTROL "/proc/dynamic_debug/control"
+#define FAIL_NTH "/proc/self/fail-nth"
+#define MAX_POINTS 5000
+#define ENTRIES 64
+#define LIST_MAX 1048576
+
+struct count {
+	unsigned int points, nomem, fault, fallback, tolerated;
+};
+
+/* What the calls of a test work on. */
+struct state {
+	struct count count;
+	struct uring ring;
+	struct io_uring_params p;
+	unsigned int model, setup_flags;
+	int fd, eventfd, epoll;
+	void *map;
+	unsigned int head;
+	unsigned long long seen;
+	const char *path, *query, *undo;
+	/* Lists: as they were, as they are, and as they should be. */
+	char *before, *after, *wanted;
+};
+
+struct call {
+	/* Returns what the call does, with -errno for a failure. */
+	int (*make)(struct state *s);
+	/* After a failure: what has changed; NULL if nothing. */
+	const char *(*changed)(struct state *s);
+	/* After a success, which returned @ret: what is wrong; NULL if nothing. */
+	const char *(*wrong)(struct state *s, int ret);
+	/* Takes a success back. */
+	void (*undo)(struct state *s);
+	/* Errors that are allowed beside -ENOMEM and -EFAULT. */
+	int fallback;
+};
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = fd < 0 ? -errno : 0;
+
+	if (!ret && write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* Lets every allocation fail, and keeps the log free of each one's trace. */
+static void faults_configure(void)
+{
+	put(DEBUGFS "failslab/ignore-gfp-wait", "N");
+	put(DEBUGFS "failslab/cache-filter", "N");
+	put(DEBUGFS "failslab/verbose", "0");
+	put(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N");
+	put(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N");
+	put(DEBUGFS "fail_page_alloc/min-order", "0");
+	put(DEBUGFS "fail_page_alloc/verbose", "0");
+	put(DEBUGFS "fail_usercopy/verbose", "0");
+}
+
+/* Makes the call with its @nth point failing; @hit tells whether it has so many. */
+static int make_failing(const struct call *call, struct state *s, int fail, unsigned int nth,
+			bool *hit)
+{
+	char text[16];
+	int ret;
+	ssize_t len;
+
+	snprintf(text, sizeof(text), "%u", nth);
+	if (pwrite(fail, text, strlen(text), 0) < 0)
+		return -EIO;
+	ret = call->make(s);
+	/* If there is a count left, reading it may itself be what fails. */
+	len = pread(fail, text, sizeof(text) - 1, 0);
+	*hit = len > 0 && atoi(text) == 0;
+	if (pwrite(fail, "0", 1, 0) < 0)
+		return -EIO;
+	return ret;
+}
+
+/* Returns what went wrong, or NULL. */
+static const char *fail_each(const struct call *call, struct state *s)
+{
+	struct count *count = &s->count;
+	int fail = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	static char text[256];
+	const char *what = NULL;
+
+	if (fail < 0)
+		return "cannot open " FAIL_NTH;
+	for (unsigned int nth = 1; !what && nth < MAX_POINTS; nth++) {
+		bool hit = false;
+		int ret = make_failing(call, s, fail, nth, &hit);
+
+		if (hit)
+			count->points++;
+		if (ret < 0) {
+			if (!hit)
+				what = "fails with nothing made to fail";
+			else if (ret == -ENOMEM)
+				count->nomem++;
+			else if (ret == -EFAULT)
+				count->fault++;
+			else if (ret == call->fallback)
+				count->fallback++;
+			else
+				what = "fails with something else than -ENOMEM and -EFAULT";
+			if (!what && call->changed)
+				what = call->changed(s);
+			if (!what) {
+				ret = call->make(s);
+				if (ret < 0)
+					what = "does not succeed after a failure";
+			}
+		} else if (hit) {
+			count->tolerated++;
+		}
+		if (!what && call->wrong)
+			what = call->wrong(s, ret);
+		if (!what && call->undo)
+			call->undo(s);
+		if (what)
+			snprintf(text, sizeof(text), "point %u: %s (returned %s)", nth, what,
+				 result_name(ret));
+		if (!hit)
+			break;
+	}
+	close(fail);
+	return what ? text : NULL;
+}
+
+FIXTURE(fault)
+{
+	struct state state;
+	int users;
+};
+
+/* How often the module is in use. */
+static int users(void)
+{
+	FILE *file = fopen("/sys/module/miniring/refcnt", "re");
+	int nr = -1;
+
+	if (!file)
+		return -errno;
+	if (fscanf(file, "%d", &nr) != 1)
+		nr = -1;
+	fclose(file);
+	return nr;
+}
+
+FIXTURE_SETUP(fault)
+{
+	if (on_io_uring())
+		SKIP(return, "faults are for miniring");
+	if (access(FAIL_NTH, W_OK))
+		SKIP(return, "the kernel has no CONFIG_FAULT_INJECTION");
+	if (access(DEBUGFS "failslab", F_OK) && access(DEBUGFS "fail_usercopy", F_OK))
+		SKIP(return, "the kernel has neither failslab nor fail_usercopy");
+	faults_configure();
+	self->users = users();
+	self->state = (struct state){ .ring.fd = -1, .fd = -1, .epoll = -1 };
+	self->state.eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ASSERT_LE(0, self->state.eventfd);
+}
+
+FIXTURE_TEARDOWN(fault)
+{
+	struct state *s = &self->state;
+
+	if (s->ring.map)
+		uring_close(&s->ring);
+	if (s->fd >= 0)
+		close(s->fd);
+	if (s->epoll >= 0)
+		close(s->epoll);
+	close(s->eventfd);
+	free(s->before);
+	free(s->after);
+	free(s->wanted);
+	EXPECT_EQ(self->users, users());
+	TH_LOG("%u points failed: %u ENOMEM, %u EFAULT, %u fallback, %u tolerated",
+	       s->count.points, s->count.nomem, s->count.fault, s->count.fallback,
+	       s->count.tolerated);
+}
+
+/* For tests: fails every point of @call. */
+#define FAIL_EACH(state, call) do {					\
+	const char *what_ = fail_each(call, state);			\
+	ASSERT_EQ(NULL, what_) TH_LOG("%s", what_);			\
+} while (0)
+
+#endif /* MINIRING_SELFTEST_FAULT_INJECT_H */
