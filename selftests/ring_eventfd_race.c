@@ -382,7 +382,7 @@ TEST_F_TIMEOUT(change, a_hundred_thousand_times_keeps_count, 180)
 	}
 	__atomic_store_n(&j.stop, 1, __ATOMIC_RELEASE);
 	pthread_join(j.thread, NULL);
-	TH_LOG("%lu cycles; %lu calls with an eventfd, %lu without, %lu (%llu signals) during a change",
+	TH_LOG("%lu cycles; calls: %lu with, %lu without, %lu amid changes (%llu signals)",
 	       cycles, j.present, j.absent, j.changing, j.signals_changing);
 	if (!quiesce) {
 		EXPECT_EQ(CYCLES, cycles);

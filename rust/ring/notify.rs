@@ -373,10 +373,9 @@ impl Drop for InFlight<'_> {
 impl Still<'_> {
     /// The slot that nobody else uses, in the `quiesce` model.
     fn slot(&mut self) -> Option<&mut Option<Shared<EvFd>>> {
+        let (quiesce, _) = self.0.as_ref()?;
         // SAFETY: A `Still` excludes everybody else from its slot, and is borrowed for this alone.
-        self.0
-            .as_ref()
-            .map(|(quiesce, _)| unsafe { &mut *quiesce.slot() })
+        Some(unsafe { &mut *quiesce.slot() })
     }
 }
 
