@@ -111,6 +111,7 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>) {
         if !marked {
             // Someone took a second reference just now; the key stays on.
             STATS.refused.add(1);
+            dyn_debug!(together, "a key was refused at the last moment\n");
             patches.retain(|patch| patch.key() != key.as_ptr());
         }
         marked
@@ -134,6 +135,7 @@ fn immediate(key: Key, enable: bool) {
         Verdict::AlreadySo => {}
         Verdict::Refused => STATS.refused.add(1),
         Verdict::Changes => {
+            dyn_debug!(immediate, "a key is changed on its own\n");
             // SAFETY: By the invariant of `Key`, there is one; nothing is held that is taken here.
             unsafe {
                 if enable {

@@ -5,6 +5,7 @@
 use super::key::Key;
 use crate::{
     bindings as helpers,
+    dyndbg::dyn_debug,
     pure::batch::{
         coalesce,
         Request, //
@@ -69,6 +70,7 @@ impl Queue {
     /// that a key that is requested over and over does not fill the memory.
     fn make_room(&mut self) -> Result<(), AllocError> {
         coalesce_all(&mut self.requests);
+        dyn_debug!(make_room, "{} requests queued\n", self.requests.len());
         let (len, capacity) = (self.requests.len(), self.requests.capacity());
         if len <= capacity / 2 && capacity > 0 {
             return Ok(());

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The fuzzer's parts: programs of operations (fuzz_ops.c) with queries for the
+ * control file (fuzz_text.c), what they cover (fuzz_kcov.c), and the threads
+ * that make up, run and keep programs (fuzz.c).
+ *
+ * Whatever is random comes from an rng, seeded; an operation is a kind and a few
+ * numbers from which all else follows, so that a program can be run again.
+ */
+#ifndef MINIRING_SELFTEST_FUZZ_H
+#define MINIRING_SELFTEST_FUZZ_H
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include "uring.h"
+
+#define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
+
+#define CONTROL "/sys/kernel/debug/miniring/control"
+#define STATS "/sys/kernel/debug/miniring/stats"
+#define KERNEL_CONTROL "/proc/dynamic_debug/control"
+
+/* Random numbers: splitmix64. */
+
+struct rng {
+	unsigned long long state;
+};
+
+static inline unsigned long long rng_next(struct rng *rng)
+{
+	unsigned long long z = rng->state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+static inline unsigned int rng_below(struct rng *rng, unsigned int limit)
+{
+	return (rng_next(rng) >> 32) % limit;
+}
+
+static inline bool rng_one_in(struct rng *rng, unsigned int n)
+{
+	return !rng_below(rng, n);
+}
+
+/* Programs. */
+
+#define OP_GENES 3
+#define PROGRAM_OPS 24
+
+struct op {
+	unsigned char kind;
+	unsigned char slot;
+	unsigned int gene[OP_GENES];
+};
+
+struct program {
+	unsigned int len;
+	struct op ops[PROGRAM_OPS];
+};
+
+void op_random(struct rng *rng, struct op *op);
+void op_print(const struct op *op);
+
+/* What a thread covers, if the kernel has KCOV. */
+
+struct kcov {
+	int fd;
+	unsigned long *cover;
+};
+
+/* The module's text, one byte for each of its addresses: whether it was run. */
+extern unsigned long text_start, text_end;
+
+bool kcov_available(void);
+bool kcov_find_text(void);
+bool kcov_start(struct kcov *kcov);
+void kcov_stop(struct kcov *kcov);
+unsigned int kcov_harvest(struct kcov *kcov);
+unsigned int kcov_covered(void);
+bool kcov_write(const char *path);
+
+/*
+ * The regions of a ring are mapped into windows of a fixed address, and nothing
+ * else ever is, so that a stray write through an address that another thread
+ * has just unmapped can only fault, which the writer survives.
+ */
+enum { REGION_SQ, REGION_CQ, REGION_SQES, REGIONS };
+
+#define WINDOW (4UL << 20)
+
+struct slot {
+	int fd;
+	struct io_uring_params p;
+	unsigned int submitted;
+	char *window[REGIONS];
+};
+
+#define LOCAL_SLOTS 6
+#define SHARED_SLOTS 4
+#define EVENTFDS 4
+
+struct worker {
+	pthread_t thread;
+	struct rng rng;
+	struct slot slots[LOCAL_SLOTS];
+	struct slot *shared;
+	int eventfds[EVENTFDS];
+	int epoll;
+	int sockets[2];
+	/* Three pages: one to read, one to read and write, and one to do neither. */
+	char *arena;
+	struct kcov kcov;
+	unsigned long long calls;
+	/* Changes with each call, by which it is seen that one takes long. */
+	unsigned long long beat;
+	unsigned int unexpected;
+	/* The program that runs, and where it is. */
+	const struct program *program;
+	unsigned int pc;
+	unsigned int child_ends;
+	int child;
+	bool keep;
+	sigjmp_buf jump;
+	bool may_fault;
+};
+
+extern __thread struct worker *self;
+extern bool trace;
+
+bool worker_init(struct worker *w, struct slot *shared);
+void worker_exit(struct worker *w);
+bool slots_init(struct slot *slots, unsigned int nr);
+void slots_exit(struct slot *slots, unsigned int nr);
+void program_run(struct worker *w, const struct program *program);
+
+/* Queries. */
+
+#define TEXT_MAX 6144
+
+size_t text_query(struct rng *rng, char *text);
+int text_write(const char *path, const char *text);
+char *sites_read(void);
+bool sites_restore(const char *before);
+
+#endif /* MINIRING_SELFTEST_FUZZ_H */
