@@ -9,10 +9,11 @@
 #include <linux/stop_machine.h>
 #include <linux/types.h>
 
+struct eventfd_ctx;
 struct percpu_ref;
 struct wait_queue_head;
 
-bool miniring_eventfd_signal_allowed(void);
+bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask);
 
 void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
 
