@@ -12,6 +12,7 @@ use super::shared::{
 };
 use crate::{
     bindings,
+    dyndbg::dyn_debug,
     pure::geometry, //
 };
 use kernel::{
@@ -157,6 +158,7 @@ impl Completion {
         let mut state = self.state.lock();
         let mut cqes = cqes.iter();
         let before = state.published;
+        let mut overflows = false;
         if state.overflow.is_empty() {
             while state.room(shared) {
                 let Some(cqe) = cqes.next() else { break };
@@ -170,12 +172,18 @@ impl Completion {
                 break;
             };
             if state.overflow.is_empty() {
+                overflows = true;
                 self.overflowed.store(true, Relaxed);
                 shared.set_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
             }
             state.overflow.push_back(entry);
         }
-        self.publish(&state, shared, before)
+        let published = self.publish(&state, shared, before);
+        drop(state);
+        if overflows {
+            dyn_debug!(post, "the CQ is full: completions are kept\n");
+        }
+        published
     }
 
     /// Moves what was kept into the room there is now. Returns how many CQEs were published by now,
