@@ -10,7 +10,7 @@
 #   make vm [CMD=..]  a shell, or one command, in a VM
 #   make clean
 #
-# KERNEL=stock picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM.
+# KERNEL=stock or debug picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM.
 
 KERNEL ?= stock
 CPUS ?= 2

@@ -3,7 +3,7 @@
 //! Four LKML proposals as one loadable module.
 //!
 //! A folder uses only folders to its left: `bindings`, `pure` | `rcu` | `eventfd`, `static_key` |
-//! `dyndbg`, `ring`.
+//! `dyndbg` | `ring`.
 
 mod bindings;
 mod dyndbg;

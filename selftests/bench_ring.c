@@ -227,6 +227,7 @@ static void bench_signal(const struct side sides[2])
 struct poster {
 	pthread_t thread;
 	struct uring *ring;
+	unsigned int batch;	/* NOPs a call */
 	unsigned long long posted;
 	int stop;
 };
@@ -237,8 +238,8 @@ static void *poster_main(void *arg)
 
 	pin(1);
 	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
-		nops(p->ring, 1);
-		__atomic_store_n(&p->posted, p->posted + 1, __ATOMIC_RELEASE);
+		nops(p->ring, p->batch);
+		__atomic_store_n(&p->posted, p->posted + p->batch, __ATOMIC_RELEASE);
 	}
 	return NULL;
 }
@@ -315,7 +316,7 @@ static void report_registrations(const char *prefix, const struct registration *
 	       prefix, alone);
 }
 
-static void bench_register(const char *id, const struct side sides[2])
+static void bench_register(const char *id, unsigned int batch, const struct side sides[2])
 {
 	int fd = eventfd(0, EFD_NONBLOCK);
 	struct registration runs[2][RUNS];
@@ -325,7 +326,7 @@ static void bench_register(const char *id, const struct side sides[2])
 	for (int run = 0; run < RUNS; run++) {
 		for (int i = 0; i < 2; i++) {
 			struct uring ring;
-			struct poster poster = { .ring = &ring };
+			struct poster poster = { .ring = &ring, .batch = batch };
 			unsigned long long count;
 
 			open_ring(&ring, &sides[i]);
@@ -367,8 +368,10 @@ int main(int argc, char **argv)
 	bench_nops("nop.batch1_ns", 1, (struct side[]){ rcu, io_uring });
 	bench_nops("nop.batch32_ns", 32, (struct side[]){ rcu, io_uring });
 	bench_signal((struct side[]){ rcu, io_uring });
-	bench_register("eventfd.register_us", (struct side[]){ rcu, quiesce });
-	bench_register("eventfd.register_us.vs_spinlock", (struct side[]){ rcu, spinlock });
-	bench_register("eventfd.register_us.vs_io_uring", (struct side[]){ rcu, io_uring });
+	bench_register("eventfd.register_us", 32, (struct side[]){ rcu, quiesce });
+	bench_register("eventfd.register_us.vs_spinlock", 32, (struct side[]){ rcu, spinlock });
+	bench_register("eventfd.register_us.vs_io_uring", 32, (struct side[]){ rcu, io_uring });
+	bench_register("eventfd.register_us.vs_io_uring.batch1", 1,
+		       (struct side[]){ rcu, io_uring });
 	return 0;
 }

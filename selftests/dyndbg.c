@@ -249,17 +249,17 @@ TEST_F(control, selects_by_function)
 {
 	EXPECT_EQ(0, put(CONTROL, "func write +p"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
-	EXPECT_STREQ("_", flags_of(CONTROL, "]patch "));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]register_eventfd "));
 }
 
 TEST_F(control, selects_by_file_path_or_base_name)
 {
 	EXPECT_EQ(0, put(CONTROL, "file control.rs +p"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
-	EXPECT_STREQ("_", flags_of(CONTROL, "]patch "));
-	EXPECT_EQ(0, put(CONTROL, "file rust/static_key/* +m"));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]register_eventfd "));
+	EXPECT_EQ(0, put(CONTROL, "file rust/ring/* +m"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
-	EXPECT_STREQ("m", flags_of(CONTROL, "]patch "));
+	EXPECT_STREQ("m", flags_of(CONTROL, "]register_eventfd "));
 	EXPECT_EQ(0, put(CONTROL, "file trol.rs +f"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
 }
@@ -276,13 +276,13 @@ TEST_F(control, selects_by_line)
 	snprintf(query, sizeof(query), "file control.rs line %d-%d +p", line, line);
 	EXPECT_EQ(0, put(CONTROL, query));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
-	EXPECT_STREQ("_", flags_of(CONTROL, "]patch "));
+	EXPECT_STREQ("_", flags_of(CONTROL, "]register_eventfd "));
 }
 
 TEST_F(control, selects_by_format)
 {
-	EXPECT_EQ(0, put(CONTROL, "format \"entries in\" +p"));
-	EXPECT_STREQ("p", flags_of(CONTROL, "]patch "));
+	EXPECT_EQ(0, put(CONTROL, "format \"an eventfd is\" +p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]register_eventfd "));
 	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
 }
 
@@ -303,11 +303,12 @@ TEST_F(control, applies_once_however_many_queries)
 	long applies = stat("applies"), coalesced = stat("coalesced");
 
 	EXPECT_EQ(0, put(CONTROL,
-			 "func write +p; func patch +p\nfunc write -p\n# and\nfile queue.rs +p;;"));
+			 "func write +p; func register_eventfd +p\nfunc write -p\n"
+			 "# and\nfile register.rs +p;;"));
 	EXPECT_EQ(applies + 1, stat("applies"));
 	EXPECT_LT(coalesced, stat("coalesced"));
 	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
-	EXPECT_STREQ("p", flags_of(CONTROL, "]patch "));
+	EXPECT_STREQ("p", flags_of(CONTROL, "]register_eventfd "));
 }
 
 TEST_F(control, prints_nothing_while_off)
@@ -346,7 +347,7 @@ TEST_F(control, refuses_bad_queries_and_changes_nothing)
 {
 	static const char * const bad[] = {
 		"foo", "func write", "func write p", "func write *p", "func write +x",
-		"func +p", "nosuch write +p", "func write func patch +p",
+		"func +p", "nosuch write +p", "func write func register_eventfd +p",
 		"module miniring module miniring +p", "line 5-3 +p", "line x +p",
 		"line 1-2-3 +p", "line 4294967296 +p", "line 1 file control.rs:2 +p",
 		"func \"write +p", "'", "kernel", "kernel +y", "kernel func +p",

@@ -45,8 +45,8 @@ static void add_one_of(struct text *t, const char *choices)
 static const struct {
 	const char *keyword, *values;
 } specs[] = {
-	{ "func", "apply_queued|*|apply*|*_init|init*|k?bj*|a|" },
-	{ "file", "rust/static_key/apply.rs|*.rs|lib/*|init/main.c|*/*.c:*|*" },
+	{ "func", "register_eventfd|*|apply*|*_init|init*|k?bj*|a|" },
+	{ "file", "rust/ring/register.rs|*.rs|lib/*|init/main.c|*/*.c:*|*" },
 	{ "file", "lib/kobject.c:139|apply.rs:1-99|apply.rs:apply_*|main.c:" },
 	{ "module", "miniring|mini*|kobject|initramfs|params|*|??*|x" },
 	{ "format", "requests|\"in %d ns\"|^{len}|\"\\040in\"|'\\n'|%s|\\x41|\"a\\0b\"|^" },

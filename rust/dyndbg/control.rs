@@ -22,7 +22,10 @@ use crate::{
         HEADER,
         WRITE_MAX, //
     },
-    static_key, //
+    static_key::{
+        self,
+        Applied, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -86,8 +89,20 @@ fn apply(queries: &[Query<'_>]) -> Result {
         }
     }
     // Before the locks are dropped, so that whoever reads the flags finds the code to agree.
-    static_key::apply_queued();
+    report(&static_key::apply_queued());
     Ok(())
+}
+
+fn report(applied: &Applied) {
+    dyn_debug!(
+        report,
+        "{} of {} keys changed: {} entries in {} batches, {} ns\n",
+        applied.keys,
+        applied.requests,
+        applied.work.entries,
+        applied.work.batches,
+        applied.nanoseconds
+    );
 }
 
 /// Writes the list of our own sites to `emit`.

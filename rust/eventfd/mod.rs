@@ -43,10 +43,13 @@ impl EventFd {
     /// Adds one to the counter and wakes its waiters, with `mask` (`EPOLL*`) added to the poll key
     /// they see.
     ///
-    /// Any context, if [`signal_allowed`] says so; does not sleep.
-    pub fn signal(&self, mask: u32) {
+    /// Returns false, and has done nothing, where an eventfd may not be signalled
+    /// (`eventfd_signal_allowed()`): inside the wake-up of another one, where it could recurse
+    /// without bound. Any context; does not sleep.
+    #[must_use]
+    pub fn signal_if_allowed(&self, mask: u32) -> bool {
         // SAFETY: By the type invariants the context is valid.
-        unsafe { bindings::eventfd_signal_mask(self.0.as_ptr(), mask) }
+        unsafe { bindings::miniring_eventfd_signal_if_allowed(self.0.as_ptr(), mask) }
     }
 }
 
@@ -55,11 +58,4 @@ impl Drop for EventFd {
         // SAFETY: By the type invariants the reference is ours to give up.
         unsafe { bindings::eventfd_ctx_put(self.0.as_ptr()) }
     }
-}
-
-/// Whether an eventfd may be signalled here: not from inside the wake-up of another one, where it
-/// could recurse without bound.
-pub fn signal_allowed() -> bool {
-    // SAFETY: Reads a flag of the current task.
-    unsafe { bindings::miniring_eventfd_signal_allowed() }
 }

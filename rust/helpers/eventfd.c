@@ -4,7 +4,11 @@
 
 #include "helpers.h"
 
-bool miniring_eventfd_signal_allowed(void)
+/* Two inline functions that belong together, in one call: it is a hot path. */
+bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask)
 {
-	return eventfd_signal_allowed();
+	if (!eventfd_signal_allowed())
+		return false;
+	eventfd_signal_mask(ctx, (__force __poll_t)mask);
+	return true;
 }

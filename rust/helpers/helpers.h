@@ -9,10 +9,11 @@
 #include <linux/stop_machine.h>
 #include <linux/types.h>
 
+struct eventfd_ctx;
 struct percpu_ref;
 struct wait_queue_head;
 
-bool miniring_eventfd_signal_allowed(void);
+bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask);
 
 void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
 
@@ -29,6 +30,11 @@ void miniring_wake_up_input(struct wait_queue_head *wq);
 
 /* static_key.c */
 extern char *miniring_backend;
+extern bool miniring_sort;
+
+void miniring_trace_static_key_batch(unsigned int entries, unsigned int syncs, u64 ns);
+void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,
+				     unsigned int entries, unsigned int syncs, u64 ns);
 
 unsigned long miniring_kallsyms_lookup_name(const char *name);
 void miniring_set_kallsyms_lookup_name(void *func);

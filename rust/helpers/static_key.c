@@ -20,6 +20,9 @@
 #include <trace/events/module.h>
 #include <asm/sync_core.h>
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/miniring.h>
+
 #include "helpers.h"
 
 int static_key_enable_queued(struct static_key *key)
@@ -43,6 +46,21 @@ EXPORT_SYMBOL_GPL(static_key_apply_queued);
 char *miniring_backend = "auto";
 module_param_named(backend, miniring_backend, charp, 0444);
 MODULE_PARM_DESC(backend, "how static keys are changed: auto, batched, immediate or stopped");
+
+bool miniring_sort = true;
+module_param_named(sort, miniring_sort, bool, 0444);
+MODULE_PARM_DESC(sort, "0: batched does not sort by address, for comparison only");
+
+void miniring_trace_static_key_batch(unsigned int entries, unsigned int syncs, u64 ns)
+{
+	trace_static_key_batch(entries, syncs, ns);
+}
+
+void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,
+				     unsigned int entries, unsigned int syncs, u64 ns)
+{
+	trace_static_key_apply(requests, keys, entries, syncs, ns);
+}
 
 /*
  * A function that is not exported, once its address is known, is called

@@ -28,7 +28,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::{Acquire, Full, Release},
+            ordering::{Full, Release},
             Atomic,
             AtomicFlag, //
         },
@@ -117,7 +117,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     ///
     /// Any context; does not sleep.
     pub fn load<'a>(&'a self, _guard: &'a Guard) -> Option<Borrowed<'a, T>> {
-        let ptr = self.ptr.load(Acquire);
+        let ptr = self.dereference();
         if ptr.is_null() {
             return None;
         }
@@ -130,7 +130,16 @@ impl<T: Send + Sync + 'static> Rcu<T> {
 
     /// Whether the pointer is null at this moment.
     pub fn is_null(&self) -> bool {
-        self.ptr.load(Acquire).is_null()
+        self.dereference().is_null()
+    }
+
+    /// `rcu_dereference()`: one load, which what is reached through it depends on. The kernel
+    /// crate's atomic load is a call of a C helper, which readers would pay for.
+    #[inline]
+    fn dereference(&self) -> *mut Node<T> {
+        // SAFETY: The pointer is valid and aligned; every other access is atomic, and a volatile
+        // load of a word is one in the kernel's memory model.
+        unsafe { self.ptr.as_ptr().read_volatile() }
     }
 
     /// Publishes `new` if the pointer is null.

@@ -12,6 +12,7 @@ use super::shared::{
 };
 use crate::{
     bindings,
+    dyndbg::dyn_debug,
     pure::geometry, //
 };
 use kernel::{
@@ -157,6 +158,7 @@ impl Completion {
         let mut state = self.state.lock();
         let mut cqes = cqes.iter();
         let before = state.published;
+        let mut overflows = false;
         if state.overflow.is_empty() {
             while state.room(shared) {
                 let Some(cqe) = cqes.next() else { break };
@@ -170,12 +172,18 @@ impl Completion {
                 break;
             };
             if state.overflow.is_empty() {
+                overflows = true;
                 self.overflowed.store(true, Relaxed);
                 shared.set_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
             }
             state.overflow.push_back(entry);
         }
-        self.publish(&state, shared, before)
+        let published = self.publish(&state, shared, before);
+        drop(state);
+        if overflows {
+            dyn_debug!(post, "the CQ is full: completions are kept\n");
+        }
+        published
     }
 
     /// Moves what was kept into the room there is now. Returns how many CQEs were published by now,
@@ -231,5 +239,104 @@ impl State {
     fn push(&mut self, shared: &Shared, cqe: Cqe) {
         shared.write_cqe(self.published as u32, cqe);
         self.published = self.published.wrapping_add(1);
+    }
+}
+
+#[kunit_tests(miniring_ring)]
+mod tests {
+    use super::*;
+    use crate::pure::geometry::Geometry;
+
+    /// A CQ of four entries.
+    fn shared() -> Result<Shared> {
+        let geometry = Geometry::new(2, Some(4), false).map_err(|_| EINVAL)?;
+        Shared::new(geometry)
+    }
+
+    fn completion() -> Result<Pin<KBox<Completion>>> {
+        KBox::pin_init(Completion::new(), GFP_KERNEL)
+    }
+
+    fn spare(len: usize) -> Result<Spare> {
+        let mut spare = Spare::with_capacity(len)?;
+        spare.refill()?;
+        Ok(spare)
+    }
+
+    fn cqes<const N: usize>(first: u64) -> [Cqe; N] {
+        core::array::from_fn(|i| Cqe {
+            user_data: first + i as u64,
+            ..Cqe::default()
+        })
+    }
+
+    fn overflow(completion: &Completion) -> u64 {
+        let mut sum = 0;
+        completion.for_each_overflow(|cqe| sum += cqe.user_data);
+        sum
+    }
+
+    #[test]
+    fn what_fits_is_published() -> Result {
+        let (shared, completion, mut spare) = (shared()?, completion()?, spare(4)?);
+        let published = completion.post(&shared, &cqes::<3>(1), &mut spare);
+        assert!(published == Some(3));
+        assert_eq!(shared.indices().3, 3);
+        assert!(!completion.overflowed());
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_kept_until_there_is_room() -> Result {
+        let (shared, completion, mut spare) = (shared()?, completion()?, spare(8)?);
+        let published = completion.post(&shared, &cqes::<6>(1), &mut spare);
+        assert!(published == Some(4));
+        assert!(completion.overflowed());
+        assert_eq!(overflow(&completion), 5 + 6);
+        // No room yet.
+        assert!(completion.flush(&shared).is_none());
+        // What comes now waits behind, though it would fit.
+        shared.set_cq_head(3);
+        assert!(completion
+            .post(&shared, &cqes::<1>(7), &mut spare)
+            .is_none());
+        assert!(completion.flush(&shared) == Some(7));
+        assert!(!completion.overflowed());
+        assert_eq!(overflow(&completion), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_head_that_cannot_be_right_leaves_no_room() -> Result {
+        let (shared, completion, mut spare) = (shared()?, completion()?, spare(4)?);
+        shared.set_cq_head(1);
+        assert!(completion
+            .post(&shared, &cqes::<1>(1), &mut spare)
+            .is_none());
+        assert!(completion.overflowed());
+        shared.set_cq_head(0);
+        assert!(completion.flush(&shared) == Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn entries_without_room_are_freed_with_the_ring() -> Result {
+        // kmemleak and KASAN are the judges.
+        let (shared, completion, mut spare) = (shared()?, completion()?, spare(8)?);
+        completion.post(&shared, &cqes::<8>(1), &mut spare);
+        assert_eq!(overflow(&completion), 5 + 6 + 7 + 8);
+        Ok(())
+    }
+
+    #[test]
+    fn every_index_stays_inside_of_the_mappings() -> Result {
+        // KASAN sees an access that does not.
+        let shared = shared()?;
+        for index in [0, 1, 2, 3, 4, 7, 1 << 31, u32::MAX - 1, u32::MAX] {
+            shared.write_cqe(index, Cqe::default());
+            assert_eq!(shared.copy_sqe(index).user_data, 0);
+            assert_eq!(shared.sq_index(index), 0);
+        }
+        Ok(())
     }
 }

@@ -46,7 +46,10 @@ use self::{
     shared::Shared,
     wait::WaitQueue, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    dyndbg::dyn_debug, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -60,7 +63,7 @@ use kernel::{
 };
 
 /// A ring.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub(crate) struct Ring {
     config: Config,
     shared: Shared,
@@ -104,6 +107,12 @@ impl Ring {
         if !disabled {
             ring.gate.claim()?;
         }
+        dyn_debug!(
+            new,
+            "a ring: {} and {} entries, notify model {notify_model}\n",
+            ring.config.geometry.sq_entries(),
+            ring.config.geometry.cq_entries()
+        );
         Ok(ring)
     }
 
@@ -152,5 +161,13 @@ impl Ring {
     /// Whether there is a completion to take.
     fn has_completions(&self) -> bool {
         self.completion.overflowed() || self.completion.tail() != self.shared.cq_head()
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Ring {
+    fn drop(self: Pin<&mut Self>) {
+        let published = self.completion.published();
+        dyn_debug!(drop, "a ring is freed after {published} completions\n");
     }
 }

@@ -19,10 +19,7 @@ use super::{
 };
 use crate::{
     bindings,
-    eventfd::{
-        signal_allowed,
-        EventFd, //
-    },
+    eventfd::EventFd,
     rcu::{
         self,
         Rcu,
@@ -74,14 +71,18 @@ impl EvFd {
         published > self.since && (worker || !self.async_only)
     }
 
-    fn signal(&self) {
-        self.eventfd.signal(bindings::CONST_EPOLL_URING_WAKE);
+    /// False where that is not allowed.
+    #[must_use]
+    fn signal(&self) -> bool {
+        self.eventfd
+            .signal_if_allowed(bindings::CONST_EPOLL_URING_WAKE)
     }
 }
 
 impl rcu::Deferred for EvFd {
     fn run(&self) {
-        self.signal();
+        // No wake-up of an eventfd is interrupted by this callback.
+        let _allowed = self.signal();
     }
 }
 
@@ -171,21 +172,18 @@ impl Notifier {
                 }
                 let guard = read_lock();
                 if let Some(evfd) = slot.load(&guard) {
-                    if is_due(&evfd) {
-                        if signal_allowed() {
-                            evfd.signal();
-                        } else {
-                            evfd.to_shared().defer();
-                        }
+                    if is_due(&evfd) && !evfd.signal() {
+                        evfd.to_shared().defer();
                     }
                 }
             }
             Slot::Spinlock(slot) => {
                 // The callback does not need the lock. But a CQE posted from inside the wake-up of
                 // this ring's eventfd would: that is this model's flaw. Nothing posts one there.
-                let allowed = signal_allowed();
                 if let Some(evfd) = &*slot.lock() {
-                    signal_or_defer(evfd, is_due(evfd), allowed);
+                    if is_due(evfd) && !evfd.signal() {
+                        evfd.clone().defer();
+                    }
                 }
             }
             Slot::Quiesce(_) => {
@@ -193,7 +191,9 @@ impl Notifier {
                 // SAFETY: `in_flight` keeps a `Still` of that slot from existing, and only with
                 // one is it written.
                 if let Some(evfd) = slot.and_then(|slot| unsafe { &*slot }.as_ref()) {
-                    signal_or_defer(evfd, is_due(evfd), signal_allowed());
+                    if is_due(evfd) && !evfd.signal() {
+                        evfd.clone().defer();
+                    }
                 }
             }
         }
@@ -251,17 +251,6 @@ fn fill(slot: &mut Option<Shared<EvFd>>, new: Shared<EvFd>) -> Result {
     }
     *slot = Some(new);
     Ok(())
-}
-
-fn signal_or_defer(evfd: &Shared<EvFd>, due: bool, allowed: bool) {
-    if !due {
-        return;
-    }
-    if allowed {
-        evfd.signal();
-    } else {
-        evfd.clone().defer();
-    }
 }
 
 /// The way it was before: registration waits until every submission and request is over.
@@ -373,10 +362,9 @@ impl Drop for InFlight<'_> {
 impl Still<'_> {
     /// The slot that nobody else uses, in the `quiesce` model.
     fn slot(&mut self) -> Option<&mut Option<Shared<EvFd>>> {
+        let (quiesce, _) = self.0.as_ref()?;
         // SAFETY: A `Still` excludes everybody else from its slot, and is borrowed for this alone.
-        self.0
-            .as_ref()
-            .map(|(quiesce, _)| unsafe { &mut *quiesce.slot() })
+        Some(unsafe { &mut *quiesce.slot() })
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     bindings,
+    dyndbg::dyn_debug,
     eventfd::EventFd, //
 };
 use kernel::prelude::*;
@@ -51,6 +52,10 @@ impl Ring {
         let eventfd = EventFd::from_fd(read::<i32>(args.arg)?)?;
         let evfd = EvFd::new(eventfd, async_only, self.completion.published());
         self.notifier.register(&mut still, evfd)?;
+        dyn_debug!(
+            register_eventfd,
+            "an eventfd is registered, async only: {async_only}\n"
+        );
         Ok(0)
     }
 
@@ -61,6 +66,7 @@ impl Ring {
         }
         let mut still = self.notifier.still()?;
         self.notifier.unregister(&mut still)?;
+        dyn_debug!(unregister_eventfd, "the eventfd is unregistered\n");
         Ok(0)
     }
 

@@ -165,6 +165,12 @@ impl Shared {
         self.cq_head_word().load(Acquire)
     }
 
+    /// What userspace does when it has taken the entries before `head`.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn set_cq_head(&self, head: u32) {
+        self.cq_head_word().store(head, Release);
+    }
+
     /// The CQ flags that userspace sets (`IORING_CQ_*`).
     #[inline]
     pub(crate) fn cq_flags(&self) -> u32 {

@@ -5,7 +5,8 @@
 use super::{
     backend::{
         Backend,
-        Patcher, //
+        Patcher,
+        Work, //
     },
     entries::Uncollected,
     key::{
@@ -16,7 +17,7 @@ use super::{
     stats::STATS, //
 };
 use crate::{
-    dyndbg::dyn_debug,
+    bindings as helpers,
     pure::batch::Request, //
 };
 use kernel::{
@@ -36,26 +37,60 @@ kernel::sync::global_lock! {
     pub(super) unsafe(uninit) static APPLY: Mutex<()> = ();
 }
 
+/// What came of an apply.
+#[derive(Default)]
+pub(crate) struct Applied {
+    /// Requests, one for each key.
+    pub(crate) requests: usize,
+    /// Keys changed, in whatever way.
+    pub(crate) keys: usize,
+    /// What patching them together took.
+    pub(crate) work: Work,
+    /// Time.
+    pub(crate) nanoseconds: i64,
+}
+
 /// Carries out all requests that were made before. Sleeps; see the [module](super) for the locks.
-pub(crate) fn apply_queued() {
+///
+/// What this call did is returned; another caller's apply may have done it all.
+pub(crate) fn apply_queued() -> Applied {
     let _apply = APPLY.lock();
     let mut requests = QUEUE.lock().take();
+    let mut applied = Applied {
+        requests: requests.len(),
+        ..Applied::default()
+    };
     if requests.is_empty() {
-        return;
+        return applied;
     }
 
-    let len = requests.len();
     let start = Instant::<Monotonic>::now();
     if let Backend::Patching(patcher) = Backend::get() {
-        together(patcher, &mut requests);
+        together(patcher, &mut requests, &mut applied);
     }
     for request in requests.iter() {
-        immediate(key(request), request.enable);
+        applied.keys += usize::from(immediate(key(request), request.enable));
     }
-    let nanoseconds = start.elapsed().as_nanos();
+    applied.nanoseconds = start.elapsed().as_nanos();
     STATS.applies.add(1);
-    STATS.nanoseconds.add(nanoseconds as usize);
-    dyn_debug!(apply_queued, "{len} requests in {nanoseconds} ns\n");
+    STATS.nanoseconds.add(applied.nanoseconds as usize);
+    applied.trace();
+    applied
+}
+
+impl Applied {
+    fn trace(&self) {
+        // SAFETY: It takes numbers.
+        unsafe {
+            helpers::miniring_trace_static_key_apply(
+                self.requests as c_uint,
+                self.keys as c_uint,
+                self.work.entries as c_uint,
+                self.work.syncs as c_uint,
+                self.nanoseconds as u64,
+            )
+        };
+    }
 }
 
 /// Makes a change at once that could not be queued.
@@ -72,7 +107,7 @@ fn key(request: &Request) -> Key {
 }
 
 /// Changes as many keys as possible together, and leaves the requests that remain.
-fn together(patcher: &Patcher, requests: &mut KVVec<Request>) {
+fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Applied) {
     let locked = patcher.table.lock();
     let mut patches = KVVec::new();
     let mut memory = true;
@@ -111,7 +146,6 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>) {
         if !marked {
             // Someone took a second reference just now; the key stays on.
             STATS.refused.add(1);
-            dyn_debug!(together, "a key was refused at the last moment\n");
             patches.retain(|patch| patch.key() != key.as_ptr());
         }
         marked
@@ -120,22 +154,26 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>) {
     // SAFETY: `locked` was held all the time. Keys that are marked changed their state, so each of
     // their entries has the instruction for the other one; a key is requested once, and an entry
     // belongs to one key.
-    unsafe { plan.carry_out(&patches) };
+    applied.work = unsafe { plan.carry_out(&patches) };
 
     for request in requests.iter().filter(|request| request.enable) {
         key(request).publish();
     }
     STATS.keys.add(requests.len());
+    applied.keys = requests.len();
     *requests = remaining;
 }
 
-/// Changes one key by the kernel's own function, unless it is reference counted.
-fn immediate(key: Key, enable: bool) {
+/// Changes one key by the kernel's own function, unless it is so already or reference counted, and
+/// says whether it did.
+fn immediate(key: Key, enable: bool) -> bool {
     match key.verdict(enable) {
-        Verdict::AlreadySo => {}
-        Verdict::Refused => STATS.refused.add(1),
+        Verdict::AlreadySo => false,
+        Verdict::Refused => {
+            STATS.refused.add(1);
+            false
+        }
         Verdict::Changes => {
-            dyn_debug!(immediate, "a key is changed on its own\n");
             // SAFETY: By the invariant of `Key`, there is one; nothing is held that is taken here.
             unsafe {
                 if enable {
@@ -146,6 +184,7 @@ fn immediate(key: Key, enable: bool) {
             }
             STATS.keys.add(1);
             STATS.immediate.add(1);
+            true
         }
     }
 }

@@ -10,6 +10,9 @@
 //!
 //! `auto` is batched where that is possible, otherwise immediate. A backend that is asked for by
 //! name and cannot be had fails the load with `EOPNOTSUPP`, an unknown one with `EINVAL`.
+//!
+//! With `sort=0`, batched takes the entries key by key in the order of the keys' addresses, which is
+//! that of dynamic debug's descriptors. That is what the RFC did, and only there to be compared with.
 
 use super::{
     batched::Batched,
@@ -29,8 +32,10 @@ use super::{
 };
 use crate::{
     bindings as helpers,
-    dyndbg::dyn_debug,
-    pure::batch::order_by_code, //
+    pure::batch::{
+        order_by_code,
+        SYNCS_PER_BATCH, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -131,12 +136,27 @@ impl Patcher {
 
     /// Sorts `patches` by address and does all about them that can fail.
     pub(super) fn prepare(&self, patches: &mut [Patch]) -> Result<Plan<'_>> {
-        order_by_code(patches, |patch| patch.code);
+        // SAFETY: Not written after parameters were parsed.
+        let sort = unsafe { helpers::miniring_sort };
+        if sort || !matches!(self.means, Means::Batched(_)) {
+            order_by_code(patches, |patch| patch.code);
+        }
         Ok(match &self.means {
             Means::Batched(means) => Plan::Batched(means),
             Means::Stopped(means) => Plan::Stopped(means.map(patches)?),
         })
     }
+}
+
+/// What patching took.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Work {
+    /// Places in the code.
+    pub(crate) entries: usize,
+    /// Groups of them that were patched with one series of synchronisations.
+    pub(crate) batches: usize,
+    /// Synchronisations of all CPUs.
+    pub(crate) syncs: usize,
 }
 
 /// What there is to be done, prepared so that it cannot fail.
@@ -154,16 +174,26 @@ impl Plan<'_> {
     ///
     /// `patches` are those that were prepared, or fewer. The jump label mutex has been held since
     /// they were collected, each has the other instruction at present, and none is there twice.
-    pub(super) unsafe fn carry_out(&self, patches: &[Patch]) {
+    pub(super) unsafe fn carry_out(&self, patches: &[Patch]) -> Work {
         // SAFETY: By the requirement.
-        let batches = unsafe {
+        let (batches, syncs) = unsafe {
             match self {
-                Self::Batched(means) => means.patch(patches),
-                Self::Stopped(mapping) => mapping.patch(patches),
+                Self::Batched(means) => {
+                    let batches = means.patch(patches);
+                    (batches, SYNCS_PER_BATCH * batches)
+                }
+                Self::Stopped(mapping) => {
+                    let stops = mapping.patch(patches);
+                    (stops, stops)
+                }
             }
         };
         STATS.batches.add(batches);
         STATS.entries.add(patches.len());
-        dyn_debug!(patch, "{} entries in {batches} batches\n", patches.len());
+        Work {
+            entries: patches.len(),
+            batches,
+            syncs,
+        }
     }
 }

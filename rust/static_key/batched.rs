@@ -15,11 +15,19 @@ use super::{
 };
 use crate::{
     bindings as helpers,
-    pure::batch::TEXT_POKE_BATCH, //
+    pure::batch::{
+        flushes_unsorted,
+        SYNCS_PER_BATCH,
+        TEXT_POKE_BATCH, //
+    },
 };
 use kernel::{
     bindings,
-    prelude::*, //
+    prelude::*,
+    time::{
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 /// The queue.
@@ -43,15 +51,17 @@ impl Batched {
         Ok(Self(()))
     }
 
-    /// Patches the code, which is in order, and says in how many batches.
+    /// Patches the code, which had better be in order, and says in how many batches.
     ///
     /// # Safety
     ///
     /// As for [`super::backend::Plan::carry_out`].
     pub(super) unsafe fn patch(&self, patches: &[Patch]) -> usize {
-        let batches = patches.chunks(TEXT_POKE_BATCH);
-        let count = batches.len();
-        for batch in batches {
+        let mut count = 0;
+        for batch in patches.chunks(TEXT_POKE_BATCH) {
+            let start = Instant::<Monotonic>::now();
+            // One, unless they are not in order.
+            let flushes = flushes_unsorted(batch.iter().map(|patch| patch.code), TEXT_POKE_BATCH);
             for patch in batch {
                 let instruction = if patch.jump {
                     bindings::jump_label_type_JUMP_LABEL_JMP
@@ -71,8 +81,14 @@ impl Batched {
             // SAFETY: The call is set by the invariant; nothing is held that must not sleep.
             unsafe {
                 helpers::miniring_arch_jump_label_transform_apply();
+                helpers::miniring_trace_static_key_batch(
+                    batch.len() as c_uint,
+                    (SYNCS_PER_BATCH * flushes) as c_uint,
+                    start.elapsed().as_nanos() as u64,
+                );
                 helpers::miniring_cond_resched();
             }
+            count += flushes;
         }
         count
     }

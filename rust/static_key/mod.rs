@@ -43,7 +43,10 @@ mod stats;
 mod stopped;
 pub(crate) mod symbols;
 
-pub(crate) use apply::apply_queued;
+pub(crate) use apply::{
+    apply_queued,
+    Applied, //
+};
 pub(crate) use key::{
     static_branch,
     StaticKey, //

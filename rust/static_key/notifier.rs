@@ -11,7 +11,6 @@ use super::{
     queue::QUEUE,
     stats::STATS, //
 };
-use crate::dyndbg::dyn_debug;
 use kernel::{
     bindings,
     error::to_result,
@@ -43,7 +42,6 @@ unsafe extern "C" fn on_module(
         // SAFETY: By the requirement.
         let dropped = unsafe { QUEUE.lock().drop_within(data.cast()) };
         STATS.dropped.add(dropped);
-        dyn_debug!(on_module, "{dropped} requests dropped with a module\n");
     }
     bindings::NOTIFY_OK as c_int
 }

@@ -2,10 +2,12 @@
 
 //! The requests that wait for the next apply.
 
-use super::key::Key;
+use super::{
+    key::Key,
+    stats::STATS, //
+};
 use crate::{
     bindings as helpers,
-    dyndbg::dyn_debug,
     pure::batch::{
         coalesce,
         Request, //
@@ -16,8 +18,6 @@ use kernel::{
     bindings,
     prelude::*, //
 };
-
-use super::stats::STATS;
 
 kernel::sync::global_lock! {
     // SAFETY: Initialised by `StaticKeys::new()` before anything is queued.
@@ -70,7 +70,6 @@ impl Queue {
     /// that a key that is requested over and over does not fill the memory.
     fn make_room(&mut self) -> Result<(), AllocError> {
         coalesce_all(&mut self.requests);
-        dyn_debug!(make_room, "{} requests queued\n", self.requests.len());
         let (len, capacity) = (self.requests.len(), self.requests.capacity());
         if len <= capacity / 2 && capacity > 0 {
             return Ok(());
