@@ -23,6 +23,8 @@ use kernel::{
     bindings,
     prelude::*,
     time::{
+        delay::fsleep,
+        Delta,
         Instant,
         Monotonic, //
     }, //
@@ -131,6 +133,10 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>) {
 
 /// Changes one key by the kernel's own function, unless it is reference counted.
 fn immediate(key: Key, enable: bool) {
+    // Somebody else may be enabling it: the kernel would warn, and leave it on.
+    while !enable && key.count() < 0 {
+        fsleep(Delta::from_micros(50));
+    }
     match key.verdict(enable) {
         Verdict::AlreadySo => {}
         Verdict::Refused => STATS.refused.add(1),
