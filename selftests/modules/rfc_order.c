@@ -108,9 +108,9 @@ static int by_rfc(void)
 
 static int by_miniring(void)
 {
-	int (*enable)(struct static_key *key) = symbol_get(static_key_enable_queued);
-	int (*disable)(struct static_key *key) = symbol_get(static_key_disable_queued);
-	void (*apply)(void) = symbol_get(static_key_apply_queued);
+	typeof(static_key_enable_queued) *enable = symbol_get(static_key_enable_queued);
+	typeof(static_key_disable_queued) *disable = symbol_get(static_key_disable_queued);
+	typeof(static_key_apply_queued) *apply = symbol_get(static_key_apply_queued);
 	int err = -ENOENT;
 
 	if (enable && disable && apply) {
