@@ -298,11 +298,10 @@ static int taken(void)
 
 static void bench_own(void)
 {
-	static const int sizes[] = { 256, 1024, 4096, 16384, 65536, 100000 };
+	static const int sizes[] = { 256, 1024, 4096, 16384, 65536, 100000, 0 };
 	double ipis[ROUNDS], ms[ROUNDS];
 	struct cost single;
-	int round;
-	size_t i;
+	int round, i;
 
 	load("miniring_many_keys.ko", "");
 	put(MANY, "queued on 4096");
@@ -325,9 +324,10 @@ static void bench_own(void)
 	       single.ipis);
 	printf("\"keys\":4096,\"floor\":%d}\n", 2 * 3 * 4096 / 256);
 	printf("{\"id\":\"toggle.own.ms\",\"value\":%.1f,\"unit\":\"ms\",", median(ms));
-	printf("\"peer\":\"static_key_enable\",\"peer_value\":%.1f,\"better\":\"lower\",", single.ms);
+	printf("\"peer\":\"static_key_enable\",\"peer_value\":%.1f,\"better\":\"lower\",",
+	       single.ms);
 	printf("\"keys\":4096,\"by_keys\":[");
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (i = 0; sizes[i]; i++) {
 		for (round = 0; round < ROUNDS; round++) {
 			struct cost cost = change("queued", sizes[i]);
 

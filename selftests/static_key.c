@@ -410,8 +410,8 @@ static void last_event(const char *event, char *fields, size_t room)
 
 TEST_F(keys, an_apply_and_its_batches_are_traced)
 {
-	char fields[256], expected[256];
-	unsigned long long ns = 0;
+	char fields[256] = "", expected[256];
+	unsigned long long ns;
 
 	if (access(EVENTS "enable", W_OK))
 		SKIP(return, "no tracefs");
@@ -426,7 +426,7 @@ TEST_F(keys, an_apply_and_its_batches_are_traced)
 		 backend_is("immediate") ? 0 : backend_is("stopped") ? 1 : 6);
 	EXPECT_EQ(0, strncmp(expected, fields, strlen(expected)))
 		TH_LOG("expected %s, but it was %s", expected, fields);
-	EXPECT_EQ(1, sscanf(fields + strlen(expected), "%llu", &ns));
+	ns = strtoull(fields + strlen(expected), NULL, 10);
 	EXPECT_LT(0, ns);
 	last_event("static_key_batch: ", fields, sizeof(fields));
 	snprintf(expected, sizeof(expected), "entries=%d syncs=3 ns=", MANY + 2 - 256);
