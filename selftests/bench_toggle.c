@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What it costs to turn every pr_debug() site of the kernel on and off again:
- * by dynamic debug's own control file, and by miniring's in the same boot.
+ * by dynamic debug's own control file, and by miniring's in the same boot, with
+ * each backend; and the same for the keys of samples/many_keys.c.
+ *
+ * Loads miniring.ko again with other parameters, from the current directory,
+ * and leaves it loaded with none.
  *
  * The thread that writes stays on CPU 0; function-call interrupts are counted
  * on every other CPU, and the busiest one is reported. Medians of five rounds.
@@ -10,16 +14,20 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define STOCK	"/proc/dynamic_debug/control"
 #define OURS	"/sys/kernel/debug/miniring/control"
 #define STATS	"/sys/kernel/debug/miniring/stats"
+#define MANY	"/sys/kernel/debug/miniring_many_keys"
 #define ROUNDS	5
 #define MAX_CPUS 512
 
@@ -156,6 +164,183 @@ static void report(const char *id, const char *unit, int digits, double value, d
 	printf("\"better\":\"lower\",\"sites\":%ld,\"entries\":%ld}\n", sites, entries);
 }
 
+static void unload(const char *module)
+{
+	if (syscall(SYS_delete_module, module, O_NONBLOCK) && errno != ENOENT)
+		die(module);
+}
+
+static void load(const char *path, const char *parameters)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syscall(SYS_finit_module, fd, parameters, 0))
+		die(path);
+	close(fd);
+}
+
+static void reload(const char *parameters)
+{
+	unload("miniring");
+	load("miniring.ko", parameters);
+}
+
+/* The longest time that a thread which only looks at the clock did not. */
+static bool spinning, spin_ends;
+
+static void *spin(void *longest)
+{
+	double last = now_ms(), now;
+	cpu_set_t second;
+
+	CPU_ZERO(&second);
+	CPU_SET(1, &second);
+	if (sched_setaffinity(0, sizeof(second), &second))
+		die("sched_setaffinity");
+	for (last = now_ms(); !__atomic_load_n(&spin_ends, __ATOMIC_RELAXED); last = now) {
+		now = now_ms();
+		if (__atomic_load_n(&spinning, __ATOMIC_RELAXED) && now - last > *(double *)longest)
+			*(double *)longest = now - last;
+	}
+	return NULL;
+}
+
+struct stall {
+	double us;
+	double ipis;
+	double ms;
+};
+
+static struct stall stall(const char *parameters, const char *on)
+{
+	double us[ROUNDS], ipis[ROUNDS], ms[ROUNDS];
+	int round;
+
+	reload(parameters);
+	for (round = 0; round < ROUNDS; round++) {
+		double longest = 0;
+		struct cost cost;
+		pthread_t thread;
+
+		spin_ends = false;
+		if (pthread_create(&thread, NULL, spin, &longest))
+			die("pthread_create");
+		usleep(20000);
+		__atomic_store_n(&spinning, true, __ATOMIC_RELAXED);
+		cost = on_and_off(OURS, on, "#");
+		usleep(cost.ms < 100 ? 100000 - 1000 * cost.ms : 0);
+		__atomic_store_n(&spinning, false, __ATOMIC_RELAXED);
+		__atomic_store_n(&spin_ends, true, __ATOMIC_RELAXED);
+		pthread_join(thread, NULL);
+		put(OURS, "kernel -p");
+		us[round] = longest * 1e3;
+		ipis[round] = cost.ipis;
+		ms[round] = cost.ms;
+	}
+	return (struct stall){ median(us), median(ipis), median(ms) };
+}
+
+static void bench_stall(void)
+{
+	struct stall batched = stall("backend=batched", "kernel +p");
+	struct stall stopped = stall("backend=stopped", "kernel +p");
+	/* What the machine does to a spinning thread of its own accord. */
+	struct stall nothing = stall("backend=batched", "#");
+
+	printf("{\"id\":\"toggle.stall_us\",\"value\":%.0f,\"unit\":\"us\",", batched.us);
+	printf("\"peer\":\"stopped\",\"peer_value\":%.0f,\"better\":\"lower\",", stopped.us);
+	printf("\"ipis\":%.0f,\"peer_ipis\":%.0f,", batched.ipis, stopped.ipis);
+	printf("\"ms\":%.1f,\"peer_ms\":%.1f,\"without_us\":%.0f}\n", batched.ms,
+	       stopped.ms, nothing.us);
+}
+
+/* The order of the RFC: that of the descriptors. */
+static void bench_unsorted(void)
+{
+	double ipis[2][ROUNDS], ms[2][ROUNDS];
+	int round, sorted;
+
+	for (sorted = 0; sorted < 2; sorted++) {
+		reload(sorted ? "backend=batched" : "backend=batched sort=0");
+		for (round = 0; round < ROUNDS; round++) {
+			struct cost cost = on_and_off(OURS, "kernel +p", "kernel -p");
+
+			ipis[sorted][round] = cost.ipis;
+			ms[sorted][round] = cost.ms;
+		}
+	}
+	printf("{\"id\":\"toggle.kernel.unsorted_ipis\",\"value\":%.0f,\"unit\":\"IPIs\",",
+	       median(ipis[0]));
+	printf("\"peer\":\"sorted\",\"peer_value\":%.0f,\"better\":\"lower\",", median(ipis[1]));
+	printf("\"ms\":%.1f,\"peer_ms\":%.1f}\n", median(ms[0]), median(ms[1]));
+}
+
+static struct cost change(const char *how, int keys)
+{
+	char on[64], off[64];
+
+	snprintf(on, sizeof(on), "%s on %d", how, keys);
+	snprintf(off, sizeof(off), "%s off %d", how, keys);
+	return on_and_off(MANY, on, off);
+}
+
+/* How many branches of the module are taken. */
+static int taken(void)
+{
+	FILE *file = fopen(MANY, "r");
+	int taken = -1;
+
+	if (!file || fscanf(file, "%d", &taken) != 1)
+		die(MANY);
+	fclose(file);
+	return taken;
+}
+
+static void bench_own(void)
+{
+	static const int sizes[] = { 256, 1024, 4096, 16384, 65536, 100000, 0 };
+	double ipis[ROUNDS], ms[ROUNDS];
+	struct cost single;
+	int round, i;
+
+	load("miniring_many_keys.ko", "");
+	put(MANY, "queued on 4096");
+	if (taken() != 4096)
+		die("not all branches are taken");
+	put(MANY, "queued off 4096");
+	if (taken())
+		die("a branch is still taken");
+
+	/* Once: it is long, and exact. */
+	single = change("single", 4096);
+	for (round = 0; round < ROUNDS; round++) {
+		struct cost cost = change("queued", 4096);
+
+		ipis[round] = cost.ipis;
+		ms[round] = cost.ms;
+	}
+	printf("{\"id\":\"toggle.own.ipis\",\"value\":%.0f,\"unit\":\"IPIs\",", median(ipis));
+	printf("\"peer\":\"static_key_enable\",\"peer_value\":%.0f,\"better\":\"lower\",",
+	       single.ipis);
+	printf("\"keys\":4096,\"floor\":%d}\n", 2 * 3 * 4096 / 256);
+	printf("{\"id\":\"toggle.own.ms\",\"value\":%.1f,\"unit\":\"ms\",", median(ms));
+	printf("\"peer\":\"static_key_enable\",\"peer_value\":%.1f,\"better\":\"lower\",",
+	       single.ms);
+	printf("\"keys\":4096,\"by_keys\":[");
+	for (i = 0; sizes[i]; i++) {
+		for (round = 0; round < ROUNDS; round++) {
+			struct cost cost = change("queued", sizes[i]);
+
+			ipis[round] = cost.ipis;
+			ms[round] = cost.ms;
+		}
+		printf("%s{\"keys\":%d,\"ipis\":%.0f,\"us_per_key\":%.2f}", i ? "," : "", sizes[i],
+		       median(ipis), median(ms) * 1e3 / 2 / sizes[i]);
+	}
+	printf("]}\n");
+	unload("miniring_many_keys");
+}
+
 int main(void)
 {
 	double ipis[2][ROUNDS], ms[2][ROUNDS];
@@ -186,5 +371,11 @@ int main(void)
 	}
 	report("toggle.kernel.ipis", "IPIs", 0, median(ipis[1]), median(ipis[0]), sites, entries);
 	report("toggle.kernel.ms", "ms", 1, median(ms[1]), median(ms[0]), sites, entries);
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		bench_stall();
+	bench_unsorted();
+	bench_own();
+	reload("");
 	return 0;
 }

@@ -387,6 +387,86 @@ TEST_F(keys, a_hundred_thousand_change_in_one_apply)
 	EXPECT_EQ(applies + 1, stat("applies"));
 }
 
+#define TRACEFS		"/sys/kernel/tracing/"
+#define EVENTS		TRACEFS "events/miniring/"
+
+static int put(const char *path, const char *text);
+
+/* The last line of the trace with that event in it, from its fields on. */
+static void last_event(const char *event, char *fields, size_t room)
+{
+	char line[1024], *at;
+	FILE *f = fopen(TRACEFS "trace", "re");
+
+	fields[0] = '\0';
+	while (f && fgets(line, sizeof(line), f)) {
+		at = strstr(line, event);
+		if (line[0] != '#' && at)
+			snprintf(fields, room, "%s", at + strlen(event));
+	}
+	if (f)
+		fclose(f);
+}
+
+TEST_F(keys, an_apply_and_its_batches_are_traced)
+{
+	char fields[256] = "", expected[256];
+	unsigned long long ns;
+
+	if (access(EVENTS "enable", W_OK))
+		SKIP(return, "no tracefs");
+	ASSERT_EQ(0, put(TRACEFS "trace", ""));
+	ASSERT_EQ(0, put(EVENTS "enable", "1"));
+	EXPECT_EQ(0, command("queue_on many\nqueue_on off\nqueue_on on\napply"));
+	ASSERT_EQ(0, put(EVENTS "enable", "0"));
+
+	last_event("static_key_apply: ", fields, sizeof(fields));
+	snprintf(expected, sizeof(expected), "requests=3 keys=2 entries=%d syncs=%d ns=",
+		 backend_is("immediate") ? 0 : MANY + 2,
+		 backend_is("immediate") ? 0 : backend_is("stopped") ? 1 : 6);
+	EXPECT_EQ(0, strncmp(expected, fields, strlen(expected)))
+		TH_LOG("expected %s, but it was %s", expected, fields);
+	ns = strtoull(fields + strlen(expected), NULL, 10);
+	EXPECT_LT(0, ns);
+	last_event("static_key_batch: ", fields, sizeof(fields));
+	snprintf(expected, sizeof(expected), "entries=%d syncs=3 ns=", MANY + 2 - 256);
+	if (backend_is("batched"))
+		EXPECT_EQ(0, strncmp(expected, fields, strlen(expected)))
+			TH_LOG("expected %s, but it was %s", expected, fields);
+	EXPECT_EQ(0, command("queue_off many\nqueue_off off\napply"));
+}
+
+#define MANY_KEYS	DEBUGFS "miniring_many_keys"
+
+static int branches_of_sample(void)
+{
+	FILE *f = fopen(MANY_KEYS, "re");
+	int taken = -1;
+
+	if (!f)
+		return -errno;
+	if (fscanf(f, "%d", &taken) != 1)
+		taken = -EIO;
+	fclose(f);
+	return taken;
+}
+
+TEST_F_TIMEOUT(keys, the_sample_module_changes_the_branches_of_thousands, 120)
+{
+	ASSERT_EQ(0, load("miniring_many_keys", ""));
+	EXPECT_EQ(0, put(MANY_KEYS, "single on 3"));
+	EXPECT_EQ(3, branches_of_sample());
+	/* One at a time, so many would take minutes. */
+	if (!backend_is("immediate")) {
+		EXPECT_EQ(0, put(MANY_KEYS, "queued on 8192"));
+		EXPECT_EQ(8192, branches_of_sample());
+		EXPECT_EQ(0, put(MANY_KEYS, "queued off 5000"));
+		EXPECT_EQ(3192, branches_of_sample());
+	}
+	EXPECT_EQ(-EINVAL, put(MANY_KEYS, "queued on 100001"));
+	EXPECT_EQ(0, unload("miniring_many_keys"));
+}
+
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 
 /* What the file takes and says is subject to the very faults it is about. */

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A module with 100,000 static keys, each with one branch in its code, that
+ * changes any number of them: "queued on 4096" written to
+ * /sys/kernel/debug/miniring_many_keys makes so many requests and applies them
+ * together, "single on 4096" has the kernel change one key after the other.
+ * Read, the file says how many branches are taken.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/static_key_queued.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#define MANY	100000
+
+static struct static_key many_keys[MANY] __used;
+
+/*
+ * What static_branch_unlikely() compiles to, once for each of a thousand keys:
+ * objtool follows the branches of a function by recursion.
+ */
+#define THOUSAND(n)							\
+	static noinline unsigned int taken_##n(void)			\
+	{								\
+		unsigned int taken = 0;					\
+									\
+		asm volatile(".set many_keys_n, 1000 * %c1\n"		\
+			     ".rept 1000\n"				\
+			     ARCH_STATIC_BRANCH_ASM("many_keys + %c2 * many_keys_n", "2f") \
+			     "jmp 3f\n"					\
+			     "2: incl %0\n"				\
+			     "3:\n"					\
+			     ".set many_keys_n, many_keys_n + 1\n"	\
+			     ".endr\n"					\
+			     : "+r"(taken)				\
+			     : "i"(1##n - 100), "i"(sizeof(struct static_key)) \
+			     : "cc");					\
+		return taken;						\
+	}
+
+#define TEN(f, n)	f(n##0) f(n##1) f(n##2) f(n##3) f(n##4)		\
+			f(n##5) f(n##6) f(n##7) f(n##8) f(n##9)
+#define HUNDRED(f)	TEN(f, 0) TEN(f, 1) TEN(f, 2) TEN(f, 3) TEN(f, 4)	\
+			TEN(f, 5) TEN(f, 6) TEN(f, 7) TEN(f, 8) TEN(f, 9)
+
+HUNDRED(THOUSAND)
+
+#define TAKEN(n)	+ taken_##n()
+
+static unsigned int taken(void)
+{
+	return 0 HUNDRED(TAKEN);
+}
+
+static int change(bool queued, bool on, unsigned int count)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < count && !err; i++) {
+		struct static_key *key = &many_keys[i];
+
+		if (queued)
+			err = on ? static_key_enable_queued(key) : static_key_disable_queued(key);
+		else if (on)
+			static_key_enable(key);
+		else
+			static_key_disable(key);
+	}
+	if (queued)
+		static_key_apply_queued();
+	return err;
+}
+
+static ssize_t many_keys_write(struct file *file, const char __user *user, size_t len,
+			       loff_t *pos)
+{
+	char text[64], how[16], state[16];
+	unsigned int count;
+	int err;
+
+	if (len >= sizeof(text))
+		return -E2BIG;
+	if (copy_from_user(text, user, len))
+		return -EFAULT;
+	text[len] = '\0';
+	if (sscanf(text, "%15s %15s %u", how, state, &count) != 3 || count > MANY)
+		return -EINVAL;
+	err = change(!strcmp(how, "queued"), !strcmp(state, "on"), count);
+	return err ?: len;
+}
+
+static int many_keys_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%u\n", taken());
+	return 0;
+}
+
+static int many_keys_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, many_keys_show, NULL);
+}
+
+static const struct file_operations many_keys_fops = {
+	.owner = THIS_MODULE,
+	.open = many_keys_open,
+	.read = seq_read,
+	.write = many_keys_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static struct dentry *file;
+
+static int __init many_keys_init(void)
+{
+	file = debugfs_create_file("miniring_many_keys", 0600, NULL, NULL, &many_keys_fops);
+	return 0;
+}
+module_init(many_keys_init);
+
+static void __exit many_keys_exit(void)
+{
+	debugfs_remove(file);
+}
+module_exit(many_keys_exit);
+
+MODULE_DESCRIPTION("A sample of queued static keys: a hundred thousand of them");
+MODULE_LICENSE("GPL");
