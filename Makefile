@@ -8,6 +8,7 @@
 #   make bench        every benchmark, each beside its peer
 #   make check        format, lints, checkpatch, documentation
 #   make vm [CMD=..]  a shell, or one command, in a VM
+#   make rfc-crash   two VMs: the RFC's order of calls kills one, miniring's does not
 #   make clean
 #
 # KERNEL=stock or debug picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM.
@@ -40,7 +41,9 @@ check:
 vm: override export CMD := $(value CMD)
 vm: stage
 	@scripts/in-vm
+rfc-crash: stage
+	@scripts/rfc-crash
 clean:
 	rm -rf build
 
-.PHONY: all stage run test bench check vm clean
+.PHONY: all stage run test bench check vm rfc-crash clean

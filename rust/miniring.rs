@@ -37,12 +37,14 @@ struct Miniring {
 impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let symbols = static_key::symbols::Symbols::find().ok();
-        // Made in the order in which they depend on each other; dropped in that of the fields.
+        // Made in the order in which they depend on each other; dropped in that of the fields. What
+        // lets anybody in comes last, and nothing fails behind the files: a module that fails to
+        // load goes even if one of its files is open.
         try_pin_init!(Self {
             _callbacks: rcu::Callbacks::default(),
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
-            _toggler: dyndbg::Toggler::new(symbols.as_ref()),
             _device <- ring::Registration::new(),
+            _toggler: dyndbg::Toggler::new(symbols.as_ref()),
         })
     }
 }

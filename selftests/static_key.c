@@ -576,6 +576,32 @@ TEST_F(keys, callers_who_disagree_leave_all_branches_alike)
 		EXPECT_EQ(ON(2), seen);
 }
 
+static bool enabling_ends;
+
+static void *keep_enabling(void *arg)
+{
+	while (!__atomic_load_n(&enabling_ends, __ATOMIC_RELAXED))
+		command("on many");
+	return arg;
+}
+
+/* The kernel warns when a key is disabled that someone is still enabling. */
+TEST_F(keys, a_request_meets_an_immediate_enable_half_way)
+{
+	pthread_t thread;
+	int i, seen;
+
+	enabling_ends = false;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_enabling, NULL));
+	for (i = 0; i < 200; i++)
+		EXPECT_EQ(0, command("queue_off many\napply"));
+	__atomic_store_n(&enabling_ends, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	seen = state("many");
+	if (seen != OFF)
+		EXPECT_EQ(ON(MANY), seen);
+}
+
 static int put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);

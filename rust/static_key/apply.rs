@@ -24,6 +24,8 @@ use kernel::{
     bindings,
     prelude::*,
     time::{
+        delay::fsleep,
+        Delta,
         Instant,
         Monotonic, //
     }, //
@@ -167,6 +169,10 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
 /// Changes one key by the kernel's own function, unless it is so already or reference counted, and
 /// says whether it did.
 fn immediate(key: Key, enable: bool) -> bool {
+    // Somebody else may be enabling it: the kernel would warn, and leave it on.
+    while !enable && key.count() < 0 {
+        fsleep(Delta::from_micros(50));
+    }
     match key.verdict(enable) {
         Verdict::AlreadySo => false,
         Verdict::Refused => {

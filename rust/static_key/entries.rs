@@ -216,7 +216,8 @@ impl JumpLabels<'_> {
                 init: !unsafe { helpers::miniring_system_running() },
             };
         }
-        // SAFETY: By the requirement. The state may change meanwhile, as it may for the kernel.
+        // SAFETY: By the requirement. A module that becomes live meanwhile keeps its code of
+        // initialisation until that was announced, for which the kernel takes the mutex, too.
         let (entries, len, state) = unsafe {
             (
                 (*module).jump_entries,
