@@ -184,13 +184,25 @@ static void *work(void *arg)
 
 /* Signals. */
 
+/* The return from a signal copies too; that it fails is more than this can take. */
+static void disarm(void)
+{
+	int err = errno;
+	ssize_t ret = pwrite(self->fail_nth, "0", 1, 0);
+
+	/* If that failed, it was what was to fail. */
+	(void)ret;
+	self->armed = false;
+	errno = err;
+}
+
 static void on_fault(int signal)
 {
 	if (self && __atomic_load_n(&self->may_fault, __ATOMIC_RELAXED))
 		siglongjmp(self->jump, 1);
 	/* What failed was the delivery of another signal. */
 	if (self && self->armed) {
-		self->armed = false;
+		disarm();
 		return;
 	}
 	fprintf(stderr, "# the fuzzer itself got signal %d\n", signal);
@@ -200,6 +212,8 @@ static void on_fault(int signal)
 static void on_tick(int signal)
 {
 	(void)signal;
+	if (self && self->armed)
+		disarm();
 }
 
 static void signals_init(void)

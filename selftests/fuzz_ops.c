@@ -127,7 +127,7 @@ static void expect(struct worker *w, const char *what, int ret, const int *allow
 	/* Another thread may have closed the file, or put another in its place. */
 	if (ret == -EBADF || ret == -ENOTTY)
 		return;
-	if (w->armed && (ret == -ENOMEM || ret == -EFAULT))
+	if (w->program->ops[w->pc].fail && (ret == -ENOMEM || ret == -EFAULT))
 		return;
 	for (; *allowed; allowed++)
 		if (ret == -*allowed)
@@ -908,7 +908,7 @@ void program_run(struct worker *w, const struct program *program)
 		if (op->fail && !kinds[op->kind].whole)
 			arm(w, op->fail);
 		kinds[op->kind].run(w, op);
-		if (w->armed)
+		if (op->fail)
 			arm(w, 0);
 		if (kcov_harvest(&w->kcov))
 			w->keep = true;
