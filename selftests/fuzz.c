@@ -104,7 +104,7 @@ static void program_mutate(struct rng *rng, struct program *p)
 
 	for (unsigned int i = 1 + rng_below(rng, 4); i; i--) {
 		op = &p->ops[rng_below(rng, p->len)];
-		switch (rng_below(rng, 8)) {
+		switch (rng_below(rng, 9)) {
 		case 0:
 			op->gene[rng_below(rng, OP_GENES)] = rng_next(rng);
 			break;
@@ -127,6 +127,9 @@ static void program_mutate(struct rng *rng, struct program *p)
 		case 6:
 			new = *op;
 			program_insert(rng, p, &new);
+			break;
+		case 7:
+			op->fail = rng_one_in(rng, 2) ? 1 + rng_below(rng, 40) : 0;
 			break;
 		default:
 			if (!corpus_pick(rng, &other))
@@ -159,6 +162,7 @@ static void *work(void *arg)
 	unsigned long long before = 0;
 
 	self = w;
+	w->fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (kcov_available())
 		kcov_start(&w->kcov);
 	while (!is_over()) {
@@ -173,15 +177,34 @@ static void *work(void *arg)
 		before = w->calls;
 	}
 	kcov_stop(&w->kcov);
+	if (w->fail_nth >= 0)
+		close(w->fail_nth);
 	return NULL;
 }
 
 /* Signals. */
 
+/* The return from a signal copies too; that it fails is more than this can take. */
+static void disarm(void)
+{
+	int err = errno;
+	ssize_t ret = pwrite(self->fail_nth, "0", 1, 0);
+
+	/* If that failed, it was what was to fail. */
+	(void)ret;
+	self->armed = false;
+	errno = err;
+}
+
 static void on_fault(int signal)
 {
 	if (self && __atomic_load_n(&self->may_fault, __ATOMIC_RELAXED))
 		siglongjmp(self->jump, 1);
+	/* What failed was the delivery of another signal. */
+	if (self && self->armed) {
+		disarm();
+		return;
+	}
 	fprintf(stderr, "# the fuzzer itself got signal %d\n", signal);
 	_exit(1);
 }
@@ -189,6 +212,8 @@ static void on_fault(int signal)
 static void on_tick(int signal)
 {
 	(void)signal;
+	if (self && self->armed)
+		disarm();
 }
 
 static void signals_init(void)
@@ -350,6 +375,23 @@ static bool rings_work(void)
 	return witnesses_content();
 }
 
+/* Lets every allocation fail when one is to, and keeps the log free of each one's trace. */
+static void faults_configure(void)
+{
+	static const char * const settings[][2] = {
+		{ "failslab/ignore-gfp-wait", "N" }, { "failslab/cache-filter", "N" },
+		{ "failslab/verbose", "0" }, { "fail_usercopy/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" }, { "fail_page_alloc/min-order", "0" },
+		{ "fail_page_alloc/verbose", "0" },
+	};
+	char path[64];
+
+	for (int i = 0; i < ARRAY_LEN(settings); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i][0]);
+		text_write(path, settings[i][1]);
+	}
+}
+
 static unsigned long taint(void)
 {
 	FILE *file = fopen("/proc/sys/kernel/tainted", "re");
@@ -448,6 +490,9 @@ int main(int argc, char **argv)
 		ksft_print_msg("no KCOV: programs are not guided by coverage\n");
 	else if (!kcov_find_text())
 		ksft_exit_fail_msg("the module's text is not in /proc/kallsyms\n");
+	if (access("/proc/self/fail-nth", W_OK))
+		ksft_print_msg("no fault injection: memory is always there\n");
+	faults_configure();
 	signals_init();
 	if (!slots_init(shared, SHARED_SLOTS))
 		ksft_exit_fail_msg("no memory\n");

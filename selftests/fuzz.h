@@ -55,6 +55,7 @@ static inline bool rng_one_in(struct rng *rng, unsigned int n)
 struct op {
 	unsigned char kind;
 	unsigned char slot;
+	unsigned char fail;	/* which of its allocations and user copies; 0 for none */
 	unsigned int gene[OP_GENES];
 };
 
@@ -120,6 +121,9 @@ struct worker {
 	/* Changes with each call, by which it is seen that one takes long. */
 	unsigned long long beat;
 	unsigned int unexpected;
+	/* Where faults are asked for, if the kernel has them, and whether one is. */
+	int fail_nth;
+	bool armed;
 	/* The program that runs, and where it is. */
 	const struct program *program;
 	unsigned int pc;

@@ -127,6 +127,8 @@ static void expect(struct worker *w, const char *what, int ret, const int *allow
 	/* Another thread may have closed the file, or put another in its place. */
 	if (ret == -EBADF || ret == -ENOTTY)
 		return;
+	if (w->program->ops[w->pc].fail && (ret == -ENOMEM || ret == -EFAULT))
+		return;
 	for (; *allowed; allowed++)
 		if (ret == -*allowed)
 			return;
@@ -139,6 +141,20 @@ static void expect(struct worker *w, const char *what, int ret, const int *allow
 static int result(long ret)
 {
 	return ret < 0 ? -errno : ret;
+}
+
+/* Has the @nth allocation or user copy of what this thread does next fail; 0 for none. */
+static void arm(struct worker *w, unsigned int nth)
+{
+	char text[12];
+
+	if (w->fail_nth < 0)
+		return;
+	snprintf(text, sizeof(text), "%u", nth);
+	/* Set from before to after: the delivery of a signal may be what fails. */
+	w->armed = true;
+	CALL(w, pwrite(w->fail_nth, text, strlen(text), 0));
+	w->armed = nth;
 }
 
 /* Files. */
@@ -320,9 +336,13 @@ static void do_setup(struct worker *w, const struct op *op)
 		slot_set(w, s, CALL(w, open(MINIRING_DEVICE, O_RDWR | O_CLOEXEC)));
 	where = place(w, c >> 8, &p, sizeof(p));
 	setup.params = where;
+	if (op->fail)
+		arm(w, op->fail);
 	ret = result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_SETUP,
 				   c % 128 ? (void *)&setup : (void *)where)));
 	expect(w, "SETUP", ret, ALLOWED(EINVAL, EFAULT, EBUSY, ENOMEM));
+	if (w->armed)
+		arm(w, 0);
 	if (ret)
 		return;
 	if (where == (unsigned long)w->arena + PAGE)
@@ -791,6 +811,7 @@ static void do_fork(struct worker *w, const struct op *op)
 		return;
 	}
 	w->kcov.cover = NULL;
+	w->fail_nth = -1;
 	w->child = -1;
 	w->calls = 0;
 	w->child_ends = w->pc + 1 + op->gene[0] % 8;
@@ -818,34 +839,35 @@ static const struct {
 	const char *name;
 	unsigned int weight;
 	void (*run)(struct worker *w, const struct op *op);
+	bool whole;	/* takes care of faults itself, if there may be any */
 } kinds[] = {
-	{ "open", 2, do_open },
-	{ "close", 4, do_close },
-	{ "dup", 6, do_dup },
-	{ "pass", 6, do_pass },
-	{ "other", 20, do_other },
-	{ "setup", 8, do_setup },
-	{ "map", 3, do_map },
-	{ "map-oddly", 6, do_map_oddly },
-	{ "unmap", 2, do_unmap },
-	{ "prepare", 300, do_prepare },
-	{ "reap", 100, do_reap },
-	{ "scribble", 100, do_scribble },
-	{ "submit", 400, do_submit },
-	{ "short-submit", 200, do_short_submit },
-	{ "burst", 400, do_burst },
-	{ "wait", 100, do_wait },
-	{ "enter-oddly", 200, do_enter_oddly },
-	{ "register", 200, do_register },
-	{ "register-oddly", 100, do_register_oddly },
-	{ "enable", 20, do_enable },
-	{ "eventfd", 100, do_eventfd },
-	{ "poll", 200, do_poll },
-	{ "epoll", 200, do_epoll },
-	{ "fdinfo", 3, do_fdinfo },
-	{ "control-read", 2, do_control_read },
-	{ "control", 3, do_control },
-	{ "fork", 1, do_fork },
+	{ "open", 2, do_open, false },
+	{ "close", 4, do_close, false },
+	{ "dup", 6, do_dup, false },
+	{ "pass", 6, do_pass, false },
+	{ "other", 20, do_other, false },
+	{ "setup", 8, do_setup, true },
+	{ "map", 3, do_map, true },
+	{ "map-oddly", 6, do_map_oddly, true },
+	{ "unmap", 2, do_unmap, true },
+	{ "prepare", 300, do_prepare, false },
+	{ "reap", 100, do_reap, false },
+	{ "scribble", 100, do_scribble, false },
+	{ "submit", 400, do_submit, false },
+	{ "short-submit", 200, do_short_submit, false },
+	{ "burst", 400, do_burst, false },
+	{ "wait", 100, do_wait, false },
+	{ "enter-oddly", 200, do_enter_oddly, false },
+	{ "register", 200, do_register, false },
+	{ "register-oddly", 100, do_register_oddly, false },
+	{ "enable", 20, do_enable, false },
+	{ "eventfd", 100, do_eventfd, false },
+	{ "poll", 200, do_poll, false },
+	{ "epoll", 200, do_epoll, false },
+	{ "fdinfo", 3, do_fdinfo, false },
+	{ "control-read", 2, do_control_read, false },
+	{ "control", 3, do_control, false },
+	{ "fork", 1, do_fork, true },
 };
 
 void op_random(struct rng *rng, struct op *op)
@@ -858,14 +880,16 @@ void op_random(struct rng *rng, struct op *op)
 	for (op->kind = 0; at >= kinds[op->kind].weight; op->kind++)
 		at -= kinds[op->kind].weight;
 	op->slot = rng_next(rng);
+	op->fail = rng_one_in(rng, 64) ? 1 + rng_below(rng, 40) : 0;
 	for (int i = 0; i < OP_GENES; i++)
 		op->gene[i] = rng_next(rng);
 }
 
 void op_print(const struct op *op)
 {
-	printf("#   %s slot %u genes %u %u %u\n", kinds[op->kind].name,
-	       op->slot % (LOCAL_SLOTS + SHARED_SLOTS), op->gene[0], op->gene[1], op->gene[2]);
+	printf("#   %s slot %u genes %u %u %u fail %u\n", kinds[op->kind].name,
+	       op->slot % (LOCAL_SLOTS + SHARED_SLOTS), op->gene[0], op->gene[1], op->gene[2],
+	       op->fail);
 }
 
 void program_run(struct worker *w, const struct program *program)
@@ -881,7 +905,11 @@ void program_run(struct worker *w, const struct program *program)
 			op_print(op);
 			fflush(stdout);
 		}
+		if (op->fail && !kinds[op->kind].whole)
+			arm(w, op->fail);
 		kinds[op->kind].run(w, op);
+		if (op->fail)
+			arm(w, 0);
 		if (kcov_harvest(&w->kcov))
 			w->keep = true;
 	}
@@ -918,6 +946,7 @@ void slots_exit(struct slot *slots, unsigned int nr)
 bool worker_init(struct worker *w, struct slot *shared)
 {
 	w->shared = shared;
+	w->fail_nth = -1;
 	w->arena = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->arena == MAP_FAILED || mprotect(w->arena, PAGE, PROT_READ) ||
 	    mprotect(w->arena + 2 * PAGE, PAGE, PROT_NONE))

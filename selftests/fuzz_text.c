@@ -59,9 +59,9 @@ static void add_flags(struct text *t)
 {
 	add_one_of(t, "+|-|=|+|-|=||*");
 	for (unsigned int i = rng_below(t->rng, 4); i; i--)
-		add_one_of(t, "p|p|m|f|l|t|d|_");
+		add_one_of(t, "p|p|m|f|l|t|s|_");
 	if (rng_one_in(t->rng, 100))
-		add_one_of(t, "s|x|P|+| ");
+		add_one_of(t, "d|x|P|+| ");
 }
 
 static void add_query(struct text *t)

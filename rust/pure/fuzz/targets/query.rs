@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Queries: any write is taken apart, parsed and matched without a panic, and a query that was
+//! understood, written down again in another way, is understood as the same.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use miniring_pure::dyndbg::*;
+
+const MAX_PAIRS: usize = 4;
+
+/// Appends `value` as a word that is read as itself; false if there is no such word.
+fn word(text: &mut Vec<u8>, value: &[u8]) -> bool {
+    let quote = [b'"', b'\''].into_iter().find(|c| !value.contains(c));
+    if let Some(quote) = quote {
+        text.push(quote);
+        text.extend(value);
+        text.push(quote);
+        return true;
+    }
+    let space = |c: &u8| matches!(c, b'\t'..=b'\r' | b' ' | 0xa0);
+    text.extend(value);
+    !value.iter().any(space) && !value.starts_with(b"#") && !b"\"'".contains(&value[0])
+}
+
+/// The query in words of our own; none if it has too many or a value that none can be.
+fn rewrite(query: &Query<'_>) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut pairs = 0;
+    let mut pair = |keyword: &[u8], value: Option<&[u8]>| {
+        let Some(value) = value else { return true };
+        pairs += 1;
+        text.extend(keyword);
+        text.push(b' ');
+        let possible = word(&mut text, value);
+        text.push(b' ');
+        possible
+    };
+
+    // Every byte by its number: a NUL would end it, but there cannot be one.
+    let format = query.format.map(|format| {
+        let escaped = format.iter().map(|byte| format!("\\{byte:03o}"));
+        escaped.collect::<String>().into_bytes()
+    });
+    let Lines { first, last } = query.lines;
+    let lines = (query.lines != Lines::ANY).then(|| format!("{first}-{last}").into_bytes());
+    let possible = pair(b"class", query.class)
+        && pair(b"line", lines.as_deref())
+        && pair(b"format", format.as_deref())
+        && pair(b"file", query.filename)
+        && pair(b"module", query.module)
+        && pair(b"func", query.function);
+    if !possible || pairs > MAX_PAIRS {
+        return None;
+    }
+
+    let Change { mask, flags } = query.change;
+    let (operator, flags) = match mask {
+        0 => ('=', flags),
+        0xff => ('+', flags),
+        _ => ('-', !mask),
+    };
+    text.extend(format!("{operator}{}", Flags::from_bits(flags)).into_bytes());
+    let target: &[u8] = match query.target {
+        Target::Own => b"",
+        Target::Kernel => b"kernel\t",
+    };
+    Some([target, &text[..]].concat())
+}
+
+fuzz_target!(|data: &[u8]| {
+    // The front is a site, one byte for the length of each of its texts.
+    let mut texts = [&b""[..]; 5];
+    let mut rest = data;
+    for text in &mut texts {
+        let Some((&len, tail)) = rest.split_first() else {
+            return;
+        };
+        (*text, rest) = tail.split_at(usize::from(len % 16).min(tail.len()));
+    }
+    let [module, function, filename, format, class] = texts;
+    let site = Site {
+        module,
+        function,
+        filename,
+        relative: Site::relative_to(b"/s/", filename),
+        format,
+        lineno: rest.len() as u32,
+        class: match class {
+            [] => Class::None,
+            [id] => Class::Unknown(*id),
+            name => Class::Named(name),
+        },
+    };
+
+    let mut write = rest.to_vec();
+    for query in queries(&mut write) {
+        assert!(!query.iter().any(|c| b";\n\0".contains(c)));
+        let query = match Query::parse(query) {
+            Ok(query) => query,
+            Err(error) => {
+                let line = error.to_string();
+                assert!(line.bytes().all(|c| matches!(c, b' '..=b'~')), "{line:?}");
+                continue;
+            }
+        };
+        let matched = query.matches(&site);
+        if let Some(mut text) = rewrite(&query) {
+            let shown = String::from_utf8_lossy(&text).into_owned();
+            assert_eq!(Query::parse(&mut text), Ok(query), "{shown:?}");
+            assert_eq!(query.matches(&site), matched);
+        }
+        let flags = query.change.apply(Flags::from_bits(module.len() as u8));
+        let mut line = Vec::new();
+        site.print(flags, &mut |bytes| line.extend_from_slice(bytes));
+        assert_eq!(line.last(), Some(&b'\n'));
+    }
+});
