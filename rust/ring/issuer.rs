@@ -2,10 +2,10 @@
 
 //! Issuer state, and the one way to reach it.
 //!
-//! What only a submitter touches (the cached SQ head, completions not yet posted) needs exclusion between submitters, and nothing else: completions are posted by
-//! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
-//! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
-//! twice.
+//! What only a submitter touches (the cached SQ head, completions not yet posted) needs exclusion
+//! between submitters, and nothing else: completions are posted by anybody, under a lock of their
+//! own. Exclusion is a value, [`Access`]: either the ring's mutex is held, or the ring is
+//! SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring twice.
 //!
 //! The mutex is the outermost lock of a ring.
 
