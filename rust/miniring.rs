@@ -29,6 +29,7 @@ module! {
 struct Miniring {
     #[pin]
     _device: ring::Registration,
+    _workers: ring::Workers,
     _toggler: dyndbg::Toggler,
     _static_keys: static_key::StaticKeys,
     _callbacks: rcu::Callbacks,
@@ -43,6 +44,7 @@ impl kernel::InPlaceModule for Miniring {
         try_pin_init!(Self {
             _callbacks: rcu::Callbacks::default(),
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
+            _workers: ring::Workers::new()?,
             _device <- ring::Registration::new(),
             _toggler: dyndbg::Toggler::new(symbols.as_ref()),
         })

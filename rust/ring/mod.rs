@@ -17,31 +17,43 @@
 
 mod completion;
 mod device;
+mod drain;
 mod enter;
 mod fdinfo;
 mod issuer;
 mod notify;
 mod op;
+mod pending;
 mod register;
+mod request;
+mod run;
 mod setup;
 mod shared;
 mod sqe;
 mod submit;
+mod target;
 mod uaccess;
 mod wait;
+mod worker;
 
-pub(crate) use device::Registration;
+pub(crate) use self::{
+    device::Registration,
+    worker::Workers, //
+};
 
 use self::{
     completion::{
         Completion,
         Published, //
     },
+    drain::Drain,
     issuer::Gate,
     notify::{
         InFlight,
         Notifier, //
     },
+    op::Sequenced,
+    pending::Pending,
     setup::Config,
     shared::Shared,
     wait::WaitQueue, //
@@ -73,6 +85,12 @@ pub(crate) struct Ring {
     completion: Completion,
     notifier: Notifier,
     #[pin]
+    pending: Pending,
+    #[pin]
+    drain: Drain,
+    #[pin]
+    sequenced: Sequenced,
+    #[pin]
     cq_wait: WaitQueue,
     /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
     enabled: AtomicFlag,
@@ -98,6 +116,9 @@ impl Ring {
                 gate <- gate,
                 completion <- Completion::new(),
                 notifier,
+                pending <- Pending::new(),
+                drain <- Drain::new(),
+                sequenced <- Sequenced::new(),
                 cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
                 enabled: AtomicFlag::new(!disabled),
                 cached_sq_head: Atomic::new(0),
@@ -150,6 +171,18 @@ impl Ring {
     fn notify(&self, in_flight: &InFlight<'_>, published: Published, worker: bool) {
         self.notifier
             .signal(in_flight, &self.shared, published, worker);
+    }
+
+    /// What poll(2) says of the ring at this moment (`EPOLL*`).
+    fn ready_for(&self) -> u32 {
+        let mut events = 0;
+        if self.sq_has_room() {
+            events |= bindings::CONST_EPOLLOUT | bindings::CONST_EPOLLWRNORM;
+        }
+        if self.has_completions() {
+            events |= bindings::CONST_EPOLLIN | bindings::CONST_EPOLLRDNORM;
+        }
+        events
     }
 
     /// Whether the SQ has room for another SQE, going by what userspace shows.
