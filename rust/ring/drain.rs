@@ -26,7 +26,7 @@ use kernel::{
     sync::{
         atomic::{
             ordering::Relaxed,
-            AtomicFlag, //
+            Atomic, //
         },
         SpinLockIrq, //
     }, //
@@ -43,7 +43,7 @@ struct State {
 #[pin_data]
 pub(crate) struct Drain {
     /// A drained request waits, or is alive: nothing passes.
-    active: AtomicFlag,
+    active: Atomic<u32>,
     #[pin]
     state: SpinLockIrq<State>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Drain {
 impl Drain {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            active: AtomicFlag::new(false),
+            active: Atomic::new(0),
             state <- new_spinlock_irq!(State {
                 alive: 0,
                 alone: false,
@@ -63,7 +63,10 @@ impl Drain {
     /// Whether requests that are submitted now have to wait.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
-        self.active.load(Relaxed)
+        // SAFETY: The word is valid and aligned; every other access is atomic, and a volatile load
+        // is one in the kernel's memory model. The kernel crate's own is a call of a C helper,
+        // which every SQE would pay for.
+        unsafe { self.active.as_ptr().read_volatile() != 0 }
     }
 
     /// A chain is submitted. Returns it if it may be issued; else it waits here, and goes by way of
@@ -72,7 +75,7 @@ impl Drain {
         let mut state = self.state.lock();
         let busy = state.alone || !state.waiting.is_empty();
         if busy || (chain.drain.load(Relaxed) && state.alive != 0) {
-            self.active.store(true, Relaxed);
+            self.active.store(1, Relaxed);
             let Ok(entry) = ListArc::try_from_arc(chain.into_arc()) else {
                 return None;
             };
@@ -81,7 +84,7 @@ impl Drain {
         }
         state.alive += chain.links.load(Relaxed);
         state.alone = chain.drain.load(Relaxed);
-        self.active.store(state.alone, Relaxed);
+        self.active.store(state.alone.into(), Relaxed);
         Some(chain)
     }
 
@@ -99,8 +102,8 @@ impl Drain {
             if state.alive == 0 {
                 state.alone = false;
                 state.next(&mut ready);
-                self.active
-                    .store(state.alone || !state.waiting.is_empty(), Relaxed);
+                let active = state.alone || !state.waiting.is_empty();
+                self.active.store(active.into(), Relaxed);
             }
         }
         while let Some(entry) = ready.pop_front() {

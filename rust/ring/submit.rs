@@ -13,6 +13,7 @@ use super::{
     },
     notify::InFlight,
     op::{
+        plain_nop,
         Context,
         Op, //
     },
@@ -158,17 +159,30 @@ impl Ring {
 impl Submission<'_> {
     #[inline]
     fn take(&mut self, sqe: &Sqe) -> Taken {
-        let op = Op::prepare(sqe, &Context::new(self.ring));
-        if u32::from(sqe.flags) & APART != 0
-            || !self.chain.requests.is_empty()
+        let apart = !self.chain.requests.is_empty()
             || *self.drain_next
-            || self.ring.drain.is_active()
-        {
-            return self.take_apart(sqe, op);
-        }
+            || self.ring.drain.is_active();
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
-        if skip {
-            *self.has_skipped = true;
+        if let (Some(res), false) = (plain_nop(sqe), apart) {
+            *self.has_skipped |= skip;
+            if !skip || res < 0 {
+                self.poster.push(Cqe {
+                    user_data: sqe.user_data,
+                    res,
+                    flags: 0,
+                });
+            }
+            return Taken::InOrder;
+        }
+        self.take_other(sqe, apart, skip)
+    }
+
+    /// Takes an SQE that is not a NOP without ado.
+    fn take_other(&mut self, sqe: &Sqe, apart: bool, skip: bool) -> Taken {
+        let op = Op::prepare(sqe, &Context::new(self.ring));
+        *self.has_skipped |= skip;
+        if apart || u32::from(sqe.flags) & APART != 0 {
+            return self.take_apart(sqe, op);
         }
         let (outcome, taken) = match op {
             Ok(op) => match op.run(self.ring, 0, &mut self.poster) {
@@ -209,9 +223,6 @@ impl Submission<'_> {
         ) else {
             return Taken::NoMemory;
         };
-        if flags & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0 {
-            *self.has_skipped = true;
-        }
         let drain = flags & bindings::CONST_IOSQE_IO_DRAIN != 0;
         let op = op.and_then(|op| {
             if drain && *self.has_skipped {

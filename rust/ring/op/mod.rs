@@ -80,6 +80,16 @@ impl<'a> Context<'a> {
     }
 }
 
+/// The result of a NOP that asks for nothing else, and what nobody needs to know about others.
+#[inline]
+pub(super) fn plain_nop(sqe: &Sqe) -> Option<i32> {
+    let plain = u32::from(sqe.opcode) == bindings::IORING_OP_NOP
+        && sqe.op_flags & !bindings::IORING_NOP_INJECT_RESULT == 0
+        && u32::from(sqe.flags) & !bindings::CONST_IOSQE_CQE_SKIP_SUCCESS == 0
+        && sqe.ioprio | sqe.personality == 0;
+    plain.then_some(if sqe.op_flags != 0 { sqe.len as i32 } else { 0 })
+}
+
 /// An operation that was found to be in order.
 pub(crate) enum Op {
     Nop(Nop),
@@ -100,7 +110,6 @@ impl Op {
     ///
     /// `EINVAL` for an operation, a flag or a field that is not supported; `EOPNOTSUPP` for
     /// IOSQE_BUFFER_SELECT where that makes no sense; and what the operation says.
-    #[inline]
     pub(crate) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
         if !supported(sqe.opcode) {
             return Err(EINVAL);
@@ -135,7 +144,6 @@ impl Op {
 
     /// Carries out an operation that is over at once, on behalf of the request `this` if there is
     /// one. None if it needs a request to wait.
-    #[inline]
     pub(crate) fn run(&self, ring: &Ring, this: usize, poster: &mut Poster<'_>) -> Option<Outcome> {
         let result = match self {
             Self::Nop(nop) => return (this != 0 || !nop.deferred).then(|| nop.run()),
