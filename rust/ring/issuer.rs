@@ -2,7 +2,8 @@
 
 //! Issuer state, and the one way to reach it.
 //!
-//! What only a submitter touches (the cached SQ head, completions not yet posted) needs exclusion between submitters, and nothing else: completions are posted by
+//! What only a submitter touches (the cached SQ head, completions not yet posted, the registered
+//! buffers) needs exclusion between submitters, and nothing else: completions are posted by
 //! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
 //! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
 //! twice.
@@ -10,6 +11,7 @@
 //! The mutex is the outermost lock of a ring.
 
 use super::{
+    buffers::Table,
     completion::Spare,
     shared::Cqe, //
 };
@@ -51,6 +53,8 @@ pub(crate) struct Issuer {
     pub(crate) sq_dropped: u32,
     /// Completions of requests that ended while they were issued.
     pub(crate) done: Done,
+    /// The registered buffers.
+    pub(crate) buffers: Table,
     /// One entry for each completion that [`Done`] can hold.
     pub(crate) spare: Spare,
 }
@@ -141,6 +145,7 @@ impl Gate {
                     cqes: [Cqe::default(); BATCH],
                     len: 0,
                 },
+                buffers: Table::new(),
                 spare,
             }),
         }))
