@@ -2,10 +2,11 @@
 
 //! Four LKML proposals as one loadable module.
 //!
-//! A folder uses only folders to its left: `bindings`, `pure` | `rcu` | `eventfd`, `static_key` |
-//! `dyndbg` | `ring`.
+//! A folder uses only folders to its left: `bindings`, `pure` | `rcu`, `debugfs` | `eventfd`,
+//! `static_key` | `dyndbg` | `ring`.
 
 mod bindings;
+mod debugfs;
 mod dyndbg;
 pub mod eventfd;
 pub mod pure;
@@ -27,6 +28,7 @@ module! {
 /// waits for the callbacks that are left.
 #[pin_data]
 struct Miniring {
+    _directory: debugfs::Directory,
     #[pin]
     _device: ring::Registration,
     _toggler: dyndbg::Toggler,
@@ -45,6 +47,9 @@ impl kernel::InPlaceModule for Miniring {
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
             _device <- ring::Registration::new(),
             _toggler: dyndbg::Toggler::new(symbols.as_ref()),
+            _directory: debugfs::Directory::new()
+                .with(&dyndbg::FILES)
+                .with(&ring::FILES),
         })
     }
 }

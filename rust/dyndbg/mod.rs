@@ -23,6 +23,7 @@ mod files;
 mod kernel_sites;
 mod site;
 
+pub(crate) use files::FILES;
 pub(crate) use site::{
     dyn_debug,
     Descriptor, //
@@ -30,21 +31,17 @@ pub(crate) use site::{
 
 use crate::static_key::symbols::Symbols;
 
-/// The toggler, from the module's load until its unload.
+/// The toggler, from the module's load until its unload. Its files go before it, so that nobody
+/// turns a site on after that.
 pub(crate) struct Toggler {
-    // Dropped in this order: when the files are gone, nobody turns a site on.
-    _files: files::Files,
     _sites: site::OwnSites,
 }
 
 impl Toggler {
-    /// Makes the files appear. To be called once, with static keys ready.
+    /// Makes [`FILES`] ready for use. To be called once, with static keys ready.
     pub(crate) fn new(symbols: Option<&Symbols>) -> Self {
         let sites = site::OwnSites::new();
         kernel_sites::find(symbols);
-        Self {
-            _files: files::Files::new(),
-            _sites: sites,
-        }
+        Self { _sites: sites }
     }
 }

@@ -10,7 +10,7 @@
 //! * [`notify`]: the eventfd, protected in the way that SETUP chose.
 //!
 //! What it does: [`setup`], [`enter`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
-//! [`device`] for the file they are called on.
+//! [`device`] for the file they are called on. [`rings`] is the list of all of them.
 //!
 //! Lock order: notify's `Still`, the issuer mutex, then one of the spinlocks of completion and
 //! notify, which are leaves.
@@ -23,6 +23,7 @@ mod issuer;
 mod notify;
 mod op;
 mod register;
+mod rings;
 mod setup;
 mod shared;
 mod sqe;
@@ -31,6 +32,7 @@ mod uaccess;
 mod wait;
 
 pub(crate) use device::Registration;
+pub(crate) use rings::FILES;
 
 use self::{
     completion::{
@@ -42,6 +44,7 @@ use self::{
         InFlight,
         Notifier, //
     },
+    rings::Listed,
     setup::Config,
     shared::Shared,
     wait::WaitQueue, //
@@ -90,7 +93,10 @@ impl Ring {
         let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
         let notifier = Notifier::new(notify_model)?;
         let shared = Shared::new(config.geometry)?;
-        let gate = Gate::new(config.has(bindings::IORING_SETUP_SINGLE_ISSUER))?;
+        let gate = Gate::new(
+            config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
+            Listed::new(config.flags())?,
+        )?;
         let ring = Arc::pin_init(
             pin_init!(Self {
                 config,
