@@ -6,12 +6,12 @@
 //! `dyndbg` | `ring`.
 
 mod bindings;
-mod dyndbg;
+pub mod dyndbg;
 pub mod eventfd;
 pub mod pure;
 pub mod rcu;
 mod ring;
-mod static_key;
+pub mod static_key;
 
 use kernel::prelude::*;
 
@@ -44,7 +44,7 @@ impl kernel::InPlaceModule for Miniring {
             _callbacks: rcu::Callbacks::default(),
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
             _device <- ring::Registration::new(),
-            _toggler: dyndbg::Toggler::new(symbols.as_ref()),
+            _toggler: dyndbg::Toggler::new(symbols.as_ref())?,
         })
     }
 }

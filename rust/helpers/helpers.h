@@ -80,10 +80,7 @@ void miniring_cond_resched(void);
 struct static_key *miniring_linked_key(void);
 bool miniring_linked_key_branch(void);
 
-/* dyndbg.c; the ends of the section of sites are in files of their own. */
-extern struct _ddebug miniring_sites_begin[];
-extern struct _ddebug miniring_sites_end[];
-
+/* dyndbg.c */
 bool miniring_may_complain(void);
 
 #endif /* MINIRING_HELPERS_H */

@@ -48,7 +48,7 @@ use self::{
 };
 use crate::{
     bindings,
-    dyndbg::dyn_debug, //
+    dyn_debug, //
 };
 use kernel::{
     prelude::*,

@@ -41,21 +41,22 @@ kernel::sync::global_lock! {
 
 /// What came of an apply.
 #[derive(Default)]
-pub(crate) struct Applied {
+pub struct Applied {
     /// Requests, one for each key.
-    pub(crate) requests: usize,
+    pub requests: usize,
     /// Keys changed, in whatever way.
-    pub(crate) keys: usize,
+    pub keys: usize,
     /// What patching them together took.
-    pub(crate) work: Work,
+    pub work: Work,
     /// Time.
-    pub(crate) nanoseconds: i64,
+    pub nanoseconds: i64,
 }
 
 /// Carries out all requests that were made before. Sleeps; see the [module](super) for the locks.
 ///
 /// What this call did is returned; another caller's apply may have done it all.
-pub(crate) fn apply_queued() -> Applied {
+#[inline(never)]
+pub fn apply_queued() -> Applied {
     let _apply = APPLY.lock();
     let mut requests = QUEUE.lock().take();
     let mut applied = Applied {

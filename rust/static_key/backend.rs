@@ -150,13 +150,13 @@ impl Patcher {
 
 /// What patching took.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Work {
+pub struct Work {
     /// Places in the code.
-    pub(crate) entries: usize,
+    pub entries: usize,
     /// Groups of them that were patched with one series of synchronisations.
-    pub(crate) batches: usize,
+    pub batches: usize,
     /// Synchronisations of all CPUs.
-    pub(crate) syncs: usize,
+    pub syncs: usize,
 }
 
 /// What there is to be done, prepared so that it cannot fail.
