@@ -32,7 +32,8 @@ void miniring_wake_up_input(struct wait_queue_head *wq);
 extern char *miniring_backend;
 extern bool miniring_sort;
 
-void miniring_trace_static_key_batch(unsigned int entries, unsigned int syncs, u64 ns);
+void miniring_trace_static_key_batch(unsigned int keys, unsigned int entries,
+				     unsigned int syncs, u64 ns);
 void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,
 				     unsigned int entries, unsigned int syncs, u64 ns);
 

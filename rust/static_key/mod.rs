@@ -42,6 +42,7 @@ mod queue;
 mod stats;
 mod stopped;
 pub(crate) mod symbols;
+mod transit;
 
 pub use apply::{
     apply_queued,
