@@ -7,12 +7,12 @@
 
 mod bindings;
 mod debugfs;
-mod dyndbg;
+pub mod dyndbg;
 pub mod eventfd;
 pub mod pure;
 pub mod rcu;
 mod ring;
-mod static_key;
+pub mod static_key;
 
 use kernel::prelude::*;
 
@@ -40,13 +40,13 @@ impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let symbols = static_key::symbols::Symbols::find().ok();
         // Made in the order in which they depend on each other; dropped in that of the fields. What
-        // lets anybody in comes last, and nothing fails behind the files: a module that fails to
-        // load goes even if one of its files is open.
+        // lets anybody in comes last, and nothing fails behind it: a module that fails to load goes
+        // even if one of its files is open.
         try_pin_init!(Self {
             _callbacks: rcu::Callbacks::default(),
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
+            _toggler: dyndbg::Toggler::new(symbols.as_ref())?,
             _device <- ring::Registration::new(),
-            _toggler: dyndbg::Toggler::new(symbols.as_ref()),
             _directory: debugfs::Directory::new()
                 .with(&dyndbg::FILES)
                 .with(&ring::FILES),

@@ -51,7 +51,7 @@ use self::{
 };
 use crate::{
     bindings,
-    dyndbg::dyn_debug, //
+    dyn_debug, //
 };
 use kernel::{
     prelude::*,
