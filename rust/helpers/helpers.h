@@ -41,7 +41,8 @@ void miniring_wake_up_input(struct wait_queue_head *wq);
 extern char *miniring_backend;
 extern bool miniring_sort;
 
-void miniring_trace_static_key_batch(unsigned int entries, unsigned int syncs, u64 ns);
+void miniring_trace_static_key_batch(unsigned int keys, unsigned int entries,
+				     unsigned int syncs, u64 ns);
 void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,
 				     unsigned int entries, unsigned int syncs, u64 ns);
 
@@ -89,10 +90,7 @@ void miniring_cond_resched(void);
 struct static_key *miniring_linked_key(void);
 bool miniring_linked_key_branch(void);
 
-/* dyndbg.c; the ends of the section of sites are in files of their own. */
-extern struct _ddebug miniring_sites_begin[];
-extern struct _ddebug miniring_sites_end[];
-
+/* dyndbg.c */
 bool miniring_may_complain(void);
 
 #endif /* MINIRING_HELPERS_H */

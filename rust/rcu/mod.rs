@@ -3,10 +3,11 @@
 //! Owning pointers protected by RCU.
 //!
 //! [`Rcu<T>`] owns at most one `T`. Readers borrow it under an RCU read lock and cost an updater
-//! nothing; an updater swaps in another value, atomically, so that updaters need no lock either, and what came out is dropped after a
-//! grace period, by `call_rcu()` with a head inside the same allocation. A reader that needs the
-//! value for longer takes a reference ([`Borrowed::to_shared`]), and one that may not act where it
-//! stands leaves it to a callback ([`Shared::defer`]).
+//! nothing; an updater swaps in another value, atomically, so that updaters need no lock either,
+//! and what came out is dropped after a grace period, by `call_rcu()` with a head inside the same
+//! allocation. A reader that needs the value for longer takes a reference
+//! ([`Borrowed::to_shared`]), and one that may not act where it stands leaves it to a callback
+//! ([`Shared::defer`]).
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 //!

@@ -171,12 +171,13 @@ unsafe impl Send for Registration {}
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Registers the device. May sleep.
+    /// Registers the device. To be called once. May sleep.
     ///
     /// # Errors
     ///
     /// What `misc_register()` says.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
+        super::rings::init();
         let misc = MiscDeviceOptions { name: c"miniring" }.into_raw::<Handle>();
         // SAFETY: `into_raw` points to a constant table of operations.
         let mut operations = unsafe { *misc.fops };

@@ -13,6 +13,7 @@
 use super::{
     buffers::Table,
     completion::Spare,
+    rings::Listed,
     shared::Cqe, //
 };
 use core::{
@@ -104,6 +105,8 @@ pub(crate) struct Gate {
     single_issuer: bool,
     /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
     inside: AtomicFlag,
+    /// How often the lock was taken, and for what. Written under exclusion.
+    tally: Listed,
     state: UnsafeCell<Issuer>,
 }
 
@@ -130,7 +133,7 @@ impl Gate {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(single_issuer: bool) -> Result<impl PinInit<Self>> {
+    pub(crate) fn new(single_issuer: bool, tally: Listed) -> Result<impl PinInit<Self>> {
         let mut spare = Spare::with_capacity(BATCH)?;
         spare.refill()?;
         Ok(pin_init!(Self {
@@ -138,6 +141,7 @@ impl Gate {
             submitter: SetOnce::new(),
             single_issuer,
             inside: AtomicFlag::new(false),
+            tally,
             state: UnsafeCell::new(Issuer {
                 sq_head: 0,
                 sq_dropped: 0,
@@ -160,12 +164,20 @@ impl Gate {
         if !self.single_issuer {
             return Ok(());
         }
-        let _lock = self.lock.lock();
+        let _lock = self.lock();
         if self.submitter.populate(ARef::from(&**kernel::current!())) {
             Ok(())
         } else {
             Err(EEXIST)
         }
+    }
+
+    /// The one place where the mutex is taken.
+    #[inline]
+    fn lock(&self) -> Guard<'_, (), MutexBackend> {
+        let lock = self.lock.lock();
+        self.tally.locked(&lock);
+        lock
     }
 
     #[inline]
@@ -215,7 +227,7 @@ impl Gate {
                 _task: NotThreadSafe,
             });
         }
-        let lock = self.lock.lock();
+        let lock = self.lock();
         if self.submitter().is_some() {
             // Claimed while we waited; if by this very task, it was another call of it, which
             // cannot be.
@@ -228,6 +240,14 @@ impl Gate {
             _lock: Some(lock),
             _task: NotThreadSafe,
         })
+    }
+}
+
+impl Access<'_> {
+    /// Counts a submission.
+    #[inline]
+    pub(crate) fn count_submit(&mut self) {
+        self.gate.tally.submitted(self);
     }
 }
 

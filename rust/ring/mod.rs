@@ -11,7 +11,7 @@
 //! * [`account`]: what the [`buffers`] count against.
 //!
 //! What it does: [`setup`], [`enter`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
-//! [`device`] for the file they are called on.
+//! [`device`] for the file they are called on. [`rings`] is the list of all of them.
 //!
 //! Lock order: notify's `Still`, the issuer mutex, then one of account's mutex and the spinlocks of
 //! completion and notify, which are leaves.
@@ -28,6 +28,7 @@ mod notify;
 mod op;
 mod probe;
 mod register;
+mod rings;
 mod setup;
 mod shared;
 mod sqe;
@@ -36,6 +37,7 @@ mod uaccess;
 mod wait;
 
 pub(crate) use device::Registration;
+pub(crate) use rings::FILES;
 
 use self::{
     account::Account,
@@ -48,13 +50,14 @@ use self::{
         InFlight,
         Notifier, //
     },
+    rings::Listed,
     setup::Config,
     shared::Shared,
     wait::WaitQueue, //
 };
 use crate::{
     bindings,
-    dyndbg::dyn_debug, //
+    dyn_debug, //
 };
 use kernel::{
     prelude::*,
@@ -98,7 +101,10 @@ impl Ring {
         let notifier = Notifier::new(notify_model)?;
         let account = Account::of_current()?;
         let shared = Shared::new(config.geometry)?;
-        let gate = Gate::new(config.has(bindings::IORING_SETUP_SINGLE_ISSUER))?;
+        let gate = Gate::new(
+            config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
+            Listed::new(config.flags())?,
+        )?;
         let ring = Arc::pin_init(
             pin_init!(Self {
                 config,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     bindings,
-    dyndbg::dyn_debug,
+    dyn_debug,
     eventfd::EventFd, //
 };
 use kernel::prelude::*;

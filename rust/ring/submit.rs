@@ -32,6 +32,7 @@ impl Ring {
         in_flight: &InFlight<'_>,
         to_submit: u32,
     ) -> Result<u32> {
+        access.count_submit();
         let entries = self.config.geometry.sq_entries();
         let ready = geometry::sq_ready(access.sq_head, self.shared.sq_tail(), entries);
         let wanted = ready.min(to_submit);
