@@ -2,16 +2,17 @@
 
 //! Four LKML proposals as one loadable module.
 //!
-//! A folder uses only folders to its left: `bindings`, `pure` | `rcu` | `eventfd`, `static_key` |
-//! `dyndbg` | `ring`.
+//! A folder uses only folders to its left: `bindings`, `pure` | `rcu`, `debugfs` | `eventfd`,
+//! `static_key` | `dyndbg` | `ring`.
 
 mod bindings;
-mod dyndbg;
+mod debugfs;
+pub mod dyndbg;
 pub mod eventfd;
 pub mod pure;
 pub mod rcu;
 mod ring;
-mod static_key;
+pub mod static_key;
 
 use kernel::prelude::*;
 
@@ -27,6 +28,7 @@ module! {
 /// waits for the callbacks that are left.
 #[pin_data]
 struct Miniring {
+    _directory: debugfs::Directory,
     #[pin]
     _device: ring::Registration,
     _workers: ring::Workers,
@@ -39,14 +41,17 @@ impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let symbols = static_key::symbols::Symbols::find().ok();
         // Made in the order in which they depend on each other; dropped in that of the fields. What
-        // lets anybody in comes last, and nothing fails behind the files: a module that fails to
-        // load goes even if one of its files is open.
+        // lets anybody in comes last, and nothing fails behind it: a module that fails to load goes
+        // even if one of its files is open.
         try_pin_init!(Self {
             _callbacks: rcu::Callbacks::default(),
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
+            _toggler: dyndbg::Toggler::new(symbols.as_ref())?,
             _workers: ring::Workers::new()?,
             _device <- ring::Registration::new(),
-            _toggler: dyndbg::Toggler::new(symbols.as_ref()),
+            _directory: debugfs::Directory::new()
+                .with(&dyndbg::FILES)
+                .with(&ring::FILES),
         })
     }
 }

@@ -3,8 +3,9 @@
  * A module with 100,000 static keys, each with one branch in its code, that
  * changes any number of them: "queued on 4096" written to
  * /sys/kernel/debug/miniring_many_keys makes so many requests and applies them
- * together, "single on 4096" has the kernel change one key after the other.
- * Read, the file says how many branches are taken.
+ * together, "single on 4096" has the kernel change one key after the other, and
+ * "requested on 4096" leaves the requests to somebody's next apply. Read, the
+ * file says how many branches are taken.
  */
 
 #include <linux/debugfs.h>
@@ -56,24 +57,27 @@ static unsigned int taken(void)
 	return 0 HUNDRED(TAKEN);
 }
 
-static int change(bool queued, bool on, unsigned int count)
+static int request(bool on, unsigned int count)
 {
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; i < count && !err; i++) {
-		struct static_key *key = &many_keys[i];
-
-		if (queued)
-			err = on ? static_key_enable_queued(key) : static_key_disable_queued(key);
-		else if (on)
-			static_key_enable(key);
-		else
-			static_key_disable(key);
-	}
-	if (queued)
-		static_key_apply_queued();
+	for (i = 0; i < count && !err; i++)
+		err = on ? static_key_enable_queued(&many_keys[i]) :
+			   static_key_disable_queued(&many_keys[i]);
 	return err;
+}
+
+static void change_one_by_one(bool on, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		if (on)
+			static_key_enable(&many_keys[i]);
+		else
+			static_key_disable(&many_keys[i]);
+	}
 }
 
 static ssize_t many_keys_write(struct file *file, const char __user *user, size_t len,
@@ -81,7 +85,8 @@ static ssize_t many_keys_write(struct file *file, const char __user *user, size_
 {
 	char text[64], how[16], state[16];
 	unsigned int count;
-	int err;
+	int err = 0;
+	bool on;
 
 	if (len >= sizeof(text))
 		return -E2BIG;
@@ -90,7 +95,13 @@ static ssize_t many_keys_write(struct file *file, const char __user *user, size_
 	text[len] = '\0';
 	if (sscanf(text, "%15s %15s %u", how, state, &count) != 3 || count > MANY)
 		return -EINVAL;
-	err = change(!strcmp(how, "queued"), !strcmp(state, "on"), count);
+	on = !strcmp(state, "on");
+	if (!strcmp(how, "single"))
+		change_one_by_one(on, count);
+	else
+		err = request(on, count);
+	if (!strcmp(how, "queued"))
+		static_key_apply_queued();
 	return err ?: len;
 }
 

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <sys/eventfd.h>
 #include <time.h>
+#include "rings.h"
 #include "uring.h"
 
 #define RUNS 9
@@ -30,6 +31,7 @@ struct side {
 	const char *name;
 	enum uring_backend backend;
 	unsigned int model;
+	unsigned int flags;	/* IORING_SETUP_* */
 };
 
 static void die(const char *what, int ret)
@@ -50,7 +52,7 @@ static void open_ring(struct uring *ring, const struct side *side)
 {
 	int ret;
 
-	*ring = (struct uring){ .model = side->model };
+	*ring = (struct uring){ .model = side->model, .p.flags = side->flags };
 	ret = uring_open_on(side->backend, ring, ENTRIES);
 	if (ret)
 		die(side->name, ret);
@@ -185,6 +187,58 @@ static void bench_nops(const char *id, int batch, const struct side sides[2])
 	puts("}");
 	for (int i = 0; i < 2; i++)
 		uring_close(&rings[i]);
+}
+
+/* A submitter without the lock, in turns with a ring that has it and io_uring. */
+static void bench_issuer(const struct side sides[3])
+{
+	static const char *const ids[] = {
+		"issuer.batch1_ns", "issuer.batch1_ns.vs_io_uring",
+	};
+	static struct arm arms[3];
+	struct uring rings[3];
+	double values[3][RUNS], run_values[3];
+
+	for (int i = 0; i < 3; i++) {
+		open_ring(&rings[i], &sides[i]);
+		arms[i] = (struct arm){ .ring = &rings[i], .batch = 1, .event = -1 };
+	}
+	run_arms(arms, 3, run_values);
+	for (int run = 0; run < RUNS; run++) {
+		run_arms(arms, 3, run_values);
+		for (int i = 0; i < 3; i++)
+			values[i][run] = run_values[i];
+	}
+	for (int i = 0; i < 2; i++) {
+		report(ids[i], "ns", values[0], sides[i + 1].name, values[i + 1]);
+		puts("}");
+	}
+	for (int i = 0; i < 3; i++)
+		uring_close(&rings[i]);
+}
+
+/* How often a submission took the mutex, from exact counts. */
+static void bench_locks(const struct side sides[2])
+{
+	double values[2][RUNS];
+
+	for (int run = 0; run < RUNS; run++) {
+		for (int i = 0; i < 2; i++) {
+			struct ring_tally before, after;
+			struct uring ring;
+
+			open_ring(&ring, &sides[i]);
+			check(RINGS_FILE, ring_tally(0, &before));
+			for (int j = 0; j < 1000; j++)
+				nops(&ring, 1);
+			check(RINGS_FILE, ring_tally(0, &after));
+			values[i][run] = (double)(after.locks - before.locks) /
+					 (after.submits - before.submits);
+			uring_close(&ring);
+		}
+	}
+	report("issuer.locks_per_submit", "locks", values[0], sides[1].name, values[1]);
+	puts("}");
 }
 
 /* What a registered eventfd adds to a NOP: each side with and without. */
@@ -349,12 +403,22 @@ static void bench_register(const char *id, unsigned int batch, const struct side
 
 int main(int argc, char **argv)
 {
-	struct side io_uring = { "io_uring", URING_IO_URING, 0 };
-	struct side rcu = { "miniring", URING_MINIRING, MINIRING_NOTIFY_RCU };
-	struct side spinlock = { "spinlock", URING_MINIRING, MINIRING_NOTIFY_SPINLOCK };
-	struct side quiesce = { "quiesce", URING_MINIRING, MINIRING_NOTIFY_QUIESCE };
+	struct side io_uring = { .name = "io_uring", .backend = URING_IO_URING };
+	struct side rcu = { .name = "miniring", .model = MINIRING_NOTIFY_RCU };
+	struct side spinlock = { .name = "spinlock", .model = MINIRING_NOTIFY_SPINLOCK };
+	struct side quiesce = { .name = "quiesce", .model = MINIRING_NOTIFY_QUIESCE };
+	struct side locked = { .name = "locked" };
+	struct side issuer = { .name = "miniring", .flags = IORING_SETUP_SINGLE_ISSUER };
+	struct side issuer_peer = {
+		.name = "io_uring",
+		.backend = URING_IO_URING,
+		.flags = IORING_SETUP_SINGLE_ISSUER,
+	};
+	bool self_check = argc == 2 && !strcmp(argv[1], "--self-check");
 
-	if (argc == 2 && !strcmp(argv[1], "--self-check")) {
+	if (self_check) {
+		issuer.backend = URING_IO_URING;
+		locked.backend = URING_IO_URING;
 		rcu.backend = URING_IO_URING;
 		spinlock.backend = URING_IO_URING;
 		quiesce.backend = URING_IO_URING;
@@ -367,6 +431,9 @@ int main(int argc, char **argv)
 	pin(0);
 	bench_nops("nop.batch1_ns", 1, (struct side[]){ rcu, io_uring });
 	bench_nops("nop.batch32_ns", 32, (struct side[]){ rcu, io_uring });
+	bench_issuer((struct side[]){ issuer, locked, issuer_peer });
+	if (!self_check)
+		bench_locks((struct side[]){ issuer, locked });
 	bench_signal((struct side[]){ rcu, io_uring });
 	bench_register("eventfd.register_us", 32, (struct side[]){ rcu, quiesce });
 	bench_register("eventfd.register_us.vs_spinlock", 32, (struct side[]){ rcu, spinlock });

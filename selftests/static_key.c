@@ -1,150 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Queued static keys, by the branches that code really takes: each test puts
- * requests to the keys of modules/keys_test.c and looks at the result.
+ * requests to the keys of modules/keys_test.c and looks at the result. How keys
+ * live and go with their modules is in static_key_modules.c, what happens when
+ * several change them at once in static_key_races.c.
  *
- * Needs miniring.ko; loads and unloads the two test modules itself, from the
- * directory above this program or the one that MINIRING_MODULES names.
+ * Needs miniring.ko and debugfs.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "kselftest_harness.h"
-
-#define DEBUGFS		"/sys/kernel/debug/"
-#define STATS		DEBUGFS "miniring/stats"
-#define COMMAND		DEBUGFS "miniring_keys_test/command"
-#define STATE		DEBUGFS "miniring_keys_test/state"
-#define USER_STATE	DEBUGFS "miniring_keys_user/state"
-#define MANY		300
-
-static int load(const char *module, const char *parameters)
-{
-	const char *dir = getenv("MINIRING_MODULES");
-	char self[4096], path[4200];
-	ssize_t len;
-	int fd, err;
-
-	if (!dir) {
-		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-		if (len < 0)
-			return -errno;
-		self[len] = '\0';
-		dir = dirname(dirname(self));
-	}
-	snprintf(path, sizeof(path), "%s/%s.ko", dir, module);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-static int unload(const char *module)
-{
-	return syscall(SYS_delete_module, module, O_NONBLOCK) ? -errno : 0;
-}
-
-/* Put commands to the test module; its errno, negative. */
-static int command(const char *commands)
-{
-	int fd = open(COMMAND, O_WRONLY | O_CLOEXEC);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, commands, strlen(commands)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-/* The count of a key and how many of its branches are taken, as 1000 * count
- * + taken: one number that a failing test can show.
- */
-static int state_of(const char *file, const char *key)
-{
-	char name[64], line[256];
-	int count, taken, state = -1;
-	FILE *f = fopen(file, "re");
-
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %d %d", name, &count, &taken) == 3 &&
-		    !strcmp(name, key))
-			state = 1000 * count + taken;
-	fclose(f);
-	return state;
-}
-
-#define OFF		0
-#define ON(branches)	(1000 + (branches))
-
-static int state(const char *key)
-{
-	return state_of(STATE, key);
-}
-
-static long stat(const char *name)
-{
-	char line[256];
-	size_t len = strlen(name);
-	long value = -1;
-	FILE *f = fopen(STATS, "re");
-
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, len) && line[len] == ':')
-			value = atol(line + len + 1);
-	fclose(f);
-	return value;
-}
-
-static bool backend_is(const char *name)
-{
-	char line[256], found[64] = "";
-	FILE *f = fopen(STATS, "re");
-
-	if (!f)
-		return false;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "backend: %63s", found) == 1)
-			break;
-	fclose(f);
-	return !strcmp(found, name);
-}
-
-FIXTURE(keys) {
-	bool loaded;
-};
-
-FIXTURE_SETUP(keys)
-{
-	if (access(STATS, R_OK))
-		SKIP(return, "miniring.ko is not loaded, or there is no debugfs");
-	ASSERT_EQ(0, load("miniring_keys_test", ""));
-	self->loaded = true;
-}
-
-FIXTURE_TEARDOWN(keys)
-{
-	if (!self->loaded)
-		return;
-	unload("miniring_keys_user");
-	EXPECT_EQ(0, unload("miniring_keys_test"));
-}
+#include "keys.h"
 
 TEST_F(keys, start_as_they_were_defined)
 {
@@ -236,7 +100,7 @@ TEST_F(keys, all_branches_of_a_key_change_together)
 
 	EXPECT_EQ(0, command("queue_on many\napply"));
 	EXPECT_EQ(ON(MANY), state("many"));
-	if (backend_is("batched")) {
+	if (ON_BACKEND("batched")) {
 		EXPECT_EQ(entries + MANY, stat("entries"));
 		EXPECT_EQ(batches + 2, stat("batches"));
 	}
@@ -306,78 +170,6 @@ TEST_F(keys, a_key_sealed_at_boot_is_refused)
 	EXPECT_EQ(-EROFS, command("queue_off sealed"));
 }
 
-TEST_F(keys, a_linked_key_changes_in_all_modules)
-{
-	long immediate = stat("immediate");
-
-	ASSERT_EQ(0, load("miniring_keys_user", ""));
-	EXPECT_EQ(0, command("queue_on shared\nqueue_on off\napply"));
-	EXPECT_EQ(ON(1), state("shared"));
-	EXPECT_EQ(ON(1), state_of(USER_STATE, "shared"));
-	EXPECT_EQ(ON(2), state("off"));
-	EXPECT_EQ(0, command("queue_off shared\napply"));
-	EXPECT_EQ(OFF, state("shared"));
-	EXPECT_EQ(OFF, state_of(USER_STATE, "shared"));
-	if (backend_is("batched"))
-		EXPECT_EQ(immediate, stat("immediate"));
-}
-
-TEST_F(keys, a_linked_key_changes_after_one_of_its_modules_went)
-{
-	ASSERT_EQ(0, load("miniring_keys_user", ""));
-	EXPECT_EQ(0, command("queue_on shared"));
-	ASSERT_EQ(0, unload("miniring_keys_user"));
-	EXPECT_EQ(0, command("apply"));
-	EXPECT_EQ(ON(1), state("shared"));
-}
-
-TEST_F(keys, a_module_that_loads_gets_the_state_of_a_linked_key)
-{
-	EXPECT_EQ(0, command("queue_on shared\napply"));
-	ASSERT_EQ(0, load("miniring_keys_user", ""));
-	EXPECT_EQ(ON(1), state_of(USER_STATE, "shared"));
-}
-
-TEST_F(keys, a_module_may_apply_while_it_loads)
-{
-	ASSERT_EQ(0, load("miniring_keys_user", "queue=1 apply=1"));
-	EXPECT_EQ(ON(1), state_of(USER_STATE, "own"));
-	EXPECT_EQ(ON(1), state_of(USER_STATE, "init"));
-}
-
-TEST_F(keys, a_request_from_a_module_that_fails_to_load_is_dropped)
-{
-	long dropped = stat("dropped");
-
-	ASSERT_EQ(-ECANCELED, load("miniring_keys_user", "queue=1 fail=1"));
-	EXPECT_EQ(dropped + 1, stat("dropped"));
-	EXPECT_EQ(0, command("apply"));
-}
-
-TEST_F(keys, requests_for_a_module_that_unloads_are_dropped)
-{
-	long dropped = stat("dropped"), applies = stat("applies");
-
-	EXPECT_EQ(0, command("queue_on off\nqueue_off on\nqueue_on many"));
-	ASSERT_EQ(0, unload("miniring_keys_test"));
-	self->loaded = false;
-	EXPECT_EQ(dropped + 3, stat("dropped"));
-
-	ASSERT_EQ(0, load("miniring_keys_test", ""));
-	self->loaded = true;
-	EXPECT_EQ(0, command("apply"));
-	EXPECT_EQ(applies, stat("applies"));
-	EXPECT_EQ(OFF, state("off"));
-}
-
-TEST_F(keys, a_module_unloads_with_its_keys_on)
-{
-	EXPECT_EQ(0, command("queue_on many\nqueue_on off\napply"));
-	ASSERT_EQ(0, unload("miniring_keys_test"));
-	ASSERT_EQ(0, load("miniring_keys_test", ""));
-	EXPECT_EQ(OFF, state("many"));
-}
-
 TEST_F(keys, a_hundred_thousand_change_in_one_apply)
 {
 	long keys = stat("keys"), applies = stat("applies");
@@ -390,7 +182,13 @@ TEST_F(keys, a_hundred_thousand_change_in_one_apply)
 #define TRACEFS		"/sys/kernel/tracing/"
 #define EVENTS		TRACEFS "events/miniring/"
 
-static int put(const char *path, const char *text);
+static void clear_trace(void)
+{
+	int fd = open(TRACEFS "trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+}
 
 /* The last line of the trace with that event in it, from its fields on. */
 static void last_event(const char *event, char *fields, size_t room)
@@ -410,61 +208,88 @@ static void last_event(const char *event, char *fields, size_t room)
 
 TEST_F(keys, an_apply_and_its_batches_are_traced)
 {
-	char fields[256] = "", expected[256];
-	unsigned long long ns;
+	char fields[256] = "", expected[256] = "";
+	unsigned long long ns, all_ns;
 
 	if (access(EVENTS "enable", W_OK))
 		SKIP(return, "no tracefs");
-	ASSERT_EQ(0, put(TRACEFS "trace", ""));
+	clear_trace();
 	ASSERT_EQ(0, put(EVENTS "enable", "1"));
-	EXPECT_EQ(0, command("queue_on many\nqueue_on off\nqueue_on on\napply"));
+	EXPECT_EQ(0, command("queue_on many\nqueue_on off\nqueue_on on\nqueue_on unused\napply"));
 	ASSERT_EQ(0, put(EVENTS "enable", "0"));
 
 	last_event("static_key_apply: ", fields, sizeof(fields));
-	snprintf(expected, sizeof(expected), "requests=3 keys=2 entries=%d syncs=%d ns=",
-		 backend_is("immediate") ? 0 : MANY + 2,
-		 backend_is("immediate") ? 0 : backend_is("stopped") ? 1 : 6);
+	snprintf(expected, sizeof(expected), "requests=4 keys=3 entries=%d syncs=%d ns=",
+		 ON_BACKEND("immediate") ? 0 : MANY + 2,
+		 ON_BACKEND("immediate") ? 0 : ON_BACKEND("stopped") ? 1 : 6);
+	EXPECT_EQ(0, strncmp(expected, fields, strlen(expected)))
+		TH_LOG("expected %s, but it was %s", expected, fields);
+	all_ns = strtoull(fields + strlen(expected), NULL, 10);
+	EXPECT_LT(0, all_ns);
+
+	/* Two keys have places: those of one batch, or the rest in the second. */
+	last_event("static_key_batch: ", fields, sizeof(fields));
+	if (ON_BACKEND("stopped"))
+		snprintf(expected, sizeof(expected), "keys=2 entries=%d syncs=1 ns=", MANY + 2);
+	else if (ON_BACKEND("batched"))
+		snprintf(expected, sizeof(expected), "keys=%c entries=%d syncs=3 ns=",
+			 fields[strlen("keys=")], MANY + 2 - 256);
+	else
+		expected[0] = '\0';
 	EXPECT_EQ(0, strncmp(expected, fields, strlen(expected)))
 		TH_LOG("expected %s, but it was %s", expected, fields);
 	ns = strtoull(fields + strlen(expected), NULL, 10);
-	EXPECT_LT(0, ns);
-	last_event("static_key_batch: ", fields, sizeof(fields));
-	snprintf(expected, sizeof(expected), "entries=%d syncs=3 ns=", MANY + 2 - 256);
-	if (backend_is("batched"))
-		EXPECT_EQ(0, strncmp(expected, fields, strlen(expected)))
-			TH_LOG("expected %s, but it was %s", expected, fields);
-	EXPECT_EQ(0, command("queue_off many\nqueue_off off\napply"));
-}
-
-#define MANY_KEYS	DEBUGFS "miniring_many_keys"
-
-static int branches_of_sample(void)
-{
-	FILE *f = fopen(MANY_KEYS, "re");
-	int taken = -1;
-
-	if (!f)
-		return -errno;
-	if (fscanf(f, "%d", &taken) != 1)
-		taken = -EIO;
-	fclose(f);
-	return taken;
-}
-
-TEST_F_TIMEOUT(keys, the_sample_module_changes_the_branches_of_thousands, 120)
-{
-	ASSERT_EQ(0, load("miniring_many_keys", ""));
-	EXPECT_EQ(0, put(MANY_KEYS, "single on 3"));
-	EXPECT_EQ(3, branches_of_sample());
-	/* One at a time, so many would take minutes. */
-	if (!backend_is("immediate")) {
-		EXPECT_EQ(0, put(MANY_KEYS, "queued on 8192"));
-		EXPECT_EQ(8192, branches_of_sample());
-		EXPECT_EQ(0, put(MANY_KEYS, "queued off 5000"));
-		EXPECT_EQ(3192, branches_of_sample());
+	if (*expected) {
+		EXPECT_LT(0, ns);
+		EXPECT_LE(ns, all_ns);
+	} else {
+		EXPECT_STREQ("", fields);
 	}
-	EXPECT_EQ(-EINVAL, put(MANY_KEYS, "queued on 100001"));
-	EXPECT_EQ(0, unload("miniring_many_keys"));
+	EXPECT_EQ(0, command("queue_off many\nqueue_off off\nqueue_off unused\napply"));
+}
+
+/* What stats and the tracepoints say of the same applies must agree. */
+TEST_F(keys, stats_count_what_is_traced)
+{
+	long applies = stat("applies"), keys = stat("keys"), entries = stat("entries");
+	long batches = stat("batches"), immediate = stat("immediate");
+	long ns = stat("nanoseconds"), traced[4] = { 0 }, seen = 0;
+	long r, k, e, s, n;
+	char line[1024];
+	FILE *f;
+
+	if (access(EVENTS "enable", W_OK))
+		SKIP(return, "no tracefs");
+	clear_trace();
+	ASSERT_EQ(0, put(EVENTS "static_key_apply/enable", "1"));
+	EXPECT_EQ(0, command("queue_on many\nqueue_on left\napply\nqueue_off left\napply"));
+	EXPECT_EQ(0, command("queue_off many\napply"));
+	ASSERT_EQ(0, put(EVENTS "static_key_apply/enable", "0"));
+
+	f = fopen(TRACEFS "trace", "re");
+	ASSERT_NE(NULL, f);
+	while (fgets(line, sizeof(line), f)) {
+		char *at = strstr(line, "static_key_apply: ");
+
+		if (line[0] == '#' || !at)
+			continue;
+		ASSERT_EQ(5, sscanf(at, "static_key_apply: requests=%ld keys=%ld entries=%ld syncs=%ld ns=%ld",
+				    &r, &k, &e, &s, &n));
+		seen++;
+		traced[0] += k;
+		traced[1] += e;
+		traced[2] += s;
+		traced[3] += n;
+	}
+	fclose(f);
+	EXPECT_EQ(3, seen);
+	EXPECT_EQ(applies + 3, stat("applies"));
+	EXPECT_EQ(4, traced[0]);
+	EXPECT_EQ(keys + traced[0], stat("keys"));
+	EXPECT_EQ(entries + traced[1], stat("entries"));
+	EXPECT_EQ(ns + traced[3], stat("nanoseconds"));
+	EXPECT_EQ(traced[2], (stat("batches") - batches) * (ON_BACKEND("stopped") ? 1 : 3));
+	EXPECT_EQ(ON_BACKEND("immediate") ? 4 : 0, stat("immediate") - immediate);
 }
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
@@ -539,192 +364,5 @@ TEST_F(keys, without_memory_nothing_is_lost)
 /* So many rounds, or as many as there is time for: on a debug kernel one takes
  * a hundred milliseconds, and the harness gives a test thirty seconds.
  */
-#define SECONDS	6
-
-static time_t seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
-static bool time_is_up(time_t start)
-{
-	return seconds() - start > SECONDS;
-}
-
-struct caller {
-	const char *key;
-	int failures;
-};
-
-/* Whatever the other callers do, what I requested is so after my apply. */
-static void *call(void *arg)
-{
-	struct caller *caller = arg;
-	char on[64], off[64];
-	time_t start = seconds();
-	int i;
-
-	snprintf(on, sizeof(on), "queue_on %s\napply", caller->key);
-	snprintf(off, sizeof(off), "queue_off %s\napply", caller->key);
-	for (i = 0; i < 100 && !time_is_up(start); i++) {
-		if (command(on) || state(caller->key) != ON(2))
-			caller->failures++;
-		if (command(off) || state(caller->key) != OFF)
-			caller->failures++;
-	}
-	return NULL;
-}
-
-TEST_F(keys, two_callers_each_find_their_own_requests_applied)
-{
-	struct caller callers[2] = { { .key = "left" }, { .key = "right" } };
-	pthread_t threads[2];
-	int i;
-
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, pthread_create(&threads[i], NULL, call, &callers[i]));
-	for (i = 0; i < 2; i++)
-		pthread_join(threads[i], NULL);
-	EXPECT_EQ(0, callers[0].failures);
-	EXPECT_EQ(0, callers[1].failures);
-}
-
-/* An immediate toggle of one key beside queued ones of another. */
-static void *toggle_immediately(void *arg)
-{
-	struct caller *caller = arg;
-	time_t start = seconds();
-	int i;
-
-	for (i = 0; i < 100 && !time_is_up(start); i++) {
-		if (command("on right") || state("right") != ON(2))
-			caller->failures++;
-		if (command("off right") || state("right") != OFF)
-			caller->failures++;
-	}
-	return NULL;
-}
-
-TEST_F(keys, queued_and_immediate_callers_do_not_disturb_each_other)
-{
-	struct caller callers[2] = { { .key = "left" }, { .key = "right" } };
-	pthread_t threads[2];
-
-	ASSERT_EQ(0, pthread_create(&threads[0], NULL, call, &callers[0]));
-	ASSERT_EQ(0, pthread_create(&threads[1], NULL, toggle_immediately, &callers[1]));
-	pthread_join(threads[0], NULL);
-	pthread_join(threads[1], NULL);
-	EXPECT_EQ(0, callers[0].failures);
-	EXPECT_EQ(0, callers[1].failures);
-}
-
-/* Two callers who both change one key must agree on a state that is whole. */
-static void *fight(void *arg)
-{
-	const char *commands = arg;
-	time_t start = seconds();
-	long i;
-
-	for (i = 0; i < 200 && !time_is_up(start); i++)
-		command(commands);
-	return (void *)i;
-}
-
-TEST_F(keys, callers_who_disagree_leave_all_branches_alike)
-{
-	void *rounds[2];
-	pthread_t threads[2];
-	int seen;
-
-	ASSERT_EQ(0, pthread_create(&threads[0], NULL, fight,
-				    "queue_on many\nqueue_on left\napply"));
-	ASSERT_EQ(0, pthread_create(&threads[1], NULL, fight,
-				    "queue_off many\nqueue_off left\napply"));
-	pthread_join(threads[0], &rounds[0]);
-	pthread_join(threads[1], &rounds[1]);
-	/* Slow is fine, but each of them gets somewhere. */
-	EXPECT_LT(5, (long)rounds[0]);
-	EXPECT_LT(5, (long)rounds[1]);
-	seen = state("many");
-	if (seen != OFF)
-		EXPECT_EQ(ON(MANY), seen);
-	seen = state("left");
-	if (seen != OFF)
-		EXPECT_EQ(ON(2), seen);
-}
-
-static bool enabling_ends;
-
-static void *keep_enabling(void *arg)
-{
-	while (!__atomic_load_n(&enabling_ends, __ATOMIC_RELAXED))
-		command("on many");
-	return arg;
-}
-
-/* The kernel warns when a key is disabled that someone is still enabling. */
-TEST_F(keys, a_request_meets_an_immediate_enable_half_way)
-{
-	pthread_t thread;
-	int i, seen;
-
-	enabling_ends = false;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_enabling, NULL));
-	for (i = 0; i < 200; i++)
-		EXPECT_EQ(0, command("queue_off many\napply"));
-	__atomic_store_n(&enabling_ends, true, __ATOMIC_RELAXED);
-	pthread_join(thread, NULL);
-	seen = state("many");
-	if (seen != OFF)
-		EXPECT_EQ(ON(MANY), seen);
-}
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-static bool hotplug_ends;
-
-static void *hotplug(void *arg)
-{
-	const char *online = "/sys/devices/system/cpu/cpu1/online";
-
-	while (!__atomic_load_n(&hotplug_ends, __ATOMIC_RELAXED)) {
-		put(online, "0");
-		put(online, "1");
-	}
-	return arg;
-}
-
-TEST_F(keys, change_while_a_cpu_comes_and_goes)
-{
-	time_t start = seconds();
-	pthread_t thread;
-	int i;
-
-	if (access("/sys/devices/system/cpu/cpu1/online", W_OK))
-		SKIP(return, "no second CPU to take away");
-	ASSERT_EQ(0, pthread_create(&thread, NULL, hotplug, NULL));
-	for (i = 0; i < 30 && !time_is_up(start); i++) {
-		EXPECT_EQ(0, command("queue_on many\napply"));
-		EXPECT_EQ(ON(MANY), state("many"));
-		EXPECT_EQ(0, command("queue_off many\napply"));
-		EXPECT_EQ(OFF, state("many"));
-	}
-	__atomic_store_n(&hotplug_ends, true, __ATOMIC_RELAXED);
-	pthread_join(thread, NULL);
-}
 
 TEST_HARNESS_MAIN

@@ -4,18 +4,13 @@
 
 use super::{
     kernel_sites,
-    site::{
-        dyn_debug,
-        own,
-        MODULE,
-        OWN, //
-    }, //
+    site::OWN, //
 };
 use crate::{
     bindings as helpers,
+    dyn_debug,
     pure::dyndbg::{
         queries,
-        Class,
         ParseError,
         Query,
         Target,
@@ -69,7 +64,7 @@ fn apply(queries: &[Query<'_>]) -> Result {
     let about_kernel = queries.iter().any(|query| query.target == Target::Kernel);
     let kernel = about_kernel.then(kernel_sites::get).transpose()?;
 
-    let _own = OWN.lock();
+    let own = OWN.lock();
     let kernel = kernel.map(|sites| sites.lock());
     for query in queries {
         match (query.target, &kernel) {
@@ -80,13 +75,15 @@ fn apply(queries: &[Query<'_>]) -> Result {
             }),
             (Target::Kernel, None) => {}
             (Target::Own, _) => {
-                for site in own() {
-                    if query.matches(&site.view(MODULE, Class::None)) {
+                for site in own.sites() {
+                    if query.matches(&site.own_view()) {
                         site.change(query.change);
                     }
                 }
             }
         }
+        // SAFETY: Only mutexes are held.
+        unsafe { helpers::miniring_cond_resched() };
     }
     // Before the locks are dropped, so that whoever reads the flags finds the code to agree.
     report(&static_key::apply_queued());
@@ -105,11 +102,10 @@ fn report(applied: &Applied) {
     );
 }
 
-/// Writes the list of our own sites to `emit`.
+/// Writes the list of these sites to `emit`.
 pub(super) fn list(emit: &mut dyn FnMut(&[u8])) {
     emit(HEADER);
-    let _own = OWN.lock();
-    for site in own() {
-        site.view(MODULE, Class::None).print(site.flags(), emit);
+    for site in OWN.lock().sites() {
+        site.own_view().print(site.flags(), emit);
     }
 }

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files in debugfs.
-//!
-//! Not by way of `kernel::debugfs`: its files do not hold a reference to the module while they are
-//! open, although closing one needs the operations that are in the module, and their mode is fixed.
+//! The toggler's files in debugfs.
 
 use super::{
     control,
     kernel_sites, //
 };
 use crate::{
+    debugfs::{
+        File,
+        Operations, //
+    },
     static_key::{
         self,
         STATS, //
-    },
-    Miniring, //
+    }, //
 };
 use core::fmt;
 use kernel::{
     bindings,
     error::from_result,
-    module::this_module,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
@@ -30,76 +29,26 @@ use kernel::{
     }, //
 };
 
-/// The directory and what is in it, until it is dropped.
-///
-/// # Invariants
-///
-/// Null, an error, or a directory of ours.
-pub(super) struct Files(*mut bindings::dentry);
-
-// SAFETY: It is a handle that any thread can remove the directory with.
-unsafe impl Send for Files {}
-// SAFETY: As above; there is nothing to do with a reference.
-unsafe impl Sync for Files {}
-
-struct Operations(bindings::file_operations);
-
-// SAFETY: Never written.
-unsafe impl Sync for Operations {}
-
-static CONTROL: Operations = Operations(bindings::file_operations {
-    open: Some(control_open),
-    write: Some(control_write),
-    ..OPERATIONS
-});
-
-static STATISTICS: Operations = Operations(bindings::file_operations {
-    open: Some(stats_open),
-    ..OPERATIONS
-});
-
-const OPERATIONS: bindings::file_operations = bindings::file_operations {
-    owner: this_module::<Miniring>().as_ptr(),
-    read: Some(bindings::seq_read),
-    llseek: Some(bindings::seq_lseek),
-    release: Some(bindings::single_release),
-    ..pin_init::zeroed()
-};
-
-impl Files {
-    /// Makes them appear. Without debugfs, none do.
-    pub(super) fn new() -> Self {
-        let create = |dir, name: &CStr, mode, operations: &'static Operations| {
-            // SAFETY: `dir` is a directory or an error, which the function puts up with, and the
-            // operations live as long as the module, which open files keep.
-            unsafe {
-                bindings::debugfs_create_file_full(
-                    name.as_char_ptr(),
-                    mode,
-                    dir,
-                    core::ptr::null_mut(),
-                    core::ptr::null(),
-                    &operations.0,
-                )
-            };
-        };
-        // SAFETY: The name is a string, and null stands for the root of debugfs.
-        let dir = unsafe {
-            bindings::debugfs_create_dir(c"miniring".as_char_ptr(), core::ptr::null_mut())
-        };
-        create(dir, c"control", 0o644, &CONTROL);
-        create(dir, c"stats", 0o444, &STATISTICS);
-        // INVARIANT: As said by the function.
-        Self(dir)
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        // SAFETY: By the invariant. Waits for who is reading or writing.
-        unsafe { bindings::debugfs_remove(self.0) };
-    }
-}
+/// `control` and `stats`.
+pub(crate) static FILES: [File; 2] = [
+    File {
+        name: c"control",
+        mode: 0o644,
+        operations: Operations(bindings::file_operations {
+            open: Some(control_open),
+            write: Some(control_write),
+            ..Operations::SINGLE
+        }),
+    },
+    File {
+        name: c"stats",
+        mode: 0o444,
+        operations: Operations(bindings::file_operations {
+            open: Some(stats_open),
+            ..Operations::SINGLE
+        }),
+    },
+];
 
 /// # Safety
 ///

@@ -8,6 +8,7 @@
 
 use super::site::Descriptor;
 use crate::{
+    bindings as helpers,
     pure::dyndbg::{
         Class,
         Site, //
@@ -183,6 +184,8 @@ impl Locked<'_> {
             let table = unsafe { &*next.cast::<Table>() };
             table.for_each(visit);
             next = table.link.next;
+            // SAFETY: Only mutexes are held.
+            unsafe { helpers::miniring_cond_resched() };
         }
     }
 }

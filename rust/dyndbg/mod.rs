@@ -2,16 +2,17 @@
 
 //! The bulk toggler: dynamic debug's language, over queued static keys.
 //!
-//! `/sys/kernel/debug/miniring/control` takes queries about the [sites](site) of this module and,
-//! behind the word `kernel`, about those of the [running kernel](kernel_sites); read, it lists the former.
-//! However many queries a [write](control) has, the keys of all their sites are changed by one
-//! apply. `stats` beside it says what came of that.
+//! `/sys/kernel/debug/miniring/control` takes queries about the [sites](site) of this module and of
+//! those that use [`dyn_debug!`](crate::dyn_debug), and behind the word `kernel`, about those of the
+//! [running kernel](kernel_sites); read, it lists the former. However many queries a
+//! [write](control) has, the keys of all their sites are changed by one apply. `stats` beside it
+//! says what came of that.
 //!
 //! # Locks
 //!
 //! In the order in which they are taken; all of them sleep:
 //!
-//! 1. `OWN` ([`site`]), for the flags of our own sites;
+//! 1. `OWN` ([`site`]), for these sites and their flags;
 //! 2. dynamic debug's mutex, for those of the kernel's;
 //! 3. those of [`crate::static_key`], for the apply.
 //!
@@ -23,28 +24,30 @@ mod files;
 mod kernel_sites;
 mod site;
 
-pub(crate) use site::{
-    dyn_debug,
+pub(crate) use files::FILES;
+pub use site::{
+    register,
     Descriptor, //
 };
 
 use crate::static_key::symbols::Symbols;
+use kernel::prelude::*;
 
-/// The toggler, from the module's load until its unload.
+/// The toggler, from the module's load until its unload. Its files go before it, so that nobody
+/// turns a site on after that.
 pub(crate) struct Toggler {
-    // Dropped in this order: when the files are gone, nobody turns a site on.
-    _files: files::Files,
     _sites: site::OwnSites,
 }
 
 impl Toggler {
-    /// Makes the files appear. To be called once, with static keys ready.
-    pub(crate) fn new(symbols: Option<&Symbols>) -> Self {
-        let sites = site::OwnSites::new();
+    /// Makes [`FILES`] ready for use. To be called once, with static keys ready.
+    ///
+    /// # Errors
+    ///
+    /// What `OwnSites::new` says.
+    pub(crate) fn new(symbols: Option<&Symbols>) -> Result<Self> {
+        let sites = site::OwnSites::new()?;
         kernel_sites::find(symbols);
-        Self {
-            _files: files::Files::new(),
-            _sites: sites,
-        }
+        Ok(Self { _sites: sites })
     }
 }

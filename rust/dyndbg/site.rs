@@ -3,12 +3,13 @@
 //! A site: one place in the code that prints when it is asked to.
 //!
 //! A site is described by the kernel's `struct _ddebug` whether it is the kernel's or ours. Ours
-//! are in a section of their own, so that dynamic debug does not see them, between two objects
-//! that `rust/helpers/sites_begin.c` and `sites_end.c` put at its ends. They print through the
-//! function that `pr_debug()` prints through, which knows what the flags mean.
+//! and those of other modules that use [`dyn_debug!`](crate::dyn_debug) are in a section of their
+//! own, so that dynamic debug does not see them, between two objects that `sites_begin.c` and
+//! `sites_end.c` put at its ends. A module makes its sites known by [`register_sites!`]
+//! (crate::register_sites), and they are forgotten when it goes. They print through the function
+//! that `pr_debug()` prints through, which knows what the flags mean.
 
 use crate::{
-    bindings as helpers,
     pure::dyndbg::{
         Change,
         Class,
@@ -17,6 +18,10 @@ use crate::{
     },
     static_key::{
         self,
+        Block,
+        Going,
+        OnGoing,
+        Registration,
         StaticKey, //
     }, //
 };
@@ -24,18 +29,31 @@ use kernel::{
     bindings,
     fmt,
     prelude::*,
-    types::Opaque, //
+    types::Opaque,
+    ModuleMetadata, //
 };
 
 kernel::sync::global_lock! {
     // SAFETY: Initialised by `OwnSites::new()` before any file is there.
     //
-    /// Protects the flags of our own sites against other writers.
-    pub(super) unsafe(uninit) static OWN: Mutex<()> = ();
+    /// Protects the flags of these sites against other writers, and keeps their modules.
+    pub(super) unsafe(uninit) static OWN: Mutex<Tables> = Tables(KVec::new());
 }
 
-/// The name that our own sites have for their module.
-pub(super) const MODULE: &CStr = c"miniring";
+/// The sites of this module, and of those that registered theirs.
+///
+/// # Invariants
+///
+/// The module that a table is in is not yet gone: its going is notified to [`Forget`].
+pub(super) struct Tables(KVec<&'static [Descriptor]>);
+
+impl Tables {
+    /// All sites, table by table in the order in which these were registered, each in the order in
+    /// which the linker has them.
+    pub(super) fn sites(&self) -> impl Iterator<Item = &'static Descriptor> + '_ {
+        self.0.iter().flat_map(|table| table.iter())
+    }
+}
 
 /// How much of `file!()` comes before the root of the source.
 const ROOT: usize = file!().len() - "rust/dyndbg/site.rs".len();
@@ -46,15 +64,17 @@ const ROOT: usize = file!().len() - "rust/dyndbg/site.rs".len();
 ///
 /// Its strings end in a NUL and live as long as it does.
 #[repr(transparent)]
-pub(crate) struct Descriptor(Opaque<bindings::_ddebug>);
+pub struct Descriptor(Opaque<bindings::_ddebug>);
 
 // SAFETY: The flags are written under a mutex, and read by a site that may as well see the ones
 // before; the key is accessed atomically; the rest does not change.
 unsafe impl Sync for Descriptor {}
 
 impl Descriptor {
-    /// Describes a site of ours, off. Each text ends in a NUL; for [`dyn_debug!`].
-    pub(crate) const fn new(
+    /// Describes a site of module `M`, off. Each text ends in a NUL; for
+    /// [`dyn_debug!`](crate::dyn_debug).
+    #[inline]
+    pub const fn new<M: ModuleMetadata>(
         function: &'static str,
         file: &'static str,
         format: &'static str,
@@ -63,11 +83,13 @@ impl Descriptor {
         /// `_DPRINTK_CLASS_DFLT`: no class.
         const NO_CLASS: u32 = 63;
 
-        let (_, file) = file.as_bytes().split_at(ROOT);
+        let (_, file) = file
+            .as_bytes()
+            .split_at(if in_tree(file) { ROOT } else { 0 });
         // 18 bits of line, 6 of class, 8 of flags, from the lowest.
         let bits = (line & ((1 << 18) - 1)) | NO_CLASS << 18;
         let mut descriptor: bindings::_ddebug = pin_init::zeroed();
-        descriptor.modname = text(MODULE.to_bytes_with_nul());
+        descriptor.modname = text(M::NAME.to_bytes_with_nul());
         descriptor.function = text(function.as_bytes());
         descriptor.filename = text(file);
         descriptor.format = text(format.as_bytes());
@@ -76,7 +98,14 @@ impl Descriptor {
         Self(Opaque::new(descriptor))
     }
 
-    /// What queries can ask about it.
+    /// What queries can ask about it if it is one of ours.
+    pub(super) fn own_view(&self) -> Site<'_> {
+        // SAFETY: The descriptor is initialised, and this does not change.
+        let module = unsafe { CStr::from_char_ptr((*self.0.get()).modname) };
+        self.view(module, Class::None)
+    }
+
+    /// What queries can ask about it, being of that module and class.
     pub(super) fn view<'a>(&'a self, module: &'a CStr, class: Class<'a>) -> Site<'a> {
         // SAFETY: The descriptor is initialised, and these do not change.
         let (function, filename, format, lineno) = unsafe {
@@ -137,12 +166,14 @@ impl Descriptor {
 
     /// Prints `message` the way that the flags say.
     #[cold]
-    pub(crate) fn print(&self, message: fmt::Arguments<'_>) {
+    #[inline(never)]
+    pub fn print(&self, message: fmt::Arguments<'_>) {
         // SAFETY: The descriptor is initialised, and `%pA` is for the address of `Arguments`.
         unsafe {
             bindings::__dynamic_pr_debug(
                 self.0.get(),
-                c"miniring: %pA".as_char_ptr(),
+                c"%s: %pA".as_char_ptr(),
+                (*self.0.get()).modname,
                 core::ptr::from_ref(&message).cast::<c_void>(),
             );
             if self.flags().contains(Flags::STACK) {
@@ -150,6 +181,21 @@ impl Descriptor {
             }
         }
     }
+}
+
+/// Whether `file` starts as this file does.
+const fn in_tree(file: &str) -> bool {
+    let (mut file, mut this) = (file.as_bytes(), file!().as_bytes());
+    while this.len() > file!().len() - ROOT {
+        let (Some((a, files)), Some((b, these))) = (file.split_first(), this.split_first()) else {
+            return false;
+        };
+        if *a != *b {
+            return false;
+        }
+        (file, this) = (files, these);
+    }
+    true
 }
 
 /// A pointer to `text`, which must be a C string.
@@ -173,11 +219,16 @@ unsafe fn bytes<'a>(ptr: *const c_char) -> &'a [u8] {
 /// Prints to the kernel log where the site was turned on through `control`; a NOP otherwise.
 ///
 /// Takes the name of the function that it is in, which Rust does not tell, and what `pr_debug!`
-/// takes.
+/// takes. Of a module that is not this one, see [`register_sites!`](crate::register_sites).
+// `LocalModule` is that of the module that the site is in.
+#[allow(clippy::crate_in_macro_def)]
+#[macro_export]
 macro_rules! dyn_debug {
     ($function:ident, $format:tt $($rest:tt)*) => {{
         #[link_section = "__miniring_sites"]
-        static SITE: $crate::dyndbg::Descriptor = $crate::dyndbg::Descriptor::new(
+        static SITE: $crate::dyndbg::Descriptor = $crate::dyndbg::Descriptor::new::<
+            crate::LocalModule,
+        >(
             ::core::concat!(::core::stringify!($function), "\0"),
             ::core::concat!(::core::file!(), "\0"),
             ::core::concat!($format, "\0"),
@@ -185,42 +236,94 @@ macro_rules! dyn_debug {
         );
         // SAFETY: The site is a descriptor, whose key is at that place.
         if unsafe {
-            $crate::static_key::static_branch!(SITE, ::kernel::bindings::_ddebug, key) //
+            ::kernel::jump_label::arch_static_branch! {
+                SITE, ::kernel::bindings::_ddebug, key, false
+            }
         } {
             SITE.print(::kernel::prelude::fmt!($format $($rest)*));
         }
     }};
 }
-pub(crate) use dyn_debug;
 
-/// All sites of ours, in the order in which the linker has them.
-pub(super) fn own() -> &'static [Descriptor] {
-    // SAFETY: The two are the ends of the section, which has only descriptors in it.
-    unsafe {
-        let begin = (&raw const helpers::miniring_sites_begin).cast::<Descriptor>();
-        let end = (&raw const helpers::miniring_sites_end).cast::<Descriptor>();
-        core::slice::from_raw_parts(begin, end.offset_from(begin) as usize)
+/// Makes the sites of a module known to `control`, until it is unloaded: a `Result`.
+///
+/// For a module whose first object is compiled from `sites_begin.c` and whose last one from
+/// `sites_end.c`; to be used while it is initialised. Sleeps.
+///
+/// # Errors
+///
+/// `EEXIST` if they are known already, `ENOMEM`.
+#[macro_export]
+macro_rules! register_sites {
+    () => {{
+        extern "C" {
+            static miniring_sites_begin: $crate::dyndbg::Descriptor;
+            static miniring_sites_end: $crate::dyndbg::Descriptor;
+        }
+        let begin = &raw const miniring_sites_begin;
+        let end = &raw const miniring_sites_end;
+        // SAFETY: The two are the ends of the module's section of sites.
+        unsafe { $crate::dyndbg::register(begin, end) }
+    }};
+}
+
+/// For [`register_sites!`](crate::register_sites).
+///
+/// # Safety
+///
+/// Between `begin` and `end` are descriptors, in a module that is not yet gone.
+#[inline(never)]
+pub unsafe fn register(begin: *const Descriptor, end: *const Descriptor) -> Result {
+    let bytes = end.addr().wrapping_sub(begin.addr());
+    // SAFETY: By the requirement.
+    let sites = unsafe {
+        core::slice::from_raw_parts(begin, bytes / core::mem::size_of::<Descriptor>())
+        //
+    };
+    if sites.is_empty() {
+        return Ok(());
+    }
+    let mut tables = OWN.lock();
+    if tables.0.iter().any(|table| core::ptr::eq(*table, sites)) {
+        return Err(EEXIST);
+    }
+    // INVARIANT: By the requirement.
+    Ok(tables.0.push(sites, GFP_KERNEL)?)
+}
+
+/// Forgets the sites of a module that goes.
+struct Forget;
+
+static FORGET: Block<Forget> = Block::new();
+
+impl OnGoing for Forget {
+    fn going(module: &Going) {
+        let mut tables = OWN.lock();
+        tables.0.retain(|table| !module.has(table.as_ptr().addr()));
     }
 }
 
-/// Our own sites, from the module's load until its unload, when they are turned off: the code that
-/// their keys are in goes away.
-pub(super) struct OwnSites(());
+/// The sites that are known, from the load of this module until its unload.
+pub(super) struct OwnSites {
+    _notifier: Registration,
+}
 
 impl OwnSites {
-    pub(super) fn new() -> Self {
+    pub(super) fn new() -> Result<Self> {
         // SAFETY: Once, before any file is there.
         unsafe { OWN.init() };
-        Self(())
+        let sites = Self {
+            _notifier: Registration::new(&FORGET)?,
+        };
+        register_sites!()?;
+        Ok(sites)
     }
 }
 
 impl Drop for OwnSites {
     fn drop(&mut self) {
-        let _own = OWN.lock();
-        for site in own() {
-            site.change(Change { mask: 0, flags: 0 });
-        }
-        static_key::apply_queued();
+        // Ours alone are left: other modules that have sites hold a reference to this one. Their
+        // code goes with the module, so they stay as they are.
+        OWN.lock().0 = KVec::new();
     }
 }

@@ -13,8 +13,10 @@ struct cred;
 struct eventfd_ctx;
 struct file;
 struct kiocb;
+struct page;
 struct percpu_ref;
 struct poll_table_struct;
+struct user_struct;
 struct wait_queue_entry;
 struct wait_queue_head;
 struct workqueue_struct;
@@ -27,6 +29,13 @@ bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
 void miniring_percpu_ref_get(struct percpu_ref *ref);
 void miniring_percpu_ref_put(struct percpu_ref *ref);
+
+struct user_struct *miniring_get_current_user(void);
+unsigned long miniring_memlock_limit(void);
+struct page *miniring_compound_head(struct page *page);
+unsigned long miniring_compound_nr(struct page *page);
+unsigned long miniring_array_index_nospec(unsigned long index, unsigned long size);
+bool miniring_in_compat_syscall(void);
 
 /* request.c */
 struct workqueue_struct *miniring_alloc_workqueue(const char *name);
@@ -61,7 +70,8 @@ void miniring_wake_up_input(struct wait_queue_head *wq);
 extern char *miniring_backend;
 extern bool miniring_sort;
 
-void miniring_trace_static_key_batch(unsigned int entries, unsigned int syncs, u64 ns);
+void miniring_trace_static_key_batch(unsigned int keys, unsigned int entries,
+				     unsigned int syncs, u64 ns);
 void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,
 				     unsigned int entries, unsigned int syncs, u64 ns);
 
@@ -109,10 +119,7 @@ void miniring_cond_resched(void);
 struct static_key *miniring_linked_key(void);
 bool miniring_linked_key_branch(void);
 
-/* dyndbg.c; the ends of the section of sites are in files of their own. */
-extern struct _ddebug miniring_sites_begin[];
-extern struct _ddebug miniring_sites_end[];
-
+/* dyndbg.c */
 bool miniring_may_complain(void);
 
 #endif /* MINIRING_HELPERS_H */

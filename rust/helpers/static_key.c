@@ -51,9 +51,10 @@ bool miniring_sort = true;
 module_param_named(sort, miniring_sort, bool, 0444);
 MODULE_PARM_DESC(sort, "0: batched does not sort by address, for comparison only");
 
-void miniring_trace_static_key_batch(unsigned int entries, unsigned int syncs, u64 ns)
+void miniring_trace_static_key_batch(unsigned int keys, unsigned int entries,
+				     unsigned int syncs, u64 ns)
 {
-	trace_static_key_batch(entries, syncs, ns);
+	trace_static_key_batch(keys, entries, syncs, ns);
 }
 
 void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,

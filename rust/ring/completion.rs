@@ -12,7 +12,7 @@ use super::shared::{
 };
 use crate::{
     bindings,
-    dyndbg::dyn_debug,
+    dyn_debug,
     pure::geometry, //
 };
 use kernel::{

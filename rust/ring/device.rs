@@ -113,9 +113,9 @@ impl MiscDevice for Handle {
         let offset = unsafe { (*vma.as_ptr()).vm_pgoff } << bindings::PAGE_SHIFT;
         match u32::try_from(offset) {
             Ok(bindings::IORING_OFF_SQ_RING | bindings::IORING_OFF_CQ_RING) => {
-                ring.shared.map_rings(vma.as_ptr())
+                ring.shared.map_rings(vma)
             }
-            Ok(bindings::IORING_OFF_SQES) => ring.shared.map_sqes(vma.as_ptr()),
+            Ok(bindings::IORING_OFF_SQES) => ring.shared.map_sqes(vma),
             _ => Err(EINVAL),
         }
     }
@@ -210,12 +210,13 @@ unsafe impl Send for Registration {}
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Registers the device. May sleep.
+    /// Registers the device. To be called once. May sleep.
     ///
     /// # Errors
     ///
     /// What `misc_register()` says.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
+        super::rings::init();
         let misc = MiscDeviceOptions { name: c"miniring" }.into_raw::<Handle>();
         // SAFETY: `into_raw` points to a constant table of operations.
         let mut operations = unsafe { *misc.fops };

@@ -2,15 +2,18 @@
 
 //! Issuer state, and the one way to reach it.
 //!
-//! What only a submitter touches (the cached SQ head, completions not yet posted) needs exclusion
-//! between submitters, and nothing else: completions are posted by anybody, under a lock of their
-//! own. Exclusion is a value, [`Access`]: either the ring's mutex is held, or the ring is
-//! SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring twice.
+//! What only a submitter touches (the cached SQ head, completions not yet posted, the registered
+//! buffers) needs exclusion between submitters, and nothing else: completions are posted by
+//! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
+//! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
+//! twice.
 //!
 //! The mutex is the outermost lock of a ring.
 
 use super::{
+    buffers::Table,
     completion::Spare,
+    rings::Listed,
     shared::Cqe, //
 };
 use core::{
@@ -51,6 +54,8 @@ pub(crate) struct Issuer {
     pub(crate) sq_dropped: u32,
     /// Completions of requests that ended while they were issued.
     pub(crate) done: Done,
+    /// The registered buffers.
+    pub(crate) buffers: Table,
     /// One entry for each completion that [`Done`] can hold.
     pub(crate) spare: Spare,
     /// The next request that is not linked to one before it is to be drained.
@@ -115,6 +120,8 @@ pub(crate) struct Gate {
     single_issuer: bool,
     /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
     inside: AtomicFlag,
+    /// How often the lock was taken, and for what. Written under exclusion.
+    tally: Listed,
     state: UnsafeCell<Issuer>,
 }
 
@@ -141,7 +148,7 @@ impl Gate {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(single_issuer: bool) -> Result<impl PinInit<Self>> {
+    pub(crate) fn new(single_issuer: bool, tally: Listed) -> Result<impl PinInit<Self>> {
         let mut spare = Spare::with_capacity(BATCH)?;
         spare.refill()?;
         Ok(pin_init!(Self {
@@ -149,6 +156,7 @@ impl Gate {
             submitter: SetOnce::new(),
             single_issuer,
             inside: AtomicFlag::new(false),
+            tally,
             state: UnsafeCell::new(Issuer {
                 sq_head: 0,
                 sq_dropped: 0,
@@ -156,6 +164,7 @@ impl Gate {
                     cqes: [Cqe::default(); BATCH],
                     len: 0,
                 },
+                buffers: Table::new(),
                 spare,
                 drain_next: false,
                 has_skipped: false,
@@ -172,12 +181,20 @@ impl Gate {
         if !self.single_issuer {
             return Ok(());
         }
-        let _lock = self.lock.lock();
+        let _lock = self.lock();
         if self.submitter.populate(ARef::from(&**kernel::current!())) {
             Ok(())
         } else {
             Err(EEXIST)
         }
+    }
+
+    /// The one place where the mutex is taken.
+    #[inline]
+    fn lock(&self) -> Guard<'_, (), MutexBackend> {
+        let lock = self.lock.lock();
+        self.tally.locked(&lock);
+        lock
     }
 
     #[inline]
@@ -227,7 +244,7 @@ impl Gate {
                 _task: NotThreadSafe,
             });
         }
-        let lock = self.lock.lock();
+        let lock = self.lock();
         if self.submitter().is_some() {
             // Claimed while we waited; if by this very task, it was another call of it, which
             // cannot be.
@@ -240,6 +257,14 @@ impl Gate {
             _lock: Some(lock),
             _task: NotThreadSafe,
         })
+    }
+}
+
+impl Access<'_> {
+    /// Counts a submission.
+    #[inline]
+    pub(crate) fn count_submit(&mut self) {
+        self.gate.tally.submitted(self);
     }
 }
 

@@ -91,6 +91,7 @@ impl Ring {
         in_flight: &InFlight<'_>,
         to_submit: u32,
     ) -> Result<u32> {
+        access.count_submit();
         let entries = self.config.geometry.sq_entries();
         let issuer: &mut Issuer = access;
         let ready = geometry::sq_ready(issuer.sq_head, self.shared.sq_tail(), entries);

@@ -8,19 +8,24 @@ use super::{
         Patcher,
         Work, //
     },
-    entries::Uncollected,
+    entries::{
+        JumpLabels,
+        Patch, //
+    },
     key::{
         Key,
         Verdict, //
     },
     queue::QUEUE,
-    stats::STATS, //
+    stats::STATS,
+    transit::Transit, //
 };
 use crate::{
     bindings as helpers,
     pure::batch::Request, //
 };
 use kernel::{
+    alloc::AllocError,
     bindings,
     prelude::*,
     time::{
@@ -41,21 +46,22 @@ kernel::sync::global_lock! {
 
 /// What came of an apply.
 #[derive(Default)]
-pub(crate) struct Applied {
+pub struct Applied {
     /// Requests, one for each key.
-    pub(crate) requests: usize,
+    pub requests: usize,
     /// Keys changed, in whatever way.
-    pub(crate) keys: usize,
+    pub keys: usize,
     /// What patching them together took.
-    pub(crate) work: Work,
+    pub work: Work,
     /// Time.
-    pub(crate) nanoseconds: i64,
+    pub nanoseconds: i64,
 }
 
 /// Carries out all requests that were made before. Sleeps; see the [module](super) for the locks.
 ///
 /// What this call did is returned; another caller's apply may have done it all.
-pub(crate) fn apply_queued() -> Applied {
+#[inline(never)]
+pub fn apply_queued() -> Applied {
     let _apply = APPLY.lock();
     let mut requests = QUEUE.lock().take();
     let mut applied = Applied {
@@ -111,12 +117,7 @@ fn key(request: &Request) -> Key {
 /// Changes as many keys as possible together, and leaves the requests that remain.
 fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Applied) {
     let locked = patcher.table.lock();
-    let mut patches = KVVec::new();
-    let mut memory = true;
 
-    // First all that can fail, then all that cannot: a key is not marked before its jump entries
-    // are known.
-    let mut remaining = KVVec::new();
     requests.retain(|request| match key(request).verdict(request.enable) {
         Verdict::AlreadySo => false,
         Verdict::Refused => {
@@ -125,45 +126,42 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
         }
         Verdict::Changes => true,
     });
-    for request in requests.iter() {
-        match locked.collect(key(request), request.enable, &mut patches) {
-            Ok(()) => {}
-            Err(Uncollected::Linked) => memory &= remaining.push(*request, GFP_KERNEL).is_ok(),
-            Err(Uncollected::Memory) => memory = false,
-        }
-        if !memory {
-            return;
-        }
-    }
+    // First all that can fail, then all that cannot: no key is marked before it is known that
+    // there is memory for all. Without it, all requests remain.
+    let Ok((mut patches, mut transit)) = collect(&locked, requests) else {
+        return;
+    };
     let Ok(plan) = patcher.prepare(&mut patches) else {
         return;
     };
 
-    requests.retain(|request| {
-        let key = key(request);
-        if remaining.iter().any(|later| later.key == request.key) {
-            return false;
-        }
-        let marked = key.mark(request.enable);
-        if !marked {
-            // Someone took a second reference just now; the key stays on.
-            STATS.refused.add(1);
-            patches.retain(|patch| patch.key() != key.as_ptr());
-        }
-        marked
-    });
-
-    // SAFETY: `locked` was held all the time. Keys that are marked changed their state, so each of
-    // their entries has the instruction for the other one; a key is requested once, and an entry
+    // SAFETY: `locked` is held all the time. A key that is marked changes its state, so each of
+    // its places has the instruction for the other one; a key is requested once, and a place
     // belongs to one key.
-    applied.work = unsafe { plan.carry_out(&patches) };
+    applied.work = unsafe { plan.carry_out(&mut patches, &mut transit) };
+    transit.finish();
+    STATS.keys.add(transit.changed());
+    applied.keys = transit.changed();
 
-    for request in requests.iter().filter(|request| request.enable) {
-        key(request).publish();
+    let mut elsewhere = transit.elsewhere();
+    requests.retain(|_| elsewhere.next().unwrap_or(false));
+}
+
+/// The places of all keys that can be changed together.
+fn collect(
+    locked: &JumpLabels<'_>,
+    requests: &[Request],
+) -> Result<(KVVec<Patch>, Transit), AllocError> {
+    let mut patches = KVVec::new();
+    let mut transit = Transit::with_capacity(requests.len())?;
+    for request in requests {
+        let (key, way) = (key(request), transit.next());
+        let places = locked.collect(key, request.enable, way, &mut patches)?;
+        transit.add(key, request.enable, places)?;
+        // SAFETY: Nothing is held that must not sleep.
+        unsafe { helpers::miniring_cond_resched() };
     }
-    STATS.keys.add(requests.len());
-    applied.keys = requests.len();
-    *requests = remaining;
+    Ok((patches, transit))
 }
 
 /// Changes one key by the kernel's own function, unless it is so already or reference counted, and

@@ -28,18 +28,20 @@ use super::{
     symbols::{
         Missing,
         Symbols, //
-    }, //
+    },
+    transit::Transit, //
 };
 use crate::{
     bindings as helpers,
-    pure::batch::{
-        order_by_code,
-        SYNCS_PER_BATCH, //
-    },
+    pure::batch::order_by_code, //
 };
 use kernel::{
     prelude::*,
-    sync::SetOnce, //
+    sync::SetOnce,
+    time::{
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 static BACKEND: SetOnce<Backend> = SetOnce::new();
@@ -150,13 +152,13 @@ impl Patcher {
 
 /// What patching took.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Work {
+pub struct Work {
     /// Places in the code.
-    pub(crate) entries: usize,
+    pub entries: usize,
     /// Groups of them that were patched with one series of synchronisations.
-    pub(crate) batches: usize,
+    pub batches: usize,
     /// Synchronisations of all CPUs.
-    pub(crate) syncs: usize,
+    pub syncs: usize,
 }
 
 /// What there is to be done, prepared so that it cannot fail.
@@ -168,32 +170,40 @@ pub(super) enum Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Patches the code.
+    /// Patches the code, and has `transit` follow it.
     ///
     /// # Safety
     ///
-    /// `patches` are those that were prepared, or fewer. The jump label mutex has been held since
-    /// they were collected, each has the other instruction at present, and none is there twice.
-    pub(super) unsafe fn carry_out(&self, patches: &[Patch]) -> Work {
+    /// `patches` are those that were prepared. The jump label mutex has been held since they were
+    /// collected, each has the other instruction at present if its key can be marked, and none is
+    /// there twice.
+    pub(super) unsafe fn carry_out(
+        &self,
+        patches: &mut KVVec<Patch>,
+        transit: &mut Transit,
+    ) -> Work {
         // SAFETY: By the requirement.
-        let (batches, syncs) = unsafe {
+        let work = unsafe {
             match self {
-                Self::Batched(means) => {
-                    let batches = means.patch(patches);
-                    (batches, SYNCS_PER_BATCH * batches)
-                }
-                Self::Stopped(mapping) => {
-                    let stops = mapping.patch(patches);
-                    (stops, stops)
-                }
+                Self::Batched(means) => means.patch(patches, transit),
+                Self::Stopped(mapping) => mapping.patch(patches, transit),
             }
         };
-        STATS.batches.add(batches);
-        STATS.entries.add(patches.len());
-        Work {
-            entries: patches.len(),
-            batches,
-            syncs,
-        }
+        STATS.batches.add(work.batches);
+        STATS.entries.add(work.entries);
+        work
     }
+}
+
+/// Tells the tracepoint of a batch.
+pub(super) fn trace_batch(keys: usize, entries: usize, syncs: usize, start: Instant<Monotonic>) {
+    // SAFETY: It takes numbers.
+    unsafe {
+        helpers::miniring_trace_static_key_batch(
+            keys as c_uint,
+            entries as c_uint,
+            syncs as c_uint,
+            start.elapsed().as_nanos() as u64,
+        )
+    };
 }

@@ -7,11 +7,16 @@
 //! that is below the last one has the queue patched before it is added.
 
 use super::{
+    backend::{
+        trace_batch,
+        Work, //
+    },
     entries::Patch,
     symbols::{
         Missing,
         Symbols, //
-    }, //
+    },
+    transit::Transit, //
 };
 use crate::{
     bindings as helpers,
@@ -51,45 +56,58 @@ impl Batched {
         Ok(Self(()))
     }
 
-    /// Patches the code, which had better be in order, and says in how many batches.
+    /// Patches the code, which had better be in order.
     ///
     /// # Safety
     ///
     /// As for [`super::backend::Plan::carry_out`].
-    pub(super) unsafe fn patch(&self, patches: &[Patch]) -> usize {
-        let mut count = 0;
+    pub(super) unsafe fn patch(&self, patches: &[Patch], transit: &mut Transit) -> Work {
+        let mut work = Work::default();
         for batch in patches.chunks(TEXT_POKE_BATCH) {
             let start = Instant::<Monotonic>::now();
-            // One, unless they are not in order.
-            let flushes = flushes_unsorted(batch.iter().map(|patch| patch.code), TEXT_POKE_BATCH);
             for patch in batch {
-                let instruction = if patch.jump {
-                    bindings::jump_label_type_JUMP_LABEL_JMP
-                } else {
-                    bindings::jump_label_type_JUMP_LABEL_NOP
-                };
-                // SAFETY: By the requirement; the calls are set by the invariant. Should the
-                // queue be full, there is room after it was applied.
-                unsafe {
-                    let entry = patch.entry;
-                    if !helpers::miniring_arch_jump_label_transform_queue(entry, instruction) {
-                        helpers::miniring_arch_jump_label_transform_apply();
-                        helpers::miniring_arch_jump_label_transform_queue(entry, instruction);
-                    }
+                if transit.begin(patch) {
+                    // SAFETY: By the requirement.
+                    unsafe { self.queue(patch) };
                 }
             }
             // SAFETY: The call is set by the invariant; nothing is held that must not sleep.
-            unsafe {
-                helpers::miniring_arch_jump_label_transform_apply();
-                helpers::miniring_trace_static_key_batch(
-                    batch.len() as c_uint,
-                    (SYNCS_PER_BATCH * flushes) as c_uint,
-                    start.elapsed().as_nanos() as u64,
-                );
-                helpers::miniring_cond_resched();
-            }
-            count += flushes;
+            unsafe { helpers::miniring_arch_jump_label_transform_apply() };
+
+            let patched = batch.iter().filter(|patch| transit.is_under_way(patch));
+            let entries = patched.clone().count();
+            // One, unless they are not in order.
+            let flushes = flushes_unsorted(patched.map(|patch| patch.code), TEXT_POKE_BATCH);
+            let keys = batch.iter().filter(|patch| transit.end(patch)).count();
+            trace_batch(keys, entries, SYNCS_PER_BATCH * flushes, start);
+            work.entries += entries;
+            work.batches += flushes;
+            work.syncs += SYNCS_PER_BATCH * flushes;
+            // SAFETY: Nothing is held that must not sleep.
+            unsafe { helpers::miniring_cond_resched() };
         }
-        count
+        work
+    }
+
+    /// Hands a place to the architecture.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Batched::patch`], and the key of the place is marked.
+    unsafe fn queue(&self, patch: &Patch) {
+        let instruction = if patch.jump {
+            bindings::jump_label_type_JUMP_LABEL_JMP
+        } else {
+            bindings::jump_label_type_JUMP_LABEL_NOP
+        };
+        // SAFETY: By the requirement; the calls are set by the invariant. Should the queue be
+        // full, there is room after it was applied.
+        unsafe {
+            let entry = patch.entry;
+            if !helpers::miniring_arch_jump_label_transform_queue(entry, instruction) {
+                helpers::miniring_arch_jump_label_transform_apply();
+                helpers::miniring_arch_jump_label_transform_queue(entry, instruction);
+            }
+        }
     }
 }

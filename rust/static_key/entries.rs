@@ -68,30 +68,10 @@ pub(super) struct Patch {
     pub(super) entry: *mut bindings::jump_entry,
     /// The address of its code.
     pub(super) code: usize,
+    /// Which of the keys under way it depends on.
+    pub(super) way: u32,
     /// Whether it has to be a jump, not a NOP.
     pub(super) jump: bool,
-}
-
-impl Patch {
-    /// The key that it depends on.
-    pub(super) fn key(&self) -> *mut bindings::static_key {
-        // SAFETY: `entry` came from a jump table, under a lock that is still held.
-        unsafe { helpers::miniring_jump_entry_key(self.entry) }
-    }
-}
-
-/// Why entries could not be collected.
-pub(super) enum Uncollected {
-    /// No memory.
-    Memory,
-    /// Other modules use the key, and their list looks unfamiliar.
-    Linked,
-}
-
-impl From<AllocError> for Uncollected {
-    fn from(_: AllocError) -> Self {
-        Self::Memory
-    }
 }
 
 /// A node of the list of users of a key: the kernel's `struct static_key_mod`.
@@ -159,19 +139,23 @@ impl JumpTable {
 }
 
 impl JumpLabels<'_> {
-    /// Appends to `patches` what has to be patched when `key` becomes `enable`.
+    /// Appends to `patches` what has to be patched when `key`, the one with number `way`, becomes
+    /// `enable`, and says how many places that is. None if they cannot be found: other modules use
+    /// the key, and their list looks unfamiliar.
     pub(super) fn collect(
         &self,
         key: Key,
         enable: bool,
+        way: u32,
         patches: &mut KVVec<Patch>,
-    ) -> Result<(), Uncollected> {
+    ) -> Result<Option<usize>, AllocError> {
+        let before = patches.len();
         match key.users() {
-            Users::Sealed => Ok(()),
+            Users::Sealed => {}
             Users::Entries(first) => {
-                self.collect_row(self.own_row(key, first), key, enable, patches)
+                self.collect_row(self.own_row(key, first), key, enable, way, patches)?;
             }
-            Users::Linked(_) if !self.table.linked => Err(Uncollected::Linked),
+            Users::Linked(_) if !self.table.linked => return Ok(None),
             Users::Linked(list) => {
                 let mut next = list.cast::<User>();
                 while !next.is_null() {
@@ -179,12 +163,12 @@ impl JumpLabels<'_> {
                     let user = unsafe { next.read() };
                     // SAFETY: As above: it is the user's module, and that is still there.
                     let row = unsafe { self.module_row(user.module, user.entries) };
-                    self.collect_row(row, key, enable, patches)?;
+                    self.collect_row(row, key, enable, way, patches)?;
                     next = user.next;
                 }
-                Ok(())
             }
         }
+        Ok(Some(patches.len() - before))
     }
 
     /// The row of a key that only the kernel or only its own module uses.
@@ -237,8 +221,9 @@ impl JumpLabels<'_> {
         row: Row,
         key: Key,
         enable: bool,
+        way: u32,
         patches: &mut KVVec<Patch>,
-    ) -> Result<(), Uncollected> {
+    ) -> Result<(), AllocError> {
         let mut entry = row.first;
         while !entry.is_null() && entry.addr() < row.stop {
             // SAFETY: `entry` is within a jump table, which the mutex keeps; the call is set by the
@@ -261,6 +246,7 @@ impl JumpLabels<'_> {
                 let patch = Patch {
                     entry,
                     code,
+                    way,
                     jump: enable != branch,
                 };
                 patches.push(patch, GFP_KERNEL)?;

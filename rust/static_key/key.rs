@@ -19,16 +19,26 @@ use kernel::{
 
 /// A static key that is off until it is enabled, for a `static`.
 ///
-/// Branch on it with [`static_branch!`].
+/// Branch on it with [`static_branch!`](crate::static_branch).
 #[repr(transparent)]
-pub(crate) struct StaticKey {
-    pub(crate) inner: Opaque<bindings::static_key>,
+pub struct StaticKey {
+    #[doc(hidden)]
+    pub inner: Opaque<bindings::static_key>,
 }
 
 // SAFETY: All access to the key is by the kernel's functions, atomic, or patches code.
 unsafe impl Sync for StaticKey {}
 
 impl StaticKey {
+    /// A key that is off.
+    #[expect(clippy::new_without_default)]
+    #[inline]
+    pub const fn new() -> Self {
+        Self {
+            inner: Opaque::new(pin_init::zeroed()),
+        }
+    }
+
     /// Takes the key at `ptr` for one of ours.
     ///
     /// # Safety
@@ -45,19 +55,21 @@ impl StaticKey {
     }
 }
 
-/// Whether a static key is on, as a branch that costs a NOP while it is off.
+/// Whether a [`StaticKey`] is on, as a branch that costs a NOP while it is off.
 ///
-/// Takes the path of the static, its type, and the field in it where the key is.
-///
-/// # Safety
-///
-/// The key is there.
+/// Takes the path of the static.
+#[macro_export]
 macro_rules! static_branch {
-    ($key:path, $type:ty, $field:ident) => {
-        ::kernel::jump_label::arch_static_branch! { $key, $type, $field, false }
-    };
+    ($key:path) => {{
+        let _: &$crate::static_key::StaticKey = &$key;
+        // SAFETY: It is a static of that type, which is a key.
+        unsafe {
+            ::kernel::jump_label::arch_static_branch! {
+                $key, $crate::static_key::StaticKey, inner, false
+            }
+        }
+    }};
 }
-pub(crate) use static_branch;
 
 /// How the low bits of `static_key::type` are used.
 const LINKED: usize = 2;

@@ -42,14 +42,21 @@ mod queue;
 mod stats;
 mod stopped;
 pub(crate) mod symbols;
+#[cfg(CONFIG_KUNIT)]
+mod tests;
+mod transit;
 
-pub(crate) use apply::{
+pub use apply::{
     apply_queued,
     Applied, //
 };
-pub(crate) use key::{
-    static_branch,
-    StaticKey, //
+pub use backend::Work;
+pub use key::StaticKey;
+pub(crate) use notifier::{
+    Block,
+    Going,
+    OnGoing,
+    Registration, //
 };
 pub(crate) use stats::STATS;
 
@@ -60,12 +67,14 @@ use queue::QUEUE;
 use symbols::Symbols;
 
 /// Requests that `key` be on; see the module's table for what may come of it.
-pub(crate) fn enable_queued(key: &'static StaticKey) -> Result {
+#[inline(never)]
+pub fn enable_queued(key: &'static StaticKey) -> Result {
     request(key.key(), true)
 }
 
 /// Requests that `key` be off.
-pub(crate) fn disable_queued(key: &'static StaticKey) -> Result {
+#[inline(never)]
+pub fn disable_queued(key: &'static StaticKey) -> Result {
     request(key.key(), false)
 }
 
@@ -83,7 +92,7 @@ fn request(key: Key, enable: bool) -> Result {
 
 /// The subsystem, from the module's load until its unload.
 pub(crate) struct StaticKeys {
-    _notifier: notifier::Registration,
+    _notifier: Registration,
 }
 
 impl StaticKeys {
@@ -97,7 +106,7 @@ impl StaticKeys {
         }
         Backend::choose(symbols)?;
         Ok(Self {
-            _notifier: notifier::Registration::new()?,
+            _notifier: Registration::new(&notifier::FORGET)?,
         })
     }
 }

@@ -4,18 +4,15 @@
 
 use super::{
     key::Key,
+    notifier::Going,
     stats::STATS, //
 };
-use crate::{
-    bindings as helpers,
-    pure::batch::{
-        coalesce,
-        Request, //
-    }, //
+use crate::pure::batch::{
+    coalesce,
+    Request, //
 };
 use kernel::{
     alloc::AllocError,
-    bindings,
     prelude::*, //
 };
 
@@ -39,7 +36,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             requests: KVVec::new(),
             seq: 0,
@@ -88,17 +85,9 @@ impl Queue {
     }
 
     /// Forgets the requests for keys in `module`, and says how many they were.
-    ///
-    /// # Safety
-    ///
-    /// `module` is valid.
-    pub(super) unsafe fn drop_within(&mut self, module: *const bindings::module) -> usize {
+    pub(super) fn drop_within(&mut self, module: &Going) -> usize {
         let before = self.requests.len();
-        self.requests.retain(|request| {
-            let key = core::ptr::with_exposed_provenance(request.key);
-            // SAFETY: By the requirement; the key is not accessed.
-            !unsafe { helpers::miniring_within_module(key, module.cast()) }
-        });
+        self.requests.retain(|request| !module.has(request.key));
         before - self.requests.len()
     }
 

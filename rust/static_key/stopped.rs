@@ -12,11 +12,16 @@
 //! half an instruction. Nor does it tell perf about the change. It is for comparison.
 
 use super::{
+    backend::{
+        trace_batch,
+        Work, //
+    },
     entries::Patch,
     symbols::{
         Missing,
         Symbols, //
-    }, //
+    },
+    transit::Transit, //
 };
 use crate::bindings as helpers;
 use core::ptr::NonNull;
@@ -35,6 +40,10 @@ use kernel::{
             mutex::MutexBackend,
             Lock, //
         }, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     }, //
 };
 
@@ -156,15 +165,17 @@ impl Mapping<'_> {
         Some(self.start.wrapping_add(at * PAGE_SIZE + code % PAGE_SIZE))
     }
 
-    /// Patches the code, and says how often it took stopping.
+    /// Patches the code.
     ///
     /// # Safety
     ///
     /// As for [`super::backend::Plan::carry_out`].
-    pub(super) unsafe fn patch(&self, patches: &[Patch]) -> usize {
+    pub(super) unsafe fn patch(&self, patches: &mut KVVec<Patch>, transit: &mut Transit) -> Work {
+        patches.retain(|patch| transit.begin(patch));
         if patches.is_empty() {
-            return 0;
+            return Work::default();
         }
+        let start = Instant::<Monotonic>::now();
         let mutex = self.stopped.text_mutex.as_ptr().cast();
         // SAFETY: By the invariant, it is an initialised mutex.
         let _text = unsafe { Lock::<(), MutexBackend>::from_raw(mutex) }.lock();
@@ -190,7 +201,13 @@ impl Mapping<'_> {
         if unexpected != 0 {
             pr_crit!("static keys: {unexpected} places left: not the code expected\n");
         }
-        1
+        let keys = patches.iter().filter(|patch| transit.end(patch)).count();
+        trace_batch(keys, patches.len(), 1, start);
+        Work {
+            entries: patches.len(),
+            batches: 1,
+            syncs: 1,
+        }
     }
 }
 

@@ -61,7 +61,7 @@ static int __init keys_user_init(void)
 	if (fail)
 		return -ECANCELED;
 	init_taken = own_taken_in_init();
-	dir = debugfs_create_dir("miniring_keys_user", NULL);
+	dir = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	debugfs_create_file("state", 0400, dir, NULL, &state_fops);
 	return 0;
 }

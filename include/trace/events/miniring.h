@@ -10,29 +10,31 @@
 #include <linux/tracepoint.h>
 
 /*
- * The architecture's queue was filled and applied: so many jump entries, with
- * so many synchronisations of all CPUs.
+ * A batch was patched: so many jump entries, with so many synchronisations of
+ * all CPUs, after which all places of so many keys are done.
  */
 TRACE_EVENT(static_key_batch,
 
-	TP_PROTO(unsigned int entries, unsigned int syncs, u64 ns),
+	TP_PROTO(unsigned int keys, unsigned int entries, unsigned int syncs, u64 ns),
 
-	TP_ARGS(entries, syncs, ns),
+	TP_ARGS(keys, entries, syncs, ns),
 
 	TP_STRUCT__entry(
+		__field(unsigned int,	keys)
 		__field(unsigned int,	entries)
 		__field(unsigned int,	syncs)
 		__field(u64,		ns)
 	),
 
 	TP_fast_assign(
+		__entry->keys = keys;
 		__entry->entries = entries;
 		__entry->syncs = syncs;
 		__entry->ns = ns;
 	),
 
-	TP_printk("entries=%u syncs=%u ns=%llu",
-		  __entry->entries, __entry->syncs, __entry->ns)
+	TP_printk("keys=%u entries=%u syncs=%u ns=%llu",
+		  __entry->keys, __entry->entries, __entry->syncs, __entry->ns)
 );
 
 /*

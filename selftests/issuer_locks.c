@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How often the mutex is taken: by the ring's own count in debugfs, and by what
+ * a probe on mutex_lock() counts, which knows nothing of rings.
+ */
+#include <pthread.h>
+#include "ring_test.h"
+#include "rings.h"
+
+#define SUBMITS 1000
+#define TRACING "/sys/kernel/tracing/"
+
+static int open_ring(struct uring *ring, unsigned int flags)
+{
+	*ring = (struct uring){ .p.flags = flags };
+	return uring_open_on(URING_MINIRING, ring, 8);
+}
+
+/* Submits @nr NOPs one by one; returns how many completed. */
+static int nops(struct uring *ring, int nr)
+{
+	int completed = 0;
+
+	for (int i = 0; i < nr; i++) {
+		uring_nop(ring, i);
+		if (uring_submit(ring) != 1)
+			break;
+		completed += uring_reap(ring);
+	}
+	return completed;
+}
+
+TEST(a_submitter_takes_no_lock)
+{
+	struct ring_tally before, after;
+	struct uring ring;
+
+	ASSERT_EQ(0, open_ring(&ring, IORING_SETUP_SINGLE_ISSUER));
+	ASSERT_EQ(0, ring_tally(0, &before));
+	EXPECT_EQ(IORING_SETUP_SINGLE_ISSUER, before.flags);
+	EXPECT_EQ(0, before.submits);
+	ASSERT_EQ(SUBMITS, nops(&ring, SUBMITS));
+	ASSERT_EQ(0, ring_tally(0, &after));
+	EXPECT_EQ(SUBMITS, after.submits);
+	EXPECT_EQ(before.locks, after.locks);
+	uring_close(&ring);
+}
+
+TEST(others_take_one_a_submission)
+{
+	struct ring_tally before, after;
+	struct uring ring;
+
+	ASSERT_EQ(0, open_ring(&ring, 0));
+	ASSERT_EQ(0, ring_tally(0, &before));
+	ASSERT_EQ(SUBMITS, nops(&ring, SUBMITS));
+	ASSERT_EQ(0, ring_tally(0, &after));
+	EXPECT_EQ(SUBMITS, after.submits);
+	EXPECT_EQ(SUBMITS, after.locks - before.locks);
+	uring_close(&ring);
+}
+
+static void *submit_nothing(void *arg)
+{
+	for (int i = 0; i < SUBMITS; i++)
+		uring_enter(arg, 1, 0, 0);
+	return NULL;
+}
+
+/* Counts are not lost between threads. */
+TEST(counts_are_exact)
+{
+	struct ring_tally before, after;
+	pthread_t threads[4];
+	struct uring ring;
+
+	ASSERT_EQ(0, open_ring(&ring, 0));
+	ASSERT_EQ(0, ring_tally(0, &before));
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, submit_nothing, &ring);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	ASSERT_EQ(0, ring_tally(0, &after));
+	EXPECT_EQ(4 * SUBMITS, after.submits - before.submits);
+	EXPECT_EQ(4 * SUBMITS, after.locks - before.locks);
+	uring_close(&ring);
+}
+
+TEST(a_ring_is_listed_while_it_lives)
+{
+	struct uring rings[3];
+	struct ring_tally tally;
+
+	ASSERT_EQ(-ENOENT, ring_tally(0, &tally));
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(0, open_ring(&rings[i], 0));
+	ASSERT_EQ(1, nops(&rings[1], 1));
+	ASSERT_EQ(0, ring_tally(2, &tally));
+	ASSERT_EQ(-ENOENT, ring_tally(3, &tally));
+	uring_close(&rings[0]);
+	ASSERT_EQ(0, ring_tally(0, &tally));
+	EXPECT_EQ(1, tally.submits) {
+		TH_LOG("the others stay, in order");
+	}
+	uring_close(&rings[1]);
+	uring_close(&rings[2]);
+	EXPECT_EQ(-ENOENT, ring_tally(0, &tally));
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_APPEND);
+	ssize_t len = -1;
+
+	if (fd < 0)
+		return -errno;
+	len = write(fd, text, strlen(text));
+	if (len < 0)
+		len = -errno;
+	close(fd);
+	return len < 0 ? len : 0;
+}
+
+/* How many events the trace buffer has. */
+static int traced(void)
+{
+	FILE *file = fopen(TRACING "trace", "r");
+	char line[512];
+	int nr = 0;
+
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file))
+		nr += line[0] != '#';
+	fclose(file);
+	return nr;
+}
+
+/* What mutexes this thread takes by @nr submissions, ring or not. */
+static int mutexes(struct uring *ring, int nr)
+{
+	/* Opening it so empties it. */
+	close(open(TRACING "trace", O_WRONLY | O_TRUNC));
+	write_file(TRACING "events/miniring_test/enable", "1");
+	nops(ring, nr);
+	write_file(TRACING "events/miniring_test/enable", "0");
+	return traced();
+}
+
+TEST(a_probe_agrees)
+{
+	struct uring ring, locked;
+	char filter[64];
+	int enabling, issuer, other;
+	int ret;
+
+	/* With lockdep, mutex_lock() is a macro for the other. */
+	ret = write_file(TRACING "kprobe_events", "p:miniring_test/lock mutex_lock");
+	if (ret == -EINVAL || ret == -ENOENT)
+		ret = write_file(TRACING "kprobe_events",
+				 "p:miniring_test/lock mutex_lock_nested");
+	if (ret)
+		SKIP(return, "no probe on mutex_lock(): %s", strerror(-ret));
+	snprintf(filter, sizeof(filter), "common_pid == %d", (int)syscall(SYS_gettid));
+	ASSERT_EQ(0, write_file(TRACING "events/miniring_test/filter", filter));
+	ASSERT_EQ(0, open_ring(&ring, IORING_SETUP_SINGLE_ISSUER));
+	ASSERT_EQ(0, open_ring(&locked, 0));
+
+	enabling = mutexes(&ring, 0);
+	issuer = mutexes(&ring, 100);
+	other = mutexes(&locked, 100);
+	write_file(TRACING "kprobe_events", "-:miniring_test/lock");
+
+	TH_LOG("mutexes: %d for the probe itself, %d and %d with 100 submissions",
+	       enabling, issuer, other);
+	EXPECT_EQ(enabling, issuer);
+	EXPECT_EQ(enabling + 100, other);
+	uring_close(&ring);
+	uring_close(&locked);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * For tests of queued static keys: the keys of modules/keys_test.c, which
+ * code really branches on, on each backend. What a test needs to know of its
+ * backend is in variant->backend; "-v stopped" runs those of one.
+ *
+ * Loads miniring.ko again for another backend, and leaves it with none asked for.
+ */
+#ifndef MINIRING_SELFTEST_KEYS_H
+#define MINIRING_SELFTEST_KEYS_H
+
+#include <time.h>
+#include "kselftest_harness.h"
+#include "modules.h"
+
+#define COMMAND		DEBUGFS "miniring_keys_test/command"
+#define STATE		DEBUGFS "miniring_keys_test/state"
+#define USER_STATE	DEBUGFS "miniring_keys_user/state"
+#define OTHER_STATE	DEBUGFS "miniring_keys_other/state"
+#define MANY		300
+
+/* Put commands to the test module. */
+static inline int command(const char *commands)
+{
+	return put(COMMAND, commands);
+}
+
+/* The count of a key and how many of its branches are taken, as 1000 * count
+ * + taken: one number that a failing test can show.
+ */
+static inline int state_of(const char *file, const char *key)
+{
+	char name[64], line[256];
+	int count, taken, state = -1;
+	FILE *f = fopen(file, "re");
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %d %d", name, &count, &taken) == 3 &&
+		    !strcmp(name, key))
+			state = 1000 * count + taken;
+	fclose(f);
+	return state;
+}
+
+#define OFF		0
+#define ON(branches)	(1000 + (branches))
+
+static inline int state(const char *key)
+{
+	return state_of(STATE, key);
+}
+
+/* So many rounds, or as many as there is time for: on a debug kernel one takes
+ * a hundred milliseconds, and the harness gives a test thirty seconds.
+ */
+#define SECONDS	6
+
+static inline time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static inline bool time_is_up(time_t start)
+{
+	return seconds() - start > SECONDS;
+}
+
+FIXTURE(keys) {
+	bool loaded;
+};
+
+FIXTURE_VARIANT(keys) {
+	const char *backend;
+	const char *parameter;
+};
+
+FIXTURE_VARIANT_ADD(keys, stopped) {
+	.backend = "stopped",
+	.parameter = "backend=stopped",
+};
+
+FIXTURE_VARIANT_ADD(keys, immediate) {
+	.backend = "immediate",
+	.parameter = "backend=immediate",
+};
+
+/* The last one leaves the module as it was found. */
+FIXTURE_VARIANT_ADD(keys, batched) {
+	.backend = "batched",
+	.parameter = "",
+};
+
+FIXTURE_SETUP(keys)
+{
+	if (access(STATS, R_OK))
+		SKIP(return, "miniring.ko is not loaded, or there is no debugfs");
+	if (!backend_is(variant->backend)) {
+		ASSERT_EQ(0, unload("miniring"));
+		if (load("miniring", variant->parameter) == -EOPNOTSUPP)
+			ASSERT_EQ(0, load("miniring", ""));
+		if (!backend_is(variant->backend))
+			SKIP(return, "this kernel does not have what the backend needs");
+	}
+	ASSERT_EQ(0, load("miniring_keys_test", ""));
+	self->loaded = true;
+}
+
+FIXTURE_TEARDOWN(keys)
+{
+	if (!self->loaded)
+		return;
+	unload("miniring_keys_other");
+	unload("miniring_keys_user");
+	unload("miniring_many_keys");
+	EXPECT_EQ(0, unload("miniring_keys_test"));
+}
+
+/* Whether the backend of a test is that one. */
+#define ON_BACKEND(name)	(!strcmp(variant->backend, name))
+
+#endif /* MINIRING_SELFTEST_KEYS_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * For tests that load and unload modules, from the directory above the program
+ * or the one that MINIRING_MODULES names, and talk to them through files.
+ * Functions that return int return a negative errno.
+ */
+#ifndef MINIRING_SELFTEST_MODULES_H
+#define MINIRING_SELFTEST_MODULES_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEBUGFS		"/sys/kernel/debug/"
+#define STATS		DEBUGFS "miniring/stats"
+
+static inline int load(const char *module, const char *parameters)
+{
+	const char *dir = getenv("MINIRING_MODULES");
+	char self[4096], path[4200];
+	ssize_t len;
+	int fd, err;
+
+	if (!dir) {
+		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+		if (len < 0)
+			return -errno;
+		self[len] = '\0';
+		dir = dirname(dirname(self));
+	}
+	snprintf(path, sizeof(path), "%s/%s.ko", dir, module);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static inline int unload(const char *module)
+{
+	return syscall(SYS_delete_module, module, O_NONBLOCK) ? -errno : 0;
+}
+
+static inline int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* A number of miniring's statistics. */
+static inline long stat(const char *name)
+{
+	char line[256];
+	size_t len = strlen(name);
+	long value = -1;
+	FILE *f = fopen(STATS, "re");
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			value = atol(line + len + 1);
+	fclose(f);
+	return value;
+}
+
+/* Whether that backend is in use. */
+static inline bool backend_is(const char *name)
+{
+	char line[256], found[64] = "";
+	FILE *f = fopen(STATS, "re");
+
+	if (!f)
+		return false;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "backend: %63s", found) == 1)
+			break;
+	fclose(f);
+	return !strcmp(found, name);
+}
+
+#endif /* MINIRING_SELFTEST_MODULES_H */

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Queued static keys and the modules that they are in or that use them: modules
+ * that load, go, fail to load, and share a key. Also the sample modules.
+ *
+ * Needs miniring.ko and debugfs.
+ */
+#define _GNU_SOURCE
+#include "keys.h"
+
+TEST_F(keys, a_linked_key_changes_in_all_modules)
+{
+	long immediate = stat("immediate");
+
+	ASSERT_EQ(0, load("miniring_keys_user", ""));
+	EXPECT_EQ(0, command("queue_on shared\nqueue_on off\napply"));
+	EXPECT_EQ(ON(1), state("shared"));
+	EXPECT_EQ(ON(1), state_of(USER_STATE, "shared"));
+	EXPECT_EQ(ON(2), state("off"));
+	EXPECT_EQ(0, command("queue_off shared\napply"));
+	EXPECT_EQ(OFF, state("shared"));
+	EXPECT_EQ(OFF, state_of(USER_STATE, "shared"));
+	if (ON_BACKEND("batched"))
+		EXPECT_EQ(immediate, stat("immediate"));
+}
+
+TEST_F(keys, a_key_of_three_modules_changes_in_all_and_then_in_the_two_that_stay)
+{
+	long entries = stat("entries");
+
+	ASSERT_EQ(0, load("miniring_keys_user", ""));
+	ASSERT_EQ(0, load("miniring_keys_other", ""));
+	EXPECT_EQ(0, command("queue_on shared\napply"));
+	EXPECT_EQ(ON(1), state("shared"));
+	EXPECT_EQ(ON(1), state_of(USER_STATE, "shared"));
+	EXPECT_EQ(ON(1), state_of(OTHER_STATE, "shared"));
+	if (!ON_BACKEND("immediate"))
+		EXPECT_EQ(entries + 3, stat("entries"));
+	EXPECT_EQ(0, command("queue_off shared"));
+	ASSERT_EQ(0, unload("miniring_keys_user"));
+	EXPECT_EQ(0, command("apply"));
+	EXPECT_EQ(OFF, state("shared"));
+	EXPECT_EQ(OFF, state_of(OTHER_STATE, "shared"));
+	if (!ON_BACKEND("immediate"))
+		EXPECT_EQ(entries + 5, stat("entries"));
+}
+
+TEST_F(keys, a_linked_key_changes_after_one_of_its_modules_went)
+{
+	ASSERT_EQ(0, load("miniring_keys_user", ""));
+	EXPECT_EQ(0, command("queue_on shared"));
+	ASSERT_EQ(0, unload("miniring_keys_user"));
+	EXPECT_EQ(0, command("apply"));
+	EXPECT_EQ(ON(1), state("shared"));
+}
+
+TEST_F(keys, a_module_that_loads_gets_the_state_of_a_linked_key)
+{
+	EXPECT_EQ(0, command("queue_on shared\napply"));
+	ASSERT_EQ(0, load("miniring_keys_user", ""));
+	EXPECT_EQ(ON(1), state_of(USER_STATE, "shared"));
+}
+
+TEST_F(keys, a_module_may_apply_while_it_loads)
+{
+	ASSERT_EQ(0, load("miniring_keys_user", "queue=1 apply=1"));
+	EXPECT_EQ(ON(1), state_of(USER_STATE, "own"));
+	EXPECT_EQ(ON(1), state_of(USER_STATE, "init"));
+}
+
+TEST_F(keys, a_request_from_a_module_that_fails_to_load_is_dropped)
+{
+	long dropped = stat("dropped");
+
+	ASSERT_EQ(-ECANCELED, load("miniring_keys_user", "queue=1 fail=1"));
+	EXPECT_EQ(dropped + 1, stat("dropped"));
+	EXPECT_EQ(0, command("apply"));
+}
+
+TEST_F(keys, requests_for_a_module_that_unloads_are_dropped)
+{
+	long dropped = stat("dropped"), applies = stat("applies");
+
+	EXPECT_EQ(0, command("queue_on off\nqueue_off on\nqueue_on many"));
+	ASSERT_EQ(0, unload("miniring_keys_test"));
+	self->loaded = false;
+	EXPECT_EQ(dropped + 3, stat("dropped"));
+
+	ASSERT_EQ(0, load("miniring_keys_test", ""));
+	self->loaded = true;
+	EXPECT_EQ(0, command("apply"));
+	EXPECT_EQ(applies, stat("applies"));
+	EXPECT_EQ(OFF, state("off"));
+}
+
+TEST_F(keys, a_module_unloads_with_its_keys_on)
+{
+	EXPECT_EQ(0, command("queue_on many\nqueue_on off\napply"));
+	ASSERT_EQ(0, unload("miniring_keys_test"));
+	ASSERT_EQ(0, load("miniring_keys_test", ""));
+	EXPECT_EQ(OFF, state("many"));
+}
+
+#define MANY_KEYS	DEBUGFS "miniring_many_keys"
+
+static int branches_of_sample(void)
+{
+	FILE *f = fopen(MANY_KEYS, "re");
+	int taken = -1;
+
+	if (!f)
+		return -errno;
+	if (fscanf(f, "%d", &taken) != 1)
+		taken = -EIO;
+	fclose(f);
+	return taken;
+}
+
+TEST_F_TIMEOUT(keys, the_sample_module_changes_the_branches_of_thousands, 120)
+{
+	long dropped;
+
+	ASSERT_EQ(0, load("miniring_many_keys", ""));
+	EXPECT_EQ(0, put(MANY_KEYS, "single on 3"));
+	EXPECT_EQ(3, branches_of_sample());
+	/* One at a time, so many would take minutes. */
+	if (!ON_BACKEND("immediate")) {
+		EXPECT_EQ(0, put(MANY_KEYS, "queued on 8192"));
+		EXPECT_EQ(8192, branches_of_sample());
+		EXPECT_EQ(0, put(MANY_KEYS, "queued off 5000"));
+		EXPECT_EQ(3192, branches_of_sample());
+	} else {
+		EXPECT_EQ(0, put(MANY_KEYS, "queued on 100"));
+		EXPECT_EQ(100, branches_of_sample());
+		EXPECT_EQ(0, put(MANY_KEYS, "queued off 50"));
+		EXPECT_EQ(50, branches_of_sample());
+	}
+	EXPECT_EQ(-EINVAL, put(MANY_KEYS, "queued on 100001"));
+
+	/* Some are on, and all are requested to be: nothing of it is left. */
+	dropped = stat("dropped");
+	EXPECT_EQ(0, put(MANY_KEYS, "requested on 100000"));
+	EXPECT_EQ(0, unload("miniring_many_keys"));
+	EXPECT_EQ(dropped + 100000, stat("dropped"));
+	EXPECT_EQ(0, command("queue_on off\napply"));
+	EXPECT_EQ(ON(2), state("off"));
+}
+
+/* The kernel log from its end on, to be read without waiting. */
+static int open_log(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* Whether one of the next messages is that. */
+static bool logged(int fd, const char *message)
+{
+	char record[8192];
+	bool found = false;
+	ssize_t len;
+
+	while ((len = read(fd, record, sizeof(record) - 1)) > 0) {
+		char *text;
+
+		record[len] = '\0';
+		text = strchr(record, ';');
+		found |= text && strstr(text, message);
+	}
+	return found;
+}
+
+TEST_F(keys, the_sample_module_in_rust_says_what_it_sees)
+{
+	int log = open_log();
+	char expected[128];
+
+	ASSERT_LE(0, log);
+	ASSERT_EQ(0, load("miniring_queued_keys", ""));
+	snprintf(expected, sizeof(expected),
+		 "applied: parts 5; 2 of 3 keys, %d places in %d synchronisations",
+		 ON_BACKEND("immediate") ? 0 : 2,
+		 ON_BACKEND("immediate") ? 0 : ON_BACKEND("stopped") ? 1 : 3);
+	EXPECT_TRUE(logged(log, expected))
+		TH_LOG("expected in the log: %s", expected);
+	EXPECT_EQ(0, unload("miniring_queued_keys"));
+	EXPECT_TRUE(logged(log, "off: parts 0"));
+	ASSERT_EQ(0, load("miniring_queued_keys", ""));
+	EXPECT_TRUE(logged(log, "requested: parts 0"));
+	EXPECT_EQ(0, unload("miniring_queued_keys"));
+	close(log);
+}
+
+TEST_HARNESS_MAIN

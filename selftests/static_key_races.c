@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Queued static keys when several callers change them at once, others change
+ * them by the kernel's own functions, CPUs come and go, and somebody else wants
+ * to run.
+ *
+ * Needs miniring.ko and debugfs.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include "keys.h"
+
+struct caller {
+	const char *key;
+	int failures;
+};
+
+/* Whatever the other callers do, what I requested is so after my apply. */
+static void *call(void *arg)
+{
+	struct caller *caller = arg;
+	char on[64], off[64];
+	time_t start = seconds();
+	int i;
+
+	snprintf(on, sizeof(on), "queue_on %s\napply", caller->key);
+	snprintf(off, sizeof(off), "queue_off %s\napply", caller->key);
+	for (i = 0; i < 100 && !time_is_up(start); i++) {
+		if (command(on) || state(caller->key) != ON(2))
+			caller->failures++;
+		if (command(off) || state(caller->key) != OFF)
+			caller->failures++;
+	}
+	return NULL;
+}
+
+TEST_F(keys, two_callers_each_find_their_own_requests_applied)
+{
+	struct caller callers[2] = { { .key = "left" }, { .key = "right" } };
+	pthread_t threads[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, call, &callers[i]));
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	EXPECT_EQ(0, callers[0].failures);
+	EXPECT_EQ(0, callers[1].failures);
+}
+
+/* An immediate toggle of one key beside queued ones of another. */
+static void *toggle_immediately(void *arg)
+{
+	struct caller *caller = arg;
+	time_t start = seconds();
+	int i;
+
+	for (i = 0; i < 100 && !time_is_up(start); i++) {
+		if (command("on right") || state("right") != ON(2))
+			caller->failures++;
+		if (command("off right") || state("right") != OFF)
+			caller->failures++;
+	}
+	return NULL;
+}
+
+TEST_F(keys, queued_and_immediate_callers_do_not_disturb_each_other)
+{
+	struct caller callers[2] = { { .key = "left" }, { .key = "right" } };
+	pthread_t threads[2];
+
+	ASSERT_EQ(0, pthread_create(&threads[0], NULL, call, &callers[0]));
+	ASSERT_EQ(0, pthread_create(&threads[1], NULL, toggle_immediately, &callers[1]));
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	EXPECT_EQ(0, callers[0].failures);
+	EXPECT_EQ(0, callers[1].failures);
+}
+
+/* Two callers who both change one key must agree on a state that is whole. */
+static void *fight(void *arg)
+{
+	const char *commands = arg;
+	time_t start = seconds();
+	long i;
+
+	for (i = 0; i < 200 && !time_is_up(start); i++)
+		command(commands);
+	return (void *)i;
+}
+
+TEST_F(keys, callers_who_disagree_leave_all_branches_alike)
+{
+	void *rounds[2];
+	pthread_t threads[2];
+	int seen;
+
+	ASSERT_EQ(0, pthread_create(&threads[0], NULL, fight,
+				    "queue_on many\nqueue_on left\napply"));
+	ASSERT_EQ(0, pthread_create(&threads[1], NULL, fight,
+				    "queue_off many\nqueue_off left\napply"));
+	pthread_join(threads[0], &rounds[0]);
+	pthread_join(threads[1], &rounds[1]);
+	/* Slow is fine, but each of them gets somewhere. */
+	EXPECT_LT(5, (long)rounds[0]);
+	EXPECT_LT(5, (long)rounds[1]);
+	seen = state("many");
+	if (seen != OFF)
+		EXPECT_EQ(ON(MANY), seen);
+	seen = state("left");
+	if (seen != OFF)
+		EXPECT_EQ(ON(2), seen);
+}
+
+#define HALF_WAYS	200
+
+static pthread_barrier_t both_ready;
+static bool half_way_ends;
+
+static void *enable_when_off(void *arg)
+{
+	for (;;) {
+		pthread_barrier_wait(&both_ready);
+		if (half_way_ends)
+			return arg;
+		command("on many");
+		pthread_barrier_wait(&both_ready);
+	}
+}
+
+/* The kernel warns when a key is disabled that someone is still enabling. (Also
+ * when it is disabled between two looks of someone who enables what is on: so
+ * the key is off when that starts.)
+ */
+TEST_F(keys, a_request_meets_an_immediate_enable_half_way)
+{
+	time_t start = seconds();
+	pthread_t thread;
+	int i, seen;
+
+	half_way_ends = false;
+	ASSERT_EQ(0, pthread_barrier_init(&both_ready, NULL, 2));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, enable_when_off, NULL));
+	for (i = 0; i < HALF_WAYS && !time_is_up(start); i++) {
+		pthread_barrier_wait(&both_ready);
+		EXPECT_EQ(0, command("queue_off many\napply"));
+		pthread_barrier_wait(&both_ready);
+		seen = state("many");
+		if (seen != OFF)
+			EXPECT_EQ(ON(MANY), seen);
+		EXPECT_EQ(0, command("queue_off many\napply"));
+		EXPECT_EQ(OFF, state("many"));
+	}
+	half_way_ends = true;
+	pthread_barrier_wait(&both_ready);
+	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&both_ready);
+}
+
+static bool hotplug_ends;
+
+static void *hotplug(void *arg)
+{
+	const char *online = "/sys/devices/system/cpu/cpu1/online";
+
+	while (!__atomic_load_n(&hotplug_ends, __ATOMIC_RELAXED)) {
+		put(online, "0");
+		put(online, "1");
+	}
+	return arg;
+}
+
+TEST_F(keys, change_while_a_cpu_comes_and_goes)
+{
+	time_t start = seconds();
+	pthread_t thread;
+	int i;
+
+	if (access("/sys/devices/system/cpu/cpu1/online", W_OK))
+		SKIP(return, "no second CPU to take away");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, hotplug, NULL));
+	for (i = 0; i < 30 && !time_is_up(start); i++) {
+		EXPECT_EQ(0, command("queue_on many\napply"));
+		EXPECT_EQ(ON(MANY), state("many"));
+		EXPECT_EQ(0, command("queue_off many\napply"));
+		EXPECT_EQ(OFF, state("many"));
+	}
+	__atomic_store_n(&hotplug_ends, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+}
+
+#define MANY_KEYS	DEBUGFS "miniring_many_keys"
+
+/* Looks at the clock on the first CPU, which is also the one that applies. */
+static bool watching, watch_ends;
+static double longest_ms;
+
+static double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+static void *watch(void *arg)
+{
+	double last = now_ms(), now;
+
+	while (!__atomic_load_n(&watch_ends, __ATOMIC_RELAXED)) {
+		now = now_ms();
+		if (__atomic_load_n(&watching, __ATOMIC_RELAXED) && now - last > longest_ms)
+			longest_ms = now - last;
+		last = now;
+	}
+	return arg;
+}
+
+/* An apply of many batches does not keep its CPU for itself: whoever else wants
+ * it has it in between. That it is done in one go is the point of "stopped".
+ */
+TEST_F_TIMEOUT(keys, an_apply_lets_others_run_in_between, 120)
+{
+	bool immediate = ON_BACKEND("immediate");
+	const char *on = immediate ? "queued on 500" : "queued on 20000";
+	double start, ms;
+	cpu_set_t first;
+	pthread_t thread;
+
+	if (ON_BACKEND("stopped"))
+		SKIP(return, "there is nothing in between");
+	ASSERT_EQ(0, load("miniring_many_keys", ""));
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(first), &first));
+	watching = false;
+	watch_ends = false;
+	longest_ms = 0;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, watch, NULL));
+	usleep(20000);
+	__atomic_store_n(&watching, true, __ATOMIC_RELAXED);
+	start = now_ms();
+	EXPECT_EQ(0, put(MANY_KEYS, on));
+	ms = now_ms() - start;
+	__atomic_store_n(&watching, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&watch_ends, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_LT(longest_ms, ms / 4)
+		TH_LOG("the longest of %.0f ms without the CPU: %.1f ms", ms, longest_ms);
+	EXPECT_EQ(0, unload("miniring_many_keys"));
+}
+
+TEST_HARNESS_MAIN
