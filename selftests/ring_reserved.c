@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The word behind the CQ tail is the user's. A thread writes it all the while,
+ * and notices any value that is not its own, and any step back of the tail
+ * beside it. A watchpoint on the kernel's own address of the word tells whether
+ * it is written, or even read, there; one on the tail, that it would tell.
+ */
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include "ring_test.h"
+
+#define CQ_ENTRIES 8
+#define LINE 64
+#define RACE_MS 500
+
+FIXTURE(reserved)
+{
+	struct uring ring;
+	pthread_t thread;
+	unsigned int *word;
+	unsigned int tail;	/* what the CQ tail should be */
+	bool stop;
+	unsigned long long writes, strange, backwards;
+};
+
+/* Writes word after word, each unlike the one before in every byte. */
+static void *scribble(void *arg)
+{
+	FIXTURE_DATA(reserved) *self = arg;
+	unsigned int value = 0x01020304, tail = 0, seen;
+
+	while (!__atomic_load_n(&self->stop, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(self->word, value, __ATOMIC_RELAXED);
+		seen = uring_load(self->ring.cq.tail);
+		self->backwards += (int)(seen - tail) < 0;
+		tail = seen;
+		self->strange += __atomic_load_n(self->word, __ATOMIC_RELAXED) != value;
+		value += 0x61c88647 | 0x01010101;
+		__atomic_store_n(&self->writes, self->writes + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+FIXTURE_SETUP(reserved)
+{
+	if (on_io_uring())
+		SKIP(return, "io_uring promises no such word");
+	self->ring.p.flags = IORING_SETUP_CQSIZE;
+	self->ring.p.cq_entries = CQ_ENTRIES;
+	ASSERT_EQ(0, uring_open(&self->ring, 4));
+	self->word = self->ring.cq.tail + 1;
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, scribble, self));
+	while (!__atomic_load_n(&self->writes, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+FIXTURE_TEARDOWN(reserved)
+{
+	__atomic_store_n(&self->stop, true, __ATOMIC_RELEASE);
+	pthread_join(self->thread, NULL);
+	EXPECT_EQ(0, self->strange) {
+		TH_LOG("of %llu values were not the writer's", self->writes);
+	}
+	EXPECT_EQ(0, self->backwards);
+	uring_close(&self->ring);
+}
+
+/* Whether a test is to go on: for @RACE_MS, and until the writer was there. */
+static bool more(FIXTURE_DATA(reserved) *self, long long start)
+{
+	return now_ms() - start < RACE_MS ||
+	       __atomic_load_n(&self->writes, __ATOMIC_ACQUIRE) < 1000;
+}
+
+/* One NOP, which is to move the tail by @step. */
+#define NOP_THEN(step)								\
+do {										\
+	self->tail += (step);							\
+	ASSERT_NE(NULL, uring_nop(&self->ring, 0));				\
+	ASSERT_EQ(1, uring_submit(&self->ring));				\
+	ASSERT_EQ(self->tail, uring_load(self->ring.cq.tail));			\
+} while (0)
+
+TEST_F(reserved, each_head_and_tail_starts_a_line)
+{
+	const struct io_sqring_offsets *so = &self->ring.p.sq_off;
+	const struct io_cqring_offsets *co = &self->ring.p.cq_off;
+	const unsigned int offsets[] = { so->head, so->tail, co->head, co->tail };
+	const unsigned int others[] = {
+		so->ring_mask, so->ring_entries, so->flags, so->dropped, so->array,
+		co->ring_mask, co->ring_entries, co->overflow, co->cqes, co->flags,
+	};
+
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(0, offsets[i] % LINE);
+		for (int j = 0; j < i; j++)
+			EXPECT_NE(offsets[i], offsets[j]);
+		for (int j = 0; j < ARRAY_SIZE(others); j++)
+			EXPECT_NE(offsets[i] / LINE, others[j] / LINE);
+	}
+	EXPECT_EQ(0, (uintptr_t)self->ring.map % LINE);
+}
+
+TEST_F(reserved, the_tail_wraps_around_the_ring)
+{
+	long long start = now_ms();
+
+	while (more(self, start)) {
+		NOP_THEN(1);
+		ASSERT_EQ(1, uring_reap(&self->ring));
+	}
+}
+
+TEST_F(reserved, completions_overflow_and_are_flushed)
+{
+	long long start = now_ms();
+
+	while (more(self, start)) {
+		for (int j = 0; j < CQ_ENTRIES; j++)
+			NOP_THEN(1);
+		for (int j = 0; j < CQ_ENTRIES; j++)
+			NOP_THEN(0);
+		ASSERT_EQ(CQ_ENTRIES, uring_reap(&self->ring));
+		self->tail += CQ_ENTRIES;
+		ASSERT_EQ(0, uring_enter(&self->ring, 0, 1, IORING_ENTER_GETEVENTS));
+		ASSERT_EQ(self->tail, uring_load(self->ring.cq.tail));
+		ASSERT_EQ(CQ_ENTRIES, uring_reap(&self->ring));
+	}
+}
+
+/* Watchpoints */
+
+#define MAX_CPUS 64
+
+struct watch {
+	int fds[MAX_CPUS], nr;
+};
+
+static int watch_open(struct watch *watch, unsigned long addr, int type)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT,
+		.size = sizeof(attr),
+		.bp_type = type,
+		.bp_addr = addr,
+		.bp_len = HW_BREAKPOINT_LEN_4,
+	};
+
+	watch->nr = sysconf(_SC_NPROCESSORS_ONLN);
+	if (watch->nr > MAX_CPUS)
+		return -E2BIG;
+	for (int i = 0; i < watch->nr; i++) {
+		watch->fds[i] = syscall(SYS_perf_event_open, &attr, -1, i, -1, 0);
+		if (watch->fds[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* How many accesses there were, on all CPUs. */
+static unsigned long long watch_close(struct watch *watch)
+{
+	unsigned long long count, sum = 0;
+
+	for (int i = 0; i < watch->nr; i++) {
+		if (read(watch->fds[i], &count, sizeof(count)) == sizeof(count))
+			sum += count;
+		close(watch->fds[i]);
+	}
+	return sum;
+}
+
+static int write_number(const char *path, int number)
+{
+	FILE *file = fopen(path, "w");
+	int ret;
+
+	if (!file)
+		return -errno;
+	ret = fprintf(file, "%d", number) < 0 ? -EIO : 0;
+	return fclose(file) ? -errno : ret;
+}
+
+/*
+ * Where the kernel has the rings' pages: the one area of vmalloc_user() with
+ * @size bytes and a guard page that the module owns. 0 if there is none.
+ */
+static unsigned long kernel_address(size_t size)
+{
+	unsigned long start, end, found = 0;
+	char line[512];
+	FILE *file;
+
+	if (write_number("/proc/sys/kernel/kptr_restrict", 1))
+		return 0;
+	file = fopen("/proc/vmallocinfo", "r");
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "0x%lx-0x%lx", &start, &end) != 2)
+			continue;
+		if (strstr(line, "[miniring]") && end - start == size + getpagesize())
+			found = found ? 1 : start;
+	}
+	if (file)
+		fclose(file);
+	write_number("/proc/sys/kernel/kptr_restrict", 0);
+	return found == 1 ? 0 : found;
+}
+
+TEST_F(reserved, the_kernel_does_not_touch_it)
+{
+	/* 4,096 CQEs: no other allocation of this test has the size. */
+	struct uring ring = {
+		.p.flags = IORING_SETUP_CQSIZE,
+		.p.cq_entries = 4096,
+	};
+	const size_t page = getpagesize();
+	unsigned long base;
+	struct watch word, tail;
+	int ret;
+
+	ASSERT_EQ(0, uring_open(&ring, 8));
+	base = kernel_address((ring.map_len + page - 1) & ~(page - 1));
+	if (!base)
+		SKIP(return, "the rings' kernel address cannot be found");
+	ret = watch_open(&word, base + ring.p.cq_off.tail + 4, HW_BREAKPOINT_RW);
+	if (ret)
+		SKIP(return, "no watchpoint: %s", strerror(-ret));
+	ASSERT_EQ(0, watch_open(&tail, base + ring.p.cq_off.tail, HW_BREAKPOINT_W));
+
+	/* 100 of them fit in no CQ. */
+	for (int i = 0; i < 4096 + 100; i++) {
+		ASSERT_NE(NULL, uring_nop(&ring, i));
+		ASSERT_EQ(1, uring_submit(&ring));
+	}
+	ASSERT_EQ(4096, uring_reap(&ring));
+	ASSERT_EQ(0, uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS));
+	ASSERT_EQ(100, uring_reap(&ring));
+
+	EXPECT_EQ(4096 + 1, watch_close(&tail)) {
+		TH_LOG("one for each call that published");
+	}
+	EXPECT_EQ(0, watch_close(&word));
+	uring_close(&ring);
+}
+
+TEST_HARNESS_MAIN
