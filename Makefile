@@ -6,6 +6,7 @@
 #   make run          the demonstration in a VM
 #   make test         host tests, then every selftest in the VM
 #   make bench        every benchmark, each beside its peer
+#   make profile      where the time of a toggle of all sites goes
 #   make check        format, lints, checkpatch, documentation
 #   make vm [CMD=..]  a shell, or one command, in a VM
 #   make rfc-crash   two VMs: the RFC's order of calls kills one, miniring's does not
@@ -36,6 +37,8 @@ test: stage
 	@scripts/enter scripts/test
 bench: stage
 	@scripts/enter scripts/bench
+profile: stage
+	@scripts/profile
 check:
 	@scripts/enter scripts/check
 vm: override export CMD := $(value CMD)
@@ -46,4 +49,4 @@ rfc-crash: stage
 clean:
 	rm -rf build
 
-.PHONY: all stage run test bench check vm rfc-crash clean
+.PHONY: all stage run test bench profile check vm rfc-crash clean

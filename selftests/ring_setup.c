@@ -340,13 +340,4 @@ TEST(a_ring_is_enabled_once)
 	EXPECT_EQ(-EBADFD, uring_register(&enabled, IORING_REGISTER_ENABLE_RINGS, NULL, 0));
 }
 
-TEST(unknown_registrations_are_refused)
-{
-	struct uring ring = {};
-
-	ASSERT_EQ(0, uring_open(&ring, 4));
-	EXPECT_EQ(-EINVAL, uring_register(&ring, IORING_REGISTER_LAST, NULL, 0));
-	EXPECT_EQ(-EINVAL, uring_register(&ring, 0x7fffffff, NULL, 0));
-}
-
 TEST_HARNESS_MAIN

@@ -10,7 +10,9 @@
 #include <linux/types.h>
 
 struct eventfd_ctx;
+struct page;
 struct percpu_ref;
+struct user_struct;
 struct wait_queue_head;
 
 bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask);
@@ -20,6 +22,13 @@ void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
 bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
 void miniring_percpu_ref_put(struct percpu_ref *ref);
+
+struct user_struct *miniring_get_current_user(void);
+unsigned long miniring_memlock_limit(void);
+struct page *miniring_compound_head(struct page *page);
+unsigned long miniring_compound_nr(struct page *page);
+unsigned long miniring_array_index_nospec(unsigned long index, unsigned long size);
+bool miniring_in_compat_syscall(void);
 
 bool miniring_sigpending(void);
 void miniring_push_sigmask(sigset_t *mask);

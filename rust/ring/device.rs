@@ -112,9 +112,9 @@ impl MiscDevice for Handle {
         let offset = unsafe { (*vma.as_ptr()).vm_pgoff } << bindings::PAGE_SHIFT;
         match u32::try_from(offset) {
             Ok(bindings::IORING_OFF_SQ_RING | bindings::IORING_OFF_CQ_RING) => {
-                ring.shared.map_rings(vma.as_ptr())
+                ring.shared.map_rings(vma)
             }
-            Ok(bindings::IORING_OFF_SQES) => ring.shared.map_sqes(vma.as_ptr()),
+            Ok(bindings::IORING_OFF_SQES) => ring.shared.map_sqes(vma),
             _ => Err(EINVAL),
         }
     }

@@ -2,14 +2,16 @@
 
 //! Issuer state, and the one way to reach it.
 //!
-//! What only a submitter touches (the cached SQ head, completions not yet posted) needs exclusion
-//! between submitters, and nothing else: completions are posted by anybody, under a lock of their
-//! own. Exclusion is a value, [`Access`]: either the ring's mutex is held, or the ring is
-//! SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring twice.
+//! What only a submitter touches (the cached SQ head, completions not yet posted, the registered
+//! buffers) needs exclusion between submitters, and nothing else: completions are posted by
+//! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
+//! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
+//! twice.
 //!
 //! The mutex is the outermost lock of a ring.
 
 use super::{
+    buffers::Table,
     completion::Spare,
     rings::Listed,
     shared::Cqe, //
@@ -52,6 +54,8 @@ pub(crate) struct Issuer {
     pub(crate) sq_dropped: u32,
     /// Completions of requests that ended while they were issued.
     pub(crate) done: Done,
+    /// The registered buffers.
+    pub(crate) buffers: Table,
     /// One entry for each completion that [`Done`] can hold.
     pub(crate) spare: Spare,
 }
@@ -145,6 +149,7 @@ impl Gate {
                     cqes: [Cqe::default(); BATCH],
                     len: 0,
                 },
+                buffers: Table::new(),
                 spare,
             }),
         }))

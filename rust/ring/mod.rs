@@ -7,14 +7,18 @@
 //! * [`shared`]: the pages mapped to userspace, which is taken to be hostile;
 //! * [`issuer`]: what only a submitter touches, reached through an `Access`;
 //! * [`completion`]: the CQ tail and what does not fit, under a spinlock;
-//! * [`notify`]: the eventfd, protected in the way that SETUP chose.
+//! * [`notify`]: the eventfd, protected in the way that SETUP chose;
+//! * [`account`]: what the [`buffers`] count against.
 //!
 //! What it does: [`setup`], [`enter`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
 //! [`device`] for the file they are called on. [`rings`] is the list of all of them.
 //!
-//! Lock order: notify's `Still`, the issuer mutex, then one of the spinlocks of completion and
-//! notify, which are leaves.
+//! Lock order: notify's `Still`, the issuer mutex, then one of account's mutex and the spinlocks of
+//! completion and notify, which are leaves.
 
+mod account;
+#[expect(dead_code, reason = "READ_FIXED and WRITE_FIXED will use the rest")]
+mod buffers;
 mod completion;
 mod device;
 mod enter;
@@ -22,6 +26,7 @@ mod fdinfo;
 mod issuer;
 mod notify;
 mod op;
+mod probe;
 mod register;
 mod rings;
 mod setup;
@@ -35,6 +40,7 @@ pub(crate) use device::Registration;
 pub(crate) use rings::FILES;
 
 use self::{
+    account::Account,
     completion::{
         Completion,
         Published, //
@@ -69,6 +75,7 @@ use kernel::{
 #[pin_data(PinnedDrop)]
 pub(crate) struct Ring {
     config: Config,
+    account: Arc<Account>,
     shared: Shared,
     #[pin]
     gate: Gate,
@@ -92,6 +99,7 @@ impl Ring {
     fn new(config: Config, notify_model: u32) -> Result<Arc<Self>> {
         let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
         let notifier = Notifier::new(notify_model)?;
+        let account = Account::of_current()?;
         let shared = Shared::new(config.geometry)?;
         let gate = Gate::new(
             config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
@@ -100,6 +108,7 @@ impl Ring {
         let ring = Arc::pin_init(
             pin_init!(Self {
                 config,
+                account,
                 shared,
                 gate <- gate,
                 completion <- Completion::new(),

@@ -9,6 +9,11 @@ use kernel::prelude::*;
 /// SQE flags (`IOSQE_*`) that requests here honour.
 const SQE_FLAGS: u8 = bindings::CONST_IOSQE_CQE_SKIP_SUCCESS as u8;
 
+/// Whether there is an operation with this number (`IORING_OP_*`).
+pub(crate) const fn supported(opcode: u8) -> bool {
+    matches!(opcode as u32, bindings::IORING_OP_NOP)
+}
+
 /// An SQE that was found to be in order.
 pub(crate) enum Request {
     /// Completes with this result.

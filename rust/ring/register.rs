@@ -4,6 +4,7 @@
 
 use super::{
     notify::EvFd,
+    probe::probe,
     uaccess::read,
     Ring, //
 };
@@ -28,12 +29,43 @@ impl Ring {
         // Before anything is looked at, or waited for.
         self.gate.check_submitter()?;
         match args.opcode {
+            bindings::IORING_REGISTER_BUFFERS => self.register_buffers(args),
+            bindings::IORING_UNREGISTER_BUFFERS => self.unregister_buffers(args),
             bindings::IORING_REGISTER_EVENTFD => self.register_eventfd(args, false),
             bindings::IORING_REGISTER_EVENTFD_ASYNC => self.register_eventfd(args, true),
             bindings::IORING_UNREGISTER_EVENTFD => self.unregister_eventfd(args),
+            bindings::IORING_REGISTER_PROBE => probe(args),
             bindings::IORING_REGISTER_ENABLE_RINGS => self.enable(args),
             _ => Err(EINVAL),
         }
+    }
+
+    /// `EFAULT` without an array of iovecs, and what [`Table::register`] says.
+    fn register_buffers(&self, args: &bindings::miniring_register) -> Result<u32> {
+        if args.arg == 0 {
+            return Err(EFAULT);
+        }
+        let mut access = self.gate.access()?;
+        access
+            .buffers
+            .register(&self.account, args.arg, args.nr_args, self.config.compat)?;
+        dyn_debug!(
+            register_buffers,
+            "{} buffers are registered\n",
+            args.nr_args
+        );
+        Ok(0)
+    }
+
+    /// `ENXIO` if no buffers are registered.
+    fn unregister_buffers(&self, args: &bindings::miniring_register) -> Result<u32> {
+        if args.arg != 0 || args.nr_args != 0 {
+            return Err(EINVAL);
+        }
+        // The memory is unpinned without the mutex, unless requests keep it.
+        let _buffers = self.gate.access()?.buffers.unregister()?;
+        dyn_debug!(unregister_buffers, "the buffers are unregistered\n");
+        Ok(0)
     }
 
     /// `EBUSY` if an eventfd is registered; `EFAULT`; `EBADF` or `EINVAL` for a bad fd; `ENOMEM`.

@@ -31,6 +31,8 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
 pub(crate) struct Config {
     pub(crate) geometry: Geometry,
     flags: u32,
+    /// A 32-bit program made the ring.
+    pub(crate) compat: bool,
 }
 
 impl Config {
@@ -52,7 +54,12 @@ impl Config {
         if has(bindings::IORING_SETUP_NO_SQARRAY) {
             geometry = geometry.without_sq_array();
         }
-        Ok(Self { geometry, flags })
+        Ok(Self {
+            geometry,
+            flags,
+            // SAFETY: Looks at the current task.
+            compat: unsafe { bindings::miniring_in_compat_syscall() },
+        })
     }
 
     /// Whether the ring has `flag` (`IORING_SETUP_*`).

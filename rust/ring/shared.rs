@@ -10,12 +10,9 @@
 //! core's here, not the kernel's, whose other side would be kernel code.
 
 use super::sqe::Sqe;
-use crate::{
-    bindings,
-    pure::geometry::{
-        self,
-        Geometry, //
-    }, //
+use crate::pure::geometry::{
+    self,
+    Geometry, //
 };
 use core::{
     mem::size_of,
@@ -26,8 +23,15 @@ use core::{
     }, //
 };
 use kernel::{
-    error::to_result,
-    page::page_align,
+    alloc::{
+        allocator::VmallocPageIter,
+        flags::__GFP_NOWARN, //
+    },
+    mm::virt::VmaNew,
+    page::{
+        page_align,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 
@@ -43,35 +47,48 @@ pub(crate) struct Cqe {
 const _: () = assert!(size_of::<Cqe>() == geometry::CQE_SIZE);
 const _: () = assert!(size_of::<Sqe>() == geometry::SQE_SIZE);
 
-/// Zeroed pages that may be mapped to userspace.
+/// Whole pages that may be mapped to userspace, zeroed at first.
 ///
-/// # Invariants
-///
-/// An allocation of `vmalloc_user()`.
-struct Region(NonNull<u8>);
+/// They are charged to the memory cgroup of who makes them, but not to RLIMIT_MEMLOCK: as in
+/// `io_uring`. Nobody makes a reference to the contents.
+struct Region(VVec<u8>);
 
 impl Region {
     /// At least `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     fn new(size: usize) -> Result<Self> {
         let size = page_align(size).ok_or(ENOMEM)?;
-        // SAFETY: May be called with any size.
-        let base = unsafe { bindings::vmalloc_user_noprof(size) };
-        // INVARIANT: Just allocated.
-        NonNull::new(base.cast()).map(Self).ok_or(ENOMEM)
+        Ok(Self(VVec::zeroed(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?))
+    }
+
+    #[inline]
+    fn base(&self) -> *mut u8 {
+        self.0.as_ptr().cast_mut()
     }
 
     /// Maps the region, from its start, over `vma`.
-    fn map(&self, vma: *mut bindings::vm_area_struct) -> Result {
-        // SAFETY: By the type invariants the pages may be mapped to userspace; the caller's `vma` is
-        // being set up by `mmap(2)`. The function checks that it is not longer than the region.
-        to_result(unsafe { bindings::remap_vmalloc_range(vma, self.0.as_ptr().cast(), 0) })
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants; mappings hold references to the pages of their own.
-        unsafe { bindings::vfree(self.0.as_ptr().cast()) }
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if that is longer than the region, `ENOMEM`.
+    fn map(&self, vma: &VmaNew) -> Result {
+        let len = vma.end() - vma.start();
+        if len > self.0.len() {
+            return Err(EINVAL);
+        }
+        vma.set_dontexpand();
+        vma.set_dontdump();
+        let vma_of_pages = vma.set_mixedmap();
+        let base = NonNull::new(self.base()).ok_or(EINVAL)?;
+        // SAFETY: The start of an allocation of so many bytes, which lives as long as `self`.
+        let pages = unsafe { VmallocPageIter::new(base, self.0.len()) };
+        for (addr, page) in (vma.start()..vma.end()).step_by(PAGE_SIZE).zip(pages) {
+            vma_of_pages.vm_insert_page(addr, &page)?;
+        }
+        Ok(())
     }
 }
 
@@ -104,7 +121,7 @@ macro_rules! words {
                 // SAFETY: The offset is a multiple of four and lies before the CQEs, which by the
                 // type invariants lie inside of the mapping. The kernel only ever accesses the
                 // word through this reference.
-                unsafe { AtomicU32::from_ptr(self.rings.0.byte_add(geometry::$offset).cast().as_ptr()) }
+                unsafe { AtomicU32::from_ptr(self.rings.base().byte_add(geometry::$offset).cast()) }
             }
         )*
     };
@@ -216,7 +233,13 @@ impl Shared {
         };
         // SAFETY: `Geometry` gives an offset, a multiple of four, inside of the mapping by the
         // type invariants.
-        unsafe { self.rings.0.byte_add(offset).cast::<u32>().read_volatile() }
+        unsafe {
+            self.rings
+                .base()
+                .byte_add(offset)
+                .cast::<u32>()
+                .read_volatile()
+        }
     }
 
     /// Copies the SQE that `index` selects, once.
@@ -225,7 +248,8 @@ impl Shared {
         let mut words = [0u64; geometry::SQE_SIZE / 8];
         // SAFETY: `Geometry` gives a multiple of the entry size inside of the mapping by the type
         // invariants.
-        let entry = unsafe { self.sqes.0.byte_add(self.geometry.sqe_offset(index)) }.cast::<u64>();
+        let entry = unsafe { self.sqes.base().byte_add(self.geometry.sqe_offset(index)) };
+        let entry = entry.cast::<u64>();
         for (i, word) in words.iter_mut().enumerate() {
             // SAFETY: The entry has as many words as the array, and is aligned to its size.
             *word = unsafe { entry.add(i).read_volatile() };
@@ -241,7 +265,7 @@ impl Shared {
         // invariants; userspace may read the entry meanwhile, which is what it gets.
         unsafe {
             self.rings
-                .0
+                .base()
                 .byte_add(self.geometry.cqe_offset(tail))
                 .cast::<Cqe>()
                 .write_volatile(cqe)
@@ -249,12 +273,12 @@ impl Shared {
     }
 
     /// Maps the rings (`IORING_OFF_SQ_RING`, `IORING_OFF_CQ_RING`).
-    pub(crate) fn map_rings(&self, vma: *mut bindings::vm_area_struct) -> Result {
+    pub(crate) fn map_rings(&self, vma: &VmaNew) -> Result {
         self.rings.map(vma)
     }
 
     /// Maps the SQEs (`IORING_OFF_SQES`).
-    pub(crate) fn map_sqes(&self, vma: *mut bindings::vm_area_struct) -> Result {
+    pub(crate) fn map_sqes(&self, vma: &VmaNew) -> Result {
         self.sqes.map(vma)
     }
 }

@@ -37,6 +37,24 @@ pub(super) fn write<T: AsBytes>(addr: u64, value: &T) -> Result {
         .write(value)
 }
 
+/// Reads the iovec of this index from an array at the user address `iovecs`, once: an address and a
+/// length. `compat` tells that they are those of a 32-bit program.
+///
+/// # Errors
+///
+/// `EFAULT`; `EINVAL` for a length that is negative.
+pub(super) fn read_iovec(iovecs: u64, index: u32, compat: bool) -> Result<(usize, usize)> {
+    let at = |size: u64| iovecs.wrapping_add(size.wrapping_mul(index.into()));
+    if compat {
+        let [addr, len]: [u32; 2] = read(at(8))?;
+        i32::try_from(len).map_err(|_| EINVAL)?;
+        return Ok((addr as usize, len as usize));
+    }
+    let [addr, len]: [u64; 2] = read(at(16))?;
+    i64::try_from(len).map_err(|_| EINVAL)?;
+    Ok((addr as usize, len as usize))
+}
+
 // SAFETY: Integers without padding; any bytes will do.
 unsafe impl FromBytes for bindings::miniring_setup {}
 // SAFETY: As above.

@@ -42,6 +42,8 @@ mod queue;
 mod stats;
 mod stopped;
 pub(crate) mod symbols;
+#[cfg(CONFIG_KUNIT)]
+mod tests;
 mod transit;
 
 pub use apply::{

@@ -36,7 +36,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             requests: KVVec::new(),
             seq: 0,

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is planned for real keys, and what becomes of them.
+
+use super::{
+    apply_queued,
+    backend::{
+        Backend,
+        Patcher, //
+    },
+    disable_queued,
+    enable_queued,
+    key::Key,
+    queue::Queue,
+    transit::Transit,
+    StaticKey, //
+};
+use crate::static_branch;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// Branches on [`KEY`] in this file.
+const BRANCHES: usize = 3;
+
+static KEY: StaticKey = StaticKey::new();
+static OTHER: StaticKey = StaticKey::new();
+/// Nothing branches on it.
+static UNUSED: StaticKey = StaticKey::new();
+
+/// How many of the branches on [`KEY`] are taken.
+#[inline(never)]
+fn taken() -> usize {
+    let mut taken = 0;
+    if static_branch!(KEY) {
+        taken += 1;
+    }
+    if static_branch!(KEY) {
+        taken += 1;
+    }
+    if static_branch!(KEY) {
+        taken += 1;
+    }
+    taken
+}
+
+#[inline(never)]
+fn other_taken() -> bool {
+    static_branch!(OTHER)
+}
+
+/// Requests that they be off, at the start and at the end of a test.
+fn all_off() -> Result {
+    for key in [&KEY, &OTHER, &UNUSED] {
+        disable_queued(key)?;
+    }
+    apply_queued();
+    Ok(())
+}
+
+/// What patches, unless the backend changes keys one at a time.
+fn patcher() -> Option<&'static Patcher> {
+    match Backend::get() {
+        Backend::Patching(patcher) => Some(patcher),
+        Backend::Immediate => None,
+    }
+}
+
+#[kunit_tests(miniring_static_key)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_changes_before_the_apply() -> Result {
+        all_off()?;
+        enable_queued(&KEY)?;
+        enable_queued(&UNUSED)?;
+        assert_eq!(taken(), 0);
+        assert_eq!(KEY.key().count(), 0);
+        apply_queued();
+        assert_eq!(taken(), BRANCHES);
+        assert_eq!(KEY.key().count(), 1);
+        assert_eq!(UNUSED.key().count(), 1);
+        assert!(!other_taken());
+        all_off()?;
+        assert_eq!(taken(), 0);
+        assert_eq!(UNUSED.key().count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_request_for_a_key_wins() -> Result {
+        all_off()?;
+        enable_queued(&KEY)?;
+        enable_queued(&OTHER)?;
+        disable_queued(&KEY)?;
+        apply_queued();
+        assert_eq!(taken(), 0);
+        assert!(other_taken());
+        disable_queued(&OTHER)?;
+        enable_queued(&OTHER)?;
+        apply_queued();
+        assert!(other_taken());
+        all_off()
+    }
+
+    #[test]
+    fn requests_for_one_key_become_one_in_the_order_of_addresses() -> Result {
+        let mut queue = Queue::new();
+        for (key, enable) in [(&OTHER, true), (&KEY, true), (&OTHER, false), (&KEY, true)] {
+            queue.push(key.key(), enable)?;
+        }
+        let requests = queue.take();
+        let mut expected = [
+            (KEY.key().address(), true),
+            (OTHER.key().address(), false), //
+        ];
+        if expected[0] > expected[1] {
+            expected.swap(0, 1);
+        }
+        assert_eq!(requests.len(), 2);
+        for (request, expected) in requests.iter().zip(expected) {
+            assert!((request.key, request.enable) == expected);
+        }
+        assert_eq!(queue.take().len(), 0);
+        assert_eq!(queue.drop_all(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_places_of_a_key_are_its_branches() -> Result {
+        let Some(patcher) = patcher() else {
+            return Ok(());
+        };
+        all_off()?;
+        let locked = patcher.table.lock();
+        let mut patches = KVVec::new();
+        let places = |key: &'static StaticKey, way, patches: &mut KVVec<_>| {
+            locked.collect(key.key(), true, way, patches)
+        };
+        assert_eq!(places(&UNUSED, 0, &mut patches)?, Some(0));
+        assert_eq!(places(&KEY, 1, &mut patches)?, Some(BRANCHES));
+        assert_eq!(places(&OTHER, 2, &mut patches)?, Some(1));
+        assert_eq!(patches.len(), BRANCHES + 1);
+        // They are off, as code that is not taken: all of them become jumps.
+        assert!(patches.iter().all(|patch| patch.jump));
+        assert_eq!(
+            patches.iter().filter(|patch| patch.way == 1).count(),
+            BRANCHES
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_prepared_is_in_the_order_of_the_code() -> Result {
+        let Some(patcher) = patcher() else {
+            return Ok(());
+        };
+        let locked = patcher.table.lock();
+        let mut patches = KVVec::new();
+        locked.collect(OTHER.key(), true, 0, &mut patches)?;
+        locked.collect(KEY.key(), true, 1, &mut patches)?;
+        patches.as_mut_slice().reverse();
+        drop(patcher.prepare(&mut patches)?);
+        let codes = patches.iter().map(|patch| patch.code);
+        assert!(codes.clone().zip(codes.skip(1)).all(|(a, b)| a < b));
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_is_half_way_from_its_first_place_to_its_last() -> Result {
+        let Some(patcher) = patcher() else {
+            return Ok(());
+        };
+        all_off()?;
+        {
+            let locked = patcher.table.lock();
+            let key = KEY.key();
+            let mut patches = KVVec::new();
+            let mut transit = Transit::with_capacity(1)?;
+            let places = locked.collect(key, true, transit.next(), &mut patches)?;
+            transit.add(key, true, places)?;
+            let plan = patcher.prepare(&mut patches)?;
+            assert_eq!(key.count(), 0);
+            let first = patches.first().ok_or(ENOENT)?;
+            assert!(transit.begin(first));
+            assert_eq!(key.count(), -1);
+            // SAFETY: The mutex is held, the key is off and marked, and has these places.
+            let work = unsafe { plan.carry_out(&mut patches, &mut transit) };
+            assert_eq!(work.entries, BRANCHES);
+            assert_eq!(key.count(), 1);
+            assert_eq!(transit.changed(), 1);
+        }
+        assert_eq!(taken(), BRANCHES);
+        all_off()
+    }
+
+    #[test]
+    fn a_key_with_two_references_is_refused() -> Result {
+        all_off()?;
+        let key: Key = KEY.key();
+        // SAFETY: It is a key; nothing is held.
+        unsafe {
+            bindings::static_key_slow_inc(key.as_ptr());
+            bindings::static_key_slow_inc(key.as_ptr());
+        }
+        let refused = (enable_queued(&KEY), disable_queued(&KEY));
+        // SAFETY: As above.
+        unsafe {
+            bindings::static_key_slow_dec(key.as_ptr());
+            bindings::static_key_slow_dec(key.as_ptr());
+        }
+        assert!(refused == (Err(EBUSY), Err(EBUSY)));
+        assert_eq!(taken(), 0);
+        all_off()
+    }
+}

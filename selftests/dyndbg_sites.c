@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The sites of modules other than miniring: the 4,096 of samples/many_sites.rs
+ * are listed and changed by the control file from the module's load to its
+ * unload, whatever state they are in by then.
+ *
+ * Needs miniring.ko and debugfs.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <time.h>
+
+#include "kselftest_harness.h"
+#include "modules.h"
+
+#define CONTROL		DEBUGFS "miniring/control"
+#define DEVICE		"/dev/miniring_many_sites"
+#define MODULE		"miniring_many_sites"
+#define SITES		4096
+#define A_FUNCTION	64
+
+/* How many lines of the control file have that in them. */
+static int lines_with(const char *text)
+{
+	char line[1024];
+	int lines = 0;
+	FILE *f = fopen(CONTROL, "re");
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		lines += line[0] != '#' && strstr(line, text);
+	fclose(f);
+	return lines;
+}
+
+static int listed(void)
+{
+	return lines_with("[" MODULE "]");
+}
+
+static int on(void)
+{
+	return lines_with(" =p");
+}
+
+FIXTURE(sites) {
+};
+
+FIXTURE_SETUP(sites)
+{
+	if (access(CONTROL, R_OK))
+		SKIP(return, "miniring.ko is not loaded, or there is no debugfs");
+	ASSERT_EQ(0, put(CONTROL, "=_"));
+	ASSERT_EQ(0, load(MODULE, ""));
+}
+
+FIXTURE_TEARDOWN(sites)
+{
+	unload(MODULE);
+	put(CONTROL, "=_");
+}
+
+TEST_F(sites, are_listed_while_their_module_is_there)
+{
+	EXPECT_EQ(SITES, listed());
+	EXPECT_EQ(A_FUNCTION, lines_with("[" MODULE "]group_42 =_ \"octal {}{}\\n\""));
+	ASSERT_EQ(0, unload(MODULE));
+	EXPECT_EQ(0, listed());
+	ASSERT_EQ(0, load(MODULE, ""));
+	EXPECT_EQ(SITES, listed());
+}
+
+TEST_F(sites, go_on_and_off_by_one_apply_each)
+{
+	long applies = stat("applies"), keys = stat("keys"), batches = stat("batches");
+
+	EXPECT_EQ(0, put(CONTROL, "module " MODULE " +p"));
+	EXPECT_EQ(SITES, on());
+	EXPECT_EQ(applies + 1, stat("applies"));
+	EXPECT_EQ(keys + SITES, stat("keys"));
+	if (backend_is("batched"))
+		EXPECT_EQ(batches + SITES / 256, stat("batches"));
+	EXPECT_EQ(0, put(CONTROL, "module " MODULE " -p"));
+	EXPECT_EQ(0, on());
+	EXPECT_EQ(applies + 2, stat("applies"));
+}
+
+TEST_F(sites, are_selected_like_any_others)
+{
+	EXPECT_EQ(0, put(CONTROL, "func group_1? +p"));
+	EXPECT_EQ(8 * A_FUNCTION, on());
+	EXPECT_EQ(0, put(CONTROL, "file samples/many_sites.rs -p; module miniring func write +p"));
+	EXPECT_EQ(1, on());
+	EXPECT_EQ(0, put(CONTROL, "file many_sites.rs +p; func group_?0 -p"));
+	EXPECT_EQ(SITES - 8 * A_FUNCTION + 1, on());
+}
+
+TEST_F(sites, print_when_they_are_on_and_for_their_module)
+{
+	char record[8192];
+	int log, said = 0, decorated = 0;
+	ssize_t len;
+
+	log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, log);
+	lseek(log, 0, SEEK_END);
+	EXPECT_EQ(0, put(CONTROL, "func group_77 +p; func group_00 +pmf"));
+	EXPECT_EQ(0, put(DEVICE, "\n"));
+	EXPECT_EQ(0, put(CONTROL, "=_"));
+	EXPECT_EQ(0, put(DEVICE, "\n"));
+	while ((len = read(log, record, sizeof(record) - 1)) > 0) {
+		record[len] = '\0';
+		said += !!strstr(record, ";" MODULE ": octal ");
+		decorated += !!strstr(record, ";" MODULE ":group_00: " MODULE ": octal ");
+	}
+	close(log);
+	EXPECT_EQ(A_FUNCTION, said);
+	EXPECT_EQ(A_FUNCTION, decorated);
+}
+
+TEST_F(sites, keep_miniring_there)
+{
+	EXPECT_EQ(-EWOULDBLOCK, unload("miniring"));
+}
+
+TEST_F(sites, that_are_on_go_with_their_module_and_come_back_off)
+{
+	EXPECT_EQ(0, put(CONTROL, "module " MODULE " +p"));
+	ASSERT_EQ(0, unload(MODULE));
+	EXPECT_EQ(0, listed());
+	ASSERT_EQ(0, load(MODULE, ""));
+	EXPECT_EQ(SITES, listed());
+	EXPECT_EQ(0, on());
+	EXPECT_EQ(0, put(CONTROL, "module " MODULE " +p"));
+	EXPECT_EQ(SITES, on());
+}
+
+static bool toggling_ends;
+
+static void *toggle(void *arg)
+{
+	long applies = stat("applies");
+
+	while (!__atomic_load_n(&toggling_ends, __ATOMIC_RELAXED)) {
+		put(CONTROL, "module " MODULE " +p");
+		put(CONTROL, "module " MODULE " -p");
+	}
+	*(long *)arg = stat("applies") - applies;
+	return NULL;
+}
+
+/* The unload comes when keys are queued, being applied, on, or off again. */
+TEST_F_TIMEOUT(sites, come_and_go_while_they_are_toggled, 120)
+{
+	struct timespec start, now;
+	long applies = 0;
+	pthread_t thread;
+	int i;
+
+	toggling_ends = false;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, toggle, &applies));
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (i = 0; i < 20; i++) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		/* As many as there is time for: the debug kernel is slow. */
+		if (i >= 4 && now.tv_sec - start.tv_sec > 10)
+			break;
+		usleep(10000 * (i % 8));
+		EXPECT_EQ(0, unload(MODULE));
+		EXPECT_EQ(0, listed());
+		EXPECT_EQ(0, load(MODULE, ""));
+	}
+	__atomic_store_n(&toggling_ends, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_LT(2, applies);
+	EXPECT_EQ(SITES, listed());
+	EXPECT_EQ(0, on());
+}
+
+TEST_HARNESS_MAIN
