@@ -13,6 +13,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
+    sync::Arc,
     time::NSEC_PER_SEC, //
 };
 
@@ -31,7 +32,7 @@ impl Ring {
     ///
     /// `EINVAL` for an unknown flag, `EBADFD` if the ring is not enabled, `EEXIST` if the ring has
     /// one issuer and it is another task, `EAGAIN` without memory, `EINTR`, `ETIME`, `EFAULT`.
-    pub(super) fn enter(&self, args: &bindings::miniring_enter) -> Result<u32> {
+    pub(super) fn enter(self: &Arc<Self>, args: &bindings::miniring_enter) -> Result<u32> {
         if args.flags & !FLAGS != 0 || args.resv != 0 {
             return Err(EINVAL);
         }
@@ -49,7 +50,11 @@ impl Ring {
     ///
     /// As [`Ring::enter`].
     #[inline]
-    pub(super) fn submit_and_wait(&self, to_submit: u32, min_complete: u32) -> Result<u32> {
+    pub(super) fn submit_and_wait(
+        self: &Arc<Self>,
+        to_submit: u32,
+        min_complete: u32,
+    ) -> Result<u32> {
         self.submit_then(to_submit, || {
             if min_complete == 0 {
                 return Ok(());
@@ -60,7 +65,7 @@ impl Ring {
 
     /// Submits, and goes on with `wait` if all of `to_submit` was consumed.
     #[inline]
-    fn submit_then(&self, to_submit: u32, wait: impl FnOnce() -> Result) -> Result<u32> {
+    fn submit_then(self: &Arc<Self>, to_submit: u32, wait: impl FnOnce() -> Result) -> Result<u32> {
         if !self.is_enabled() {
             return Err(EBADFD);
         }
@@ -80,7 +85,7 @@ impl Ring {
         Ok(submitted)
     }
 
-    /// Waits until the CQ has `min_complete` entries.
+    /// Waits until the CQ has `min_complete` entries, or a timeout completes.
     fn wait(&self, min_complete: u32, limits: Limits) -> Result {
         let wanted = min_complete.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
@@ -89,8 +94,11 @@ impl Ring {
             return Ok(());
         }
         let sigmask = limits.sigmask.push()?;
+        let timeouts = self.sequenced.timeouts();
         let waited = self.cq_wait.wait(limits.deadline, || {
-            self.completion.overflowed() || self.cqes_after(head) >= wanted
+            self.completion.overflowed()
+                || self.cqes_after(head) >= wanted
+                || self.sequenced.timeouts() != timeouts
         });
         sigmask.pop(waited.is_err_and(|error| error != ETIME));
         self.flush_overflow()?;

@@ -59,6 +59,16 @@ pub(crate) struct Issuer {
     pub(crate) buffers: Table,
     /// One entry for each completion that [`Done`] can hold.
     pub(crate) spare: Spare,
+    /// The next request that is not linked to one before it is to be drained.
+    pub(crate) drain_next: bool,
+    /// There was a request with IOSQE_CQE_SKIP_SUCCESS.
+    pub(crate) has_skipped: bool,
+}
+
+/// What completions are collected in.
+pub(crate) struct Batch<'a> {
+    pub(crate) done: &'a mut Done,
+    pub(crate) spare: &'a mut Spare,
 }
 
 /// Completions to be posted, at most [`BATCH`].
@@ -83,6 +93,11 @@ impl Done {
     pub(crate) fn take(&mut self) -> &[Cqe] {
         let len = core::mem::take(&mut self.len);
         self.cqes.get(..len).unwrap_or(&[])
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     #[inline]
@@ -155,6 +170,8 @@ impl Gate {
                 },
                 buffers: Table::new(),
                 spare,
+                drain_next: false,
+                has_skipped: false,
             }),
         }))
     }
