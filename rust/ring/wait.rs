@@ -5,7 +5,6 @@
 use crate::bindings;
 use core::cell::UnsafeCell;
 use kernel::{
-    fs::File,
     prelude::*,
     sync::LockClassKey,
     types::Opaque, //
@@ -29,6 +28,14 @@ unsafe impl Sync for WaitQueue {}
 /// When to stop waiting, in nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) i64);
+
+impl Deadline {
+    /// In so many nanoseconds from now.
+    pub(crate) fn after(ns: i64) -> Self {
+        // SAFETY: May be called in any context.
+        Self(unsafe { bindings::ktime_get() }.saturating_add(ns))
+    }
+}
 
 impl WaitQueue {
     pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
@@ -58,10 +65,11 @@ impl WaitQueue {
     ///
     /// # Safety
     ///
-    /// `table` is null or valid, and the queue lives until `file` is released.
-    pub(crate) unsafe fn poll(&self, file: &File, table: *mut bindings::poll_table) {
+    /// `table` is null or valid, and takes this `file`. Its entries are off the queue before that
+    /// goes.
+    pub(crate) unsafe fn poll(&self, file: *mut bindings::file, table: *mut bindings::poll_table) {
         // SAFETY: By the safety requirements.
-        unsafe { bindings::poll_wait(file.as_ptr(), self.head.get(), table) }
+        unsafe { bindings::poll_wait(file, self.head.get(), table) }
     }
 
     /// Sleeps until `ready`. Process context.
