@@ -408,21 +408,134 @@ TEST_F(enter, a_waiter_can_be_killed)
 	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
 }
 
+/* Waits for @nr completions, for one after @min_ms, and @ms at most if not 0. */
+static int enter_min_wait(struct uring *ring, unsigned int nr, unsigned int min_ms,
+			  unsigned int ms)
+{
+	struct __kernel_timespec ts = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000LL,
+	};
+	struct io_uring_getevents_arg arg = {
+		.min_wait_usec = min_ms * 1000,
+		.ts = ms ? (unsigned long)&ts : 0,
+	};
+
+	return uring_enter_arg(ring, 0, nr, WAIT_EXT, &arg, sizeof(arg));
+}
+
+/* A thread that posts completions after a while. */
+struct poster {
+	pthread_t thread;
+	struct uring *ring;
+	unsigned int nr, ms;
+};
+
+static void *poster_main(void *arg)
+{
+	struct poster *p = arg;
+
+	sleep_ms(p->ms);
+	submit_nops(p->ring, p->nr);
+	return NULL;
+}
+
+static void post_later(struct poster *p, struct uring *ring, unsigned int nr,
+		       unsigned int ms)
+{
+	*p = (struct poster){ .ring = ring, .nr = nr, .ms = ms };
+	pthread_create(&p->thread, NULL, poster_main, p);
+}
+
+static void posted(struct poster *p)
+{
+	pthread_join(p->thread, NULL);
+}
+
 TEST_F(enter, min_wait_collects_completions_for_a_while)
 {
-	struct __kernel_timespec ts = { .tv_sec = FOREVER_MS / 1000 };
-	struct io_uring_getevents_arg arg = {
-		.min_wait_usec = 200000,
-		.ts = (unsigned long)&ts,
-	};
 	long long start = now_ms();
 
-	if (!(self->ring.p.features & IORING_FEAT_MIN_TIMEOUT))
-		SKIP(return, "the ring does not have IORING_FEAT_MIN_TIMEOUT");
 	ASSERT_EQ(1, submit_nops(&self->ring, 1));
-	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 2, WAIT_EXT, &arg, sizeof(arg)));
+	EXPECT_EQ(0, enter_min_wait(&self->ring, 2, 200, FOREVER_MS));
 	EXPECT_LE(200, now_ms() - start);
 	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
+}
+
+TEST_F(enter, min_wait_ends_when_enough_has_completed)
+{
+	struct poster poster;
+	long long start = now_ms();
+
+	post_later(&poster, &self->ring, 2, 100);
+	EXPECT_EQ(0, enter_min_wait(&self->ring, 2, FOREVER_MS, 2 * FOREVER_MS));
+	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
+	posted(&poster);
+	EXPECT_EQ(2, uring_ready(&self->ring));
+}
+
+TEST_F(enter, after_min_wait_one_completion_is_enough)
+{
+	struct poster poster;
+	long long start = now_ms();
+
+	post_later(&poster, &self->ring, 1, 200);
+	EXPECT_EQ(0, enter_min_wait(&self->ring, 3, 50, FOREVER_MS));
+	EXPECT_LE(200, now_ms() - start);
+	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
+	posted(&poster);
+	EXPECT_EQ(1, uring_ready(&self->ring));
+}
+
+TEST_F(enter, min_wait_without_a_timeout_is_one)
+{
+	long long start = now_ms();
+
+	EXPECT_EQ(-ETIME, enter_min_wait(&self->ring, 1, 100, 0));
+	EXPECT_LE(100, now_ms() - start);
+}
+
+TEST_F(enter, min_wait_and_then_the_timeout)
+{
+	long long start = now_ms();
+
+	EXPECT_EQ(-ETIME, enter_min_wait(&self->ring, 1, 50, 200));
+	EXPECT_LE(200, now_ms() - start);
+	/* A timeout that is shorter is put off. */
+	start = now_ms();
+	EXPECT_EQ(-ETIME, enter_min_wait(&self->ring, 1, 200, 50));
+	EXPECT_LE(200, now_ms() - start);
+}
+
+TEST_F(enter, flags_of_sq_polling_mean_nothing_without_it)
+{
+	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
+	EXPECT_EQ(1, uring_enter(&self->ring, uring_publish(&self->ring), 0,
+				 IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT |
+				 IORING_ENTER_NO_IOWAIT));
+	EXPECT_STREQ("1 0", next_cqe(&self->ring));
+}
+
+TEST_F(enter, an_argument_in_registered_memory_needs_that)
+{
+	const unsigned int flags = WAIT_EXT | IORING_ENTER_EXT_ARG_REG;
+
+	EXPECT_EQ(-EFAULT, uring_enter_arg(&self->ring, 0, 1, flags, NULL,
+					   sizeof(struct io_uring_reg_wait)));
+	EXPECT_EQ(-EFAULT, uring_enter_arg(&self->ring, 0, 1, flags, (void *)64,
+					   sizeof(struct io_uring_reg_wait)));
+	EXPECT_EQ(-EINVAL, uring_enter_arg(&self->ring, 0, 1, flags, NULL,
+					   sizeof(struct io_uring_getevents_arg)));
+	/* Nothing but EXT_ARG looks at it. */
+	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 0, WAIT | IORING_ENTER_EXT_ARG_REG,
+				     NULL, 0));
+}
+
+TEST_F(enter, a_registered_ring_is_unknown)
+{
+	/* io_uring looks for it, and finds none. */
+	EXPECT_EQ(on_io_uring() ? -EBADF : -EINVAL,
+		  uring_enter(&self->ring, 0, 0, IORING_ENTER_REGISTERED_RING));
 }
 
 TEST_HARNESS_MAIN

@@ -154,10 +154,43 @@ TEST(flags_that_contradict_each_other_are_refused)
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_TASKRUN_FLAG));
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_DEFER_TASKRUN));
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_REGISTERED_FD_ONLY));
+	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_SQPOLL | IORING_SETUP_COOP_TASKRUN));
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_HYBRID_IOPOLL));
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_SQ_REWIND));
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED));
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_SQE128 | IORING_SETUP_SQE_MIXED));
+}
+
+TEST(flags_of_rings_that_there_are_not_are_refused)
+{
+	const unsigned int flags[] = {
+		IORING_SETUP_IOPOLL, IORING_SETUP_SQPOLL, IORING_SETUP_SQ_AFF,
+		IORING_SETUP_ATTACH_WQ, IORING_SETUP_SQE128, IORING_SETUP_CQE32,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_NO_MMAP, IORING_SETUP_CQE_MIXED, IORING_SETUP_SQE_MIXED,
+	};
+
+	if (on_io_uring())
+		SKIP(return, "io_uring has them");
+	for (int i = 0; i < ARRAY_SIZE(flags); i++) {
+		EXPECT_EQ(-EINVAL, setup_flags(4, flags[i])) {
+			TH_LOG("flags 0x%x", flags[i]);
+		}
+	}
+}
+
+TEST(task_work_is_never_left_waiting)
+{
+	struct uring ring = {
+		.p.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	};
+
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	ASSERT_NE(NULL, uring_nop(&ring, 1));
+	EXPECT_EQ(1, uring_submit(&ring));
+	EXPECT_EQ(0, uring_load(ring.sq.flags) & IORING_SQ_TASKRUN);
+	EXPECT_STREQ("1 0", next_cqe(&ring));
+	uring_close(&ring);
 }
 
 TEST(reserved_parameters_must_be_zero)
@@ -192,7 +225,8 @@ TEST(features_of_the_ring_are_reported)
 {
 	const unsigned int need = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP |
 		IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG |
-		IORING_FEAT_CQE_SKIP;
+		IORING_FEAT_CQE_SKIP | IORING_FEAT_MIN_TIMEOUT |
+		IORING_FEAT_NO_IOWAIT;
 	struct io_uring_params p = { .features = ~need };
 
 	ASSERT_EQ(0, setup(&p, 4));

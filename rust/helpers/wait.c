@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/poll.h>
+#include <linux/time_namespace.h>
 #include <linux/wait.h>
 
 #include "helpers.h"
@@ -8,6 +9,12 @@
 bool miniring_wq_has_sleeper(struct wait_queue_head *wq)
 {
 	return wq_has_sleeper(wq);
+}
+
+/* A time of CLOCK_MONOTONIC as the current task's namespace has it. */
+s64 miniring_timens_monotonic_to_host(s64 ns)
+{
+	return timens_ktime_to_host(CLOCK_MONOTONIC, ns);
 }
 
 void miniring_wake_up_input(struct wait_queue_head *wq)

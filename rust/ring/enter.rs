@@ -11,16 +11,27 @@ use crate::{
     bindings,
     pure::geometry, //
 };
+use core::mem::size_of;
 use kernel::{
     prelude::*,
     sync::Arc,
-    time::NSEC_PER_SEC, //
+    time::{
+        NSEC_PER_SEC,
+        NSEC_PER_USEC, //
+    }, //
 };
 
-/// Enter flags (`IORING_ENTER_*`) that are honoured here.
+/// Bytes of a `struct io_uring_reg_wait`.
+const REG_WAIT: usize = size_of::<bindings::io_uring_reg_wait>();
+
+/// Enter flags (`IORING_ENTER_*`) that are honoured here. The two of SQ polling mean nothing to a
+/// ring without it, and nobody's wait counts as one for I/O.
 const FLAGS: u32 = bindings::IORING_ENTER_GETEVENTS
+    | bindings::IORING_ENTER_SQ_WAKEUP
+    | bindings::IORING_ENTER_SQ_WAIT
     | bindings::IORING_ENTER_EXT_ARG
     | bindings::IORING_ENTER_ABS_TIMER
+    | bindings::IORING_ENTER_EXT_ARG_REG
     | bindings::IORING_ENTER_NO_IOWAIT;
 
 impl Ring {
@@ -85,21 +96,34 @@ impl Ring {
         Ok(submitted)
     }
 
-    /// Waits until the CQ has `min_complete` entries, or a timeout completes.
+    /// Waits until the CQ has `min_complete` entries, or a timeout completes; but once
+    /// `limits.min_wait` is over, for one, or not at all without a deadline.
     fn wait(&self, min_complete: u32, limits: Limits) -> Result {
         let wanted = min_complete.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
-        let head = self.shared.cq_head();
+        let (head, tail) = (self.shared.cq_head(), self.completion.tail());
         if self.cqes_after(head) >= wanted {
             return Ok(());
         }
         let sigmask = limits.sigmask.push()?;
         let timeouts = self.sequenced.timeouts();
-        let waited = self.cq_wait.wait(limits.deadline, || {
+        let enough = || {
             self.completion.overflowed()
                 || self.cqes_after(head) >= wanted
                 || self.sequenced.timeouts() != timeouts
-        });
+        };
+        let waited = match limits.min_wait {
+            None => self.cq_wait.wait(limits.deadline, enough),
+            min_wait => self.cq_wait.wait(min_wait, enough).or_else(|error| {
+                let some = self.cqes_after(self.shared.cq_head()) != 0;
+                if error != ETIME || some || limits.deadline.is_none() {
+                    return Err(error);
+                }
+                self.cq_wait.wait(limits.deadline, || {
+                    self.completion.overflowed() || self.cqes_after(tail) != 0
+                })
+            }),
+        };
         sigmask.pop(waited.is_err_and(|error| error != ETIME));
         self.flush_overflow()?;
         if self.cqes_after(self.shared.cq_head()) != 0 {
@@ -129,6 +153,7 @@ impl Ring {
 /// What ends a wait early.
 #[derive(Default)]
 struct Limits {
+    min_wait: Option<Deadline>,
     deadline: Option<Deadline>,
     sigmask: Sigmask,
 }
@@ -136,25 +161,33 @@ struct Limits {
 impl Limits {
     /// Reads them from what ENTER's `arg` points to.
     fn new(args: &bindings::miniring_enter) -> Result<Self> {
-        if args.flags & bindings::IORING_ENTER_EXT_ARG == 0 {
+        let has = |flag| args.flags & flag != 0;
+        if !has(bindings::IORING_ENTER_EXT_ARG) {
             return Ok(Self {
-                deadline: None,
                 sigmask: Sigmask {
                     addr: args.arg,
                     size: args.argsz,
                 },
+                ..Self::default()
+            });
+        }
+        if has(bindings::IORING_ENTER_EXT_ARG_REG) {
+            // There is no registered memory, so that the argument is not in it.
+            return Err(match args.argsz as usize {
+                REG_WAIT => EFAULT,
+                _ => EINVAL,
             });
         }
         if args.argsz != size_of::<bindings::io_uring_getevents_arg>() as u64 {
             return Err(EINVAL);
         }
         let arg: bindings::io_uring_getevents_arg = read(args.arg)?;
-        if arg.min_wait_usec != 0 {
-            return Err(EINVAL);
-        }
-        let absolute = args.flags & bindings::IORING_ENTER_ABS_TIMER != 0;
         Ok(Self {
-            deadline: deadline(arg.ts, absolute)?,
+            min_wait: match arg.min_wait_usec {
+                0 => None,
+                us => Some(Deadline::after(i64::from(us).saturating_mul(NSEC_PER_USEC))),
+            },
+            deadline: deadline(arg.ts, has(bindings::IORING_ENTER_ABS_TIMER))?,
             sigmask: Sigmask {
                 addr: arg.sigmask,
                 size: arg.sigmask_sz.into(),
@@ -173,12 +206,12 @@ fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
         .tv_sec
         .saturating_mul(NSEC_PER_SEC)
         .saturating_add(ts.tv_nsec);
-    if absolute {
-        return Ok(Some(Deadline(ns)));
-    }
-    // SAFETY: May be called in any context.
-    let now = unsafe { bindings::ktime_get() };
-    Ok(Some(Deadline(now.saturating_add(ns))))
+    Ok(Some(if absolute {
+        // SAFETY: Looks at the current task's time namespace.
+        Deadline(unsafe { bindings::miniring_timens_monotonic_to_host(ns) })
+    } else {
+        Deadline::after(ns)
+    }))
 }
 
 /// A signal mask to wait under; none if `addr` is 0.

@@ -29,7 +29,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::Relaxed,
+            ordering::{Acquire, Relaxed, Release},
             AtomicFlag, //
         },
         lock::{
@@ -40,7 +40,8 @@ use kernel::{
         SetOnce, //
     },
     task::Task,
-    types::NotThreadSafe, //
+    types::NotThreadSafe,
+    warn_on, //
 };
 
 /// How many completions are collected before they are posted.
@@ -120,6 +121,8 @@ pub(crate) struct Gate {
     single_issuer: bool,
     /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
     inside: AtomicFlag,
+    /// An `Access` exists. Only kept where debug assertions are on, to find a second one.
+    held: AtomicFlag,
     /// How often the lock was taken, and for what. Written under exclusion.
     tally: Listed,
     state: UnsafeCell<Issuer>,
@@ -156,6 +159,7 @@ impl Gate {
             submitter: SetOnce::new(),
             single_issuer,
             inside: AtomicFlag::new(false),
+            held: AtomicFlag::new(false),
             tally,
             state: UnsafeCell::new(Issuer {
                 sq_head: 0,
@@ -238,11 +242,7 @@ impl Gate {
             // INVARIANT: Another `Access` would be the submitter's, and `inside` was clear; or
             // would hold the mutex and have seen no submitter there. But the submitter was
             // claimed under the mutex, after that one was gone.
-            return Ok(Access {
-                gate: self,
-                _lock: None,
-                _task: NotThreadSafe,
-            });
+            return Ok(Access::new(self, None));
         }
         let lock = self.lock();
         if self.submitter().is_some() {
@@ -252,15 +252,24 @@ impl Gate {
         }
         // INVARIANT: The mutex is held and there is no submitter, nor can there be one before it
         // is released.
-        Ok(Access {
-            gate: self,
-            _lock: Some(lock),
-            _task: NotThreadSafe,
-        })
+        Ok(Access::new(self, Some(lock)))
     }
 }
 
-impl Access<'_> {
+impl<'a> Access<'a> {
+    /// For whom the type invariants hold.
+    #[inline]
+    fn new(gate: &'a Gate, lock: Option<Guard<'a, (), MutexBackend>>) -> Self {
+        if cfg!(debug_assertions) {
+            warn_on!(gate.held.xchg(true, Acquire));
+        }
+        Self {
+            gate,
+            _lock: lock,
+            _task: NotThreadSafe,
+        }
+    }
+
     /// Counts a submission.
     #[inline]
     pub(crate) fn count_submit(&mut self) {
@@ -289,6 +298,9 @@ impl DerefMut for Access<'_> {
 impl Drop for Access<'_> {
     #[inline]
     fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            warn_on!(!self.gate.held.xchg(false, Release));
+        }
         if self._lock.is_none() {
             self.gate.inside.store(false, Relaxed);
         }

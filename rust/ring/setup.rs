@@ -11,12 +11,15 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Setup flags (`IORING_SETUP_*`) that a ring here honours.
+/// Setup flags (`IORING_SETUP_*`) that a ring here honours. No completion here ever waits for its
+/// task to enter the kernel: so there is none to be interrupted for, and none to set
+/// IORING_SQ_TASKRUN for, but neither can one be put off (IORING_SETUP_DEFER_TASKRUN).
 const FLAGS: u32 = bindings::IORING_SETUP_CQSIZE
     | bindings::IORING_SETUP_CLAMP
     | bindings::IORING_SETUP_R_DISABLED
     | bindings::IORING_SETUP_SUBMIT_ALL
     | bindings::IORING_SETUP_COOP_TASKRUN
+    | bindings::IORING_SETUP_TASKRUN_FLAG
     | bindings::IORING_SETUP_SINGLE_ISSUER
     | bindings::IORING_SETUP_NO_SQARRAY;
 
@@ -25,7 +28,9 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
     | bindings::IORING_FEAT_NODROP
     | bindings::IORING_FEAT_SUBMIT_STABLE
     | bindings::IORING_FEAT_EXT_ARG
-    | bindings::IORING_FEAT_CQE_SKIP;
+    | bindings::IORING_FEAT_CQE_SKIP
+    | bindings::IORING_FEAT_MIN_TIMEOUT
+    | bindings::IORING_FEAT_NO_IOWAIT;
 
 /// A ring that can be made.
 pub(crate) struct Config {
@@ -48,6 +53,9 @@ impl Config {
             return Err(EINVAL);
         }
         let has = |flag| flags & flag != 0;
+        if has(bindings::IORING_SETUP_TASKRUN_FLAG) && !has(bindings::IORING_SETUP_COOP_TASKRUN) {
+            return Err(EINVAL);
+        }
         let cq_entries = has(bindings::IORING_SETUP_CQSIZE).then_some(params.cq_entries);
         let clamp = has(bindings::IORING_SETUP_CLAMP);
         let mut geometry = Geometry::new(entries, cq_entries, clamp).map_err(|_| EINVAL)?;

@@ -29,6 +29,14 @@ unsafe impl Sync for WaitQueue {}
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) i64);
 
+impl Deadline {
+    /// In so many nanoseconds from now.
+    pub(crate) fn after(ns: i64) -> Self {
+        // SAFETY: May be called in any context.
+        Self(unsafe { bindings::ktime_get() }.saturating_add(ns))
+    }
+}
+
 impl WaitQueue {
     pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
