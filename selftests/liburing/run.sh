@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # run.sh io_uring|miniring|record SECONDS TEST...: run tests of liburing, or other programs
-# of /miniring, in an empty folder and no longer than SECONDS each. What a test prints comes between "::begin
-# TEST" and "::end TEST STATUS"; record has between them, on io_uring, one ":: KIND VALUES"
-# for each thing that the test asked of io_uring.
+# of /miniring, in an empty folder and no longer than SECONDS each. What a test prints
+# comes between "::begin TEST" and "::end TEST STATUS"; record has between them, on
+# io_uring, one ":: KIND VALUES" for each thing that the test asked of io_uring.
 
 backend=$1 limit=$2
 shift 2
@@ -46,7 +46,8 @@ record_clear() {
 record_print() {
 	echo "$recorded" | while read -r kind event _; do
 		[ -z "$event" ] ||
-			sed -n "s/^{ \(.*\) } hitcount:.*/:: $kind \1/p" "$tracing/events/$event/hist"
+			sed -n "s/^{ \(.*\) } hitcount:.*/:: $kind \1/p" \
+				"$tracing/events/$event/hist"
 	done
 }
 
