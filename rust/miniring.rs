@@ -31,6 +31,7 @@ struct Miniring {
     _directory: debugfs::Directory,
     #[pin]
     _device: ring::Registration,
+    _workers: ring::Workers,
     _toggler: dyndbg::Toggler,
     _static_keys: static_key::StaticKeys,
     _callbacks: rcu::Callbacks,
@@ -46,6 +47,7 @@ impl kernel::InPlaceModule for Miniring {
             _callbacks: rcu::Callbacks::default(),
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
             _toggler: dyndbg::Toggler::new(symbols.as_ref())?,
+            _workers: ring::Workers::new()?,
             _device <- ring::Registration::new(),
             _directory: debugfs::Directory::new()
                 .with(&dyndbg::FILES)

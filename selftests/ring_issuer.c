@@ -182,7 +182,7 @@ TEST_F(issuer, is_who_enables_a_disabled_ring)
 	uring_close(&ring);
 }
 
-TEST_F(issuer, takes_the_ring_along_when_it_ends)
+TEST_F_TIMEOUT(issuer, takes_the_ring_along_when_it_ends, 120)
 {
 	struct uring ring = {
 		.p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED,

@@ -9,11 +9,17 @@
 #include <linux/stop_machine.h>
 #include <linux/types.h>
 
+struct cred;
 struct eventfd_ctx;
+struct file;
+struct kiocb;
 struct page;
 struct percpu_ref;
+struct poll_table_struct;
 struct user_struct;
+struct wait_queue_entry;
 struct wait_queue_head;
+struct workqueue_struct;
 
 bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask);
 
@@ -21,6 +27,7 @@ void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
 
 bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
+void miniring_percpu_ref_get(struct percpu_ref *ref);
 void miniring_percpu_ref_put(struct percpu_ref *ref);
 
 struct user_struct *miniring_get_current_user(void);
@@ -29,6 +36,28 @@ struct page *miniring_compound_head(struct page *page);
 unsigned long miniring_compound_nr(struct page *page);
 unsigned long miniring_array_index_nospec(unsigned long index, unsigned long size);
 bool miniring_in_compat_syscall(void);
+
+/* request.c */
+struct workqueue_struct *miniring_alloc_workqueue(const char *name);
+__poll_t miniring_vfs_poll(struct file *file, struct poll_table_struct *table);
+void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry *entry);
+void miniring_wait_take(struct wait_queue_entry *entry);
+bool miniring_current_exiting(void);
+unsigned long miniring_current_process(void);
+const struct cred *miniring_current_cred(void);
+const struct cred *miniring_override_creds(const struct cred *cred);
+const struct cred *miniring_revert_creds(const struct cred *cred);
+s64 miniring_timens_to_host(int clock, s64 time);
+
+/* rw.c */
+void miniring_kiocb_init(struct kiocb *iocb, struct file *file);
+int miniring_kiocb_set_rw_flags(struct kiocb *iocb, int flags, int type);
+void miniring_start_write(struct file *file);
+bool miniring_start_write_trylock(struct file *file);
+void miniring_end_write(struct file *file);
+void miniring_fsnotify_access(struct file *file);
+void miniring_fsnotify_modify(struct file *file);
+unsigned short miniring_current_ioprio(void);
 
 bool miniring_sigpending(void);
 void miniring_push_sigmask(sigset_t *mask);

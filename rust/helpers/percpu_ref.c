@@ -18,3 +18,8 @@ void miniring_percpu_ref_put(struct percpu_ref *ref)
 {
 	percpu_ref_put(ref);
 }
+
+void miniring_percpu_ref_get(struct percpu_ref *ref)
+{
+	percpu_ref_get(ref);
+}

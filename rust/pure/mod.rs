@@ -9,3 +9,4 @@
 pub mod batch;
 pub mod dyndbg;
 pub mod geometry;
+pub mod ownership;

@@ -52,8 +52,33 @@ impl_list_item! {
     impl ListItem<0> for Overflow { using ListLinks { self.links }; }
 }
 
+/// Room for one completion that finds the CQ full.
+pub(crate) struct Entry(Pin<UniqueArc<Overflow>>);
+
+impl Entry {
+    /// Allocates one. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(UniqueArc::pin_init(
+            pin_init!(Overflow {
+                cqe: Cqe::default(),
+                links <- ListLinks::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?))
+    }
+
+    fn fill(mut self, cqe: Cqe) -> ListArc<Overflow> {
+        *self.0.as_mut().project().cqe = cqe;
+        ListArc::from(self.0)
+    }
+}
+
 /// A stock of overflow entries.
-pub(crate) struct Spare(KVec<Pin<UniqueArc<Overflow>>>);
+pub(crate) struct Spare(KVec<Entry>);
 
 impl Spare {
     /// An empty stock with room for `len` entries.
@@ -73,22 +98,20 @@ impl Spare {
     #[inline]
     pub(crate) fn refill(&mut self) -> Result {
         while self.0.len() < self.0.capacity() {
-            let entry = UniqueArc::pin_init(
-                pin_init!(Overflow {
-                    cqe: Cqe::default(),
-                    links <- ListLinks::new(),
-                }),
-                GFP_KERNEL_ACCOUNT,
-            )?;
-            self.0.push(entry, GFP_KERNEL_ACCOUNT)?;
+            self.0.push(Entry::new()?, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, cqe: Cqe) -> Option<ListArc<Overflow>> {
-        let mut entry = self.0.pop()?;
-        *entry.as_mut().project().cqe = cqe;
-        Some(entry.into())
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds an entry, if there is room in the stock.
+    pub(crate) fn put(&mut self, entry: Entry) {
+        // An entry without room is one too many.
+        let _ = self.0.push_within_capacity(entry);
     }
 }
 
@@ -155,6 +178,33 @@ impl Completion {
         cqes: &[Cqe],
         spare: &mut Spare,
     ) -> Option<Published> {
+        self.post_with(shared, cqes, || spare.0.pop())
+    }
+
+    /// Posts one CQE, which is kept in `entry` if it does not fit; else likewise.
+    pub(crate) fn post_one(&self, shared: &Shared, cqe: Cqe, entry: Entry) -> Option<Published> {
+        let mut entry = Some(entry);
+        self.post_with(shared, &[cqe], || entry.take())
+    }
+
+    /// Posts one CQE if it fits, and returns how many were published by then. Any context.
+    pub(crate) fn try_post(&self, shared: &Shared, cqe: Cqe) -> Option<Published> {
+        let mut state = self.state.lock();
+        if !state.overflow.is_empty() || !state.room(shared) {
+            return None;
+        }
+        let before = state.published;
+        state.push(shared, cqe);
+        self.publish(&state, shared, before)
+    }
+
+    #[inline]
+    fn post_with(
+        &self,
+        shared: &Shared,
+        cqes: &[Cqe],
+        mut spare: impl FnMut() -> Option<Entry>,
+    ) -> Option<Published> {
         let mut state = self.state.lock();
         let mut cqes = cqes.iter();
         let before = state.published;
@@ -166,7 +216,7 @@ impl Completion {
             }
         }
         for cqe in cqes {
-            let Some(entry) = spare.take(*cqe) else {
+            let Some(entry) = spare() else {
                 // Callers keep the stock: see `Spare::refill`.
                 pr_warn_once!("a completion was posted without an overflow entry\n");
                 break;
@@ -176,12 +226,12 @@ impl Completion {
                 self.overflowed.store(true, Relaxed);
                 shared.set_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
             }
-            state.overflow.push_back(entry);
+            state.overflow.push_back(entry.fill(*cqe));
         }
         let published = self.publish(&state, shared, before);
         drop(state);
         if overflows {
-            dyn_debug!(post, "the CQ is full: completions are kept\n");
+            dyn_debug!(post_with, "the CQ is full: completions are kept\n");
         }
         published
     }

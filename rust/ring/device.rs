@@ -11,6 +11,7 @@ use super::{
     Ring, //
 };
 use crate::bindings;
+use core::ptr;
 use kernel::{
     error::to_result,
     fs::File,
@@ -49,8 +50,8 @@ impl Handle {
     /// # Errors
     ///
     /// `EBADFD` before SETUP.
-    fn ring(&self) -> Result<&Ring> {
-        self.ring.as_ref().map(|ring| &**ring).ok_or(EBADFD)
+    fn ring(&self) -> Result<&Arc<Ring>> {
+        self.ring.as_ref().ok_or(EBADFD)
     }
 
     /// `EBUSY` if the file is a ring; `EFAULT`; and what [`Config::new`] and [`Ring::new`] say.
@@ -112,6 +113,12 @@ impl MiscDevice for Handle {
         }
     }
 
+    fn release(this: KBox<Self>, _file: &File) {
+        if let Ok(ring) = this.ring() {
+            ring.shut_down();
+        }
+    }
+
     fn show_fdinfo(this: &Self, m: &SeqFile, _file: &File) {
         if let Ok(ring) = this.ring() {
             ring.show(m);
@@ -132,15 +139,8 @@ unsafe extern "C" fn poll(
         return bindings::CONST_EPOLLERR;
     };
     // SAFETY: By the safety requirements; the ring lives until the file is released.
-    unsafe { ring.cq_wait.poll(File::from_raw_file(file), table) };
-    let mut mask = 0;
-    if ring.sq_has_room() {
-        mask |= bindings::CONST_EPOLLOUT | bindings::CONST_EPOLLWRNORM;
-    }
-    if ring.has_completions() {
-        mask |= bindings::CONST_EPOLLIN | bindings::CONST_EPOLLRDNORM;
-    }
-    mask
+    unsafe { ring.cq_wait.poll(file, table) };
+    ring.ready_for()
 }
 
 /// ENTER's short form: `offset` is `MINIRING_SUBMIT(to_submit, min_complete)`, and what comes back
@@ -172,10 +172,49 @@ unsafe extern "C" fn llseek(
     }
 }
 
+/// A descriptor is closed. If that is because its process exits, what the process has in flight is
+/// cancelled, though others may have the ring open.
+///
+/// # Safety
+///
+/// `file` is a file of this device.
+unsafe extern "C" fn flush(file: *mut bindings::file, _id: bindings::fl_owner_t) -> c_int {
+    // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
+    let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
+    // SAFETY: Reads a flag of the current task.
+    if let (Ok(ring), true) = (handle.ring(), unsafe {
+        bindings::miniring_current_exiting()
+    }) {
+        ring.leave();
+    }
+    0
+}
+
+/// The ring that `file` is, if it is one.
+pub(super) fn ring_of(file: &File) -> Option<Arc<Ring>> {
+    // SAFETY: An open file has operations; neither they nor, in a file of this device, the private
+    // data change while it is open.
+    let handle = unsafe {
+        let file = file.as_ptr();
+        let mine: PollFn = poll;
+        if !(*(*file).f_op)
+            .poll
+            .is_some_and(|poll| ptr::fn_addr_eq(poll, mine))
+        {
+            return None;
+        }
+        <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data)
+    };
+    handle.ring.as_ref().cloned()
+}
+
+type PollFn =
+    unsafe extern "C" fn(*mut bindings::file, *mut bindings::poll_table) -> bindings::__poll_t;
+
 /// The registered device. Dropping it removes `/dev/miniring`.
 ///
-/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, llseek, and the file's
-/// mode.
+/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, llseek, flush, and
+/// the file's mode.
 ///
 /// # Invariants
 ///
@@ -206,6 +245,7 @@ impl Registration {
         let mut operations = unsafe { *misc.fops };
         operations.poll = Some(poll);
         operations.llseek = Some(llseek);
+        operations.flush = Some(flush);
         try_pin_init!(&this in Self {
             fops: Opaque::new(operations),
             misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {

@@ -14,6 +14,7 @@ use crate::{
 use core::mem::size_of;
 use kernel::{
     prelude::*,
+    sync::Arc,
     time::{
         NSEC_PER_SEC,
         NSEC_PER_USEC, //
@@ -42,7 +43,7 @@ impl Ring {
     ///
     /// `EINVAL` for an unknown flag, `EBADFD` if the ring is not enabled, `EEXIST` if the ring has
     /// one issuer and it is another task, `EAGAIN` without memory, `EINTR`, `ETIME`, `EFAULT`.
-    pub(super) fn enter(&self, args: &bindings::miniring_enter) -> Result<u32> {
+    pub(super) fn enter(self: &Arc<Self>, args: &bindings::miniring_enter) -> Result<u32> {
         if args.flags & !FLAGS != 0 || args.resv != 0 {
             return Err(EINVAL);
         }
@@ -60,7 +61,11 @@ impl Ring {
     ///
     /// As [`Ring::enter`].
     #[inline]
-    pub(super) fn submit_and_wait(&self, to_submit: u32, min_complete: u32) -> Result<u32> {
+    pub(super) fn submit_and_wait(
+        self: &Arc<Self>,
+        to_submit: u32,
+        min_complete: u32,
+    ) -> Result<u32> {
         self.submit_then(to_submit, || {
             if min_complete == 0 {
                 return Ok(());
@@ -71,7 +76,7 @@ impl Ring {
 
     /// Submits, and goes on with `wait` if all of `to_submit` was consumed.
     #[inline]
-    fn submit_then(&self, to_submit: u32, wait: impl FnOnce() -> Result) -> Result<u32> {
+    fn submit_then(self: &Arc<Self>, to_submit: u32, wait: impl FnOnce() -> Result) -> Result<u32> {
         if !self.is_enabled() {
             return Err(EBADFD);
         }
@@ -91,8 +96,8 @@ impl Ring {
         Ok(submitted)
     }
 
-    /// Waits until the CQ has `min_complete` entries; but once `limits.min_wait` is over, for one,
-    /// or not at all without a deadline.
+    /// Waits until the CQ has `min_complete` entries, or a timeout completes; but once
+    /// `limits.min_wait` is over, for one, or not at all without a deadline.
     fn wait(&self, min_complete: u32, limits: Limits) -> Result {
         let wanted = min_complete.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
@@ -101,7 +106,12 @@ impl Ring {
             return Ok(());
         }
         let sigmask = limits.sigmask.push()?;
-        let enough = || self.completion.overflowed() || self.cqes_after(head) >= wanted;
+        let timeouts = self.sequenced.timeouts();
+        let enough = || {
+            self.completion.overflowed()
+                || self.cqes_after(head) >= wanted
+                || self.sequenced.timeouts() != timeouts
+        };
         let waited = match limits.min_wait {
             None => self.cq_wait.wait(limits.deadline, enough),
             min_wait => self.cq_wait.wait(min_wait, enough).or_else(|error| {

@@ -29,7 +29,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::Relaxed,
+            ordering::{Acquire, Relaxed, Release},
             AtomicFlag, //
         },
         lock::{
@@ -40,7 +40,8 @@ use kernel::{
         SetOnce, //
     },
     task::Task,
-    types::NotThreadSafe, //
+    types::NotThreadSafe,
+    warn_on, //
 };
 
 /// How many completions are collected before they are posted.
@@ -58,6 +59,16 @@ pub(crate) struct Issuer {
     pub(crate) buffers: Table,
     /// One entry for each completion that [`Done`] can hold.
     pub(crate) spare: Spare,
+    /// The next request that is not linked to one before it is to be drained.
+    pub(crate) drain_next: bool,
+    /// There was a request with IOSQE_CQE_SKIP_SUCCESS.
+    pub(crate) has_skipped: bool,
+}
+
+/// What completions are collected in.
+pub(crate) struct Batch<'a> {
+    pub(crate) done: &'a mut Done,
+    pub(crate) spare: &'a mut Spare,
 }
 
 /// Completions to be posted, at most [`BATCH`].
@@ -85,6 +96,11 @@ impl Done {
     }
 
     #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -105,6 +121,8 @@ pub(crate) struct Gate {
     single_issuer: bool,
     /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
     inside: AtomicFlag,
+    /// An `Access` exists. Only kept where debug assertions are on, to find a second one.
+    held: AtomicFlag,
     /// How often the lock was taken, and for what. Written under exclusion.
     tally: Listed,
     state: UnsafeCell<Issuer>,
@@ -141,6 +159,7 @@ impl Gate {
             submitter: SetOnce::new(),
             single_issuer,
             inside: AtomicFlag::new(false),
+            held: AtomicFlag::new(false),
             tally,
             state: UnsafeCell::new(Issuer {
                 sq_head: 0,
@@ -151,6 +170,8 @@ impl Gate {
                 },
                 buffers: Table::new(),
                 spare,
+                drain_next: false,
+                has_skipped: false,
             }),
         }))
     }
@@ -221,11 +242,7 @@ impl Gate {
             // INVARIANT: Another `Access` would be the submitter's, and `inside` was clear; or
             // would hold the mutex and have seen no submitter there. But the submitter was
             // claimed under the mutex, after that one was gone.
-            return Ok(Access {
-                gate: self,
-                _lock: None,
-                _task: NotThreadSafe,
-            });
+            return Ok(Access::new(self, None));
         }
         let lock = self.lock();
         if self.submitter().is_some() {
@@ -235,15 +252,24 @@ impl Gate {
         }
         // INVARIANT: The mutex is held and there is no submitter, nor can there be one before it
         // is released.
-        Ok(Access {
-            gate: self,
-            _lock: Some(lock),
-            _task: NotThreadSafe,
-        })
+        Ok(Access::new(self, Some(lock)))
     }
 }
 
-impl Access<'_> {
+impl<'a> Access<'a> {
+    /// For whom the type invariants hold.
+    #[inline]
+    fn new(gate: &'a Gate, lock: Option<Guard<'a, (), MutexBackend>>) -> Self {
+        if cfg!(debug_assertions) {
+            warn_on!(gate.held.xchg(true, Acquire));
+        }
+        Self {
+            gate,
+            _lock: lock,
+            _task: NotThreadSafe,
+        }
+    }
+
     /// Counts a submission.
     #[inline]
     pub(crate) fn count_submit(&mut self) {
@@ -272,6 +298,9 @@ impl DerefMut for Access<'_> {
 impl Drop for Access<'_> {
     #[inline]
     fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            warn_on!(!self.gate.held.xchg(false, Release));
+        }
         if self._lock.is_none() {
             self.gate.inside.store(false, Relaxed);
         }

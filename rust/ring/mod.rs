@@ -21,23 +21,32 @@ mod account;
 mod buffers;
 mod completion;
 mod device;
+mod drain;
 mod enter;
 mod fdinfo;
 mod issuer;
 mod notify;
 mod op;
+mod pending;
 mod probe;
 mod register;
+mod request;
 mod rings;
+mod run;
 mod setup;
 mod shared;
 mod sqe;
 mod submit;
+mod target;
 mod uaccess;
 mod wait;
+mod worker;
 
-pub(crate) use device::Registration;
-pub(crate) use rings::FILES;
+pub(crate) use self::{
+    device::Registration,
+    rings::FILES,
+    worker::Workers, //
+};
 
 use self::{
     account::Account,
@@ -45,11 +54,14 @@ use self::{
         Completion,
         Published, //
     },
+    drain::Drain,
     issuer::Gate,
     notify::{
         InFlight,
         Notifier, //
     },
+    op::Sequenced,
+    pending::Pending,
     rings::Listed,
     setup::Config,
     shared::Shared,
@@ -83,6 +95,12 @@ pub(crate) struct Ring {
     completion: Completion,
     notifier: Notifier,
     #[pin]
+    pending: Pending,
+    #[pin]
+    drain: Drain,
+    #[pin]
+    sequenced: Sequenced,
+    #[pin]
     cq_wait: WaitQueue,
     /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
     enabled: AtomicFlag,
@@ -113,6 +131,9 @@ impl Ring {
                 gate <- gate,
                 completion <- Completion::new(),
                 notifier,
+                pending <- Pending::new(),
+                drain <- Drain::new(),
+                sequenced <- Sequenced::new(),
                 cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
                 enabled: AtomicFlag::new(!disabled),
                 cached_sq_head: Atomic::new(0),
@@ -165,6 +186,18 @@ impl Ring {
     fn notify(&self, in_flight: &InFlight<'_>, published: Published, worker: bool) {
         self.notifier
             .signal(in_flight, &self.shared, published, worker);
+    }
+
+    /// What poll(2) says of the ring at this moment (`EPOLL*`).
+    fn ready_for(&self) -> u32 {
+        let mut events = 0;
+        if self.sq_has_room() {
+            events |= bindings::CONST_EPOLLOUT | bindings::CONST_EPOLLWRNORM;
+        }
+        if self.has_completions() {
+            events |= bindings::CONST_EPOLLIN | bindings::CONST_EPOLLRDNORM;
+        }
+        events
     }
 
     /// Whether the SQ has room for another SQE, going by what userspace shows.

@@ -42,6 +42,7 @@ use kernel::{
             rcu_barrier,
             read_lock, //
         },
+        Arc,
         Mutex,
         SpinLockIrq, //
     },
@@ -90,7 +91,7 @@ impl rcu::Deferred for EvFd {
 enum Slot {
     Rcu(Rcu<EvFd>),
     Spinlock(Pin<KBox<SpinLockIrq<Option<Shared<EvFd>>>>>),
-    Quiesce(Pin<KBox<Quiesce>>),
+    Quiesce(Arc<Quiesce>),
 }
 
 /// Notifies a registered eventfd of completions.
@@ -98,6 +99,9 @@ pub(crate) struct Notifier(Slot);
 
 /// Something that may post completions is under way.
 pub(crate) struct InFlight<'a>(Option<&'a Quiesce>);
+
+/// A request is in flight: an [`InFlight`] that outlives the call that made it.
+pub(crate) struct Hold(Option<Arc<Quiesce>>);
 
 /// Nothing that posts completions is under way, if the ring's model wants that.
 pub(crate) struct Still<'a>(Option<(&'a Quiesce, Guard<'a, (), MutexBackend>)>);
@@ -116,7 +120,7 @@ impl Notifier {
                 GFP_KERNEL,
             )?),
             bindings::MINIRING_NOTIFY_QUIESCE => {
-                Slot::Quiesce(KBox::try_pin_init(Quiesce::new(), GFP_KERNEL)?)
+                Slot::Quiesce(Arc::pin_init(Quiesce::new(), GFP_KERNEL)?)
             }
             _ => return Err(EINVAL),
         }))
@@ -133,6 +137,25 @@ impl Notifier {
         match &self.0 {
             Slot::Quiesce(quiesce) => quiesce.enter(),
             _ => Ok(InFlight(None)),
+        }
+    }
+
+    /// Announces that completions may be posted, unless that would have to wait. Any context.
+    pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
+        match &self.0 {
+            Slot::Quiesce(quiesce) => quiesce.try_enter().then_some(InFlight(Some(quiesce))),
+            _ => Some(InFlight(None)),
+        }
+    }
+
+    /// Announces that a request will post completions when the caller is gone.
+    pub(crate) fn hold(&self, _in_flight: &InFlight<'_>) -> Hold {
+        match &self.0 {
+            Slot::Quiesce(quiesce) => {
+                quiesce.get();
+                Hold(Some(quiesce.clone()))
+            }
+            _ => Hold(None),
         }
     }
 
@@ -312,11 +335,26 @@ impl Quiesce {
         self.slot.get()
     }
 
+    fn try_enter(&self) -> bool {
+        // SAFETY: By the type invariants `refs` is initialised.
+        unsafe { bindings::miniring_percpu_ref_tryget_live(self.refs.get()) }
+    }
+
+    /// Takes a reference more. The caller has one, so that it cannot be too late.
+    fn get(&self) {
+        // SAFETY: By the type invariants `refs` is initialised.
+        unsafe { bindings::miniring_percpu_ref_get(self.refs.get()) }
+    }
+
+    fn put(&self) {
+        // SAFETY: As above; the caller gives up a reference that it has.
+        unsafe { bindings::miniring_percpu_ref_put(self.refs.get()) }
+    }
+
     fn enter(&self) -> Result<InFlight<'_>> {
-        // SAFETY: By the type invariants `refs` is initialised; likewise below.
-        while !unsafe { bindings::miniring_percpu_ref_tryget_live(self.refs.get()) } {
+        while !self.try_enter() {
             self.changed.wait(None, || {
-                // SAFETY: As above.
+                // SAFETY: By the type invariants `refs` is initialised.
                 !unsafe { bindings::miniring_percpu_ref_is_dying(self.refs.get()) }
             })?;
         }
@@ -353,8 +391,26 @@ impl Drop for InFlight<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(quiesce) = self.0 {
-            // SAFETY: Got by `Quiesce::enter`.
-            unsafe { bindings::miniring_percpu_ref_put(quiesce.refs.get()) };
+            quiesce.put();
+        }
+    }
+}
+
+impl Hold {
+    /// To post completions by.
+    pub(crate) fn in_flight(&self) -> InFlight<'_> {
+        let quiesce = self.0.as_deref();
+        if let Some(quiesce) = quiesce {
+            quiesce.get();
+        }
+        InFlight(quiesce)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(quiesce) = &self.0 {
+            quiesce.put();
         }
     }
 }

@@ -5,7 +5,6 @@
 use crate::bindings;
 use core::cell::UnsafeCell;
 use kernel::{
-    fs::File,
     prelude::*,
     sync::LockClassKey,
     types::Opaque, //
@@ -66,10 +65,11 @@ impl WaitQueue {
     ///
     /// # Safety
     ///
-    /// `table` is null or valid, and the queue lives until `file` is released.
-    pub(crate) unsafe fn poll(&self, file: &File, table: *mut bindings::poll_table) {
+    /// `table` is null or valid, and takes this `file`. Its entries are off the queue before that
+    /// goes.
+    pub(crate) unsafe fn poll(&self, file: *mut bindings::file, table: *mut bindings::poll_table) {
         // SAFETY: By the safety requirements.
-        unsafe { bindings::poll_wait(file.as_ptr(), self.head.get(), table) }
+        unsafe { bindings::poll_wait(file, self.head.get(), table) }
     }
 
     /// Sleeps until `ready`. Process context.

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What requests that complete later need of C: inline functions. */
+
+#include <linux/cred.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/time_namespace.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "helpers.h"
+
+struct workqueue_struct *miniring_alloc_workqueue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
+}
+
+__poll_t miniring_vfs_poll(struct file *file, struct poll_table_struct *table)
+{
+	return vfs_poll(file, table);
+}
+
+/* Does nothing to an entry that list_del_init() took off before. */
+void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry *entry)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&head->lock, flags);
+	list_del_init(&entry->entry);
+	spin_unlock_irqrestore(&head->lock, flags);
+}
+
+/* Likewise, for who holds the lock. */
+void miniring_wait_take(struct wait_queue_entry *entry)
+{
+	list_del_init(&entry->entry);
+}
+
+bool miniring_current_exiting(void)
+{
+	return current->flags & PF_EXITING;
+}
+
+/* Tells processes apart, and nothing else. */
+unsigned long miniring_current_process(void)
+{
+	return (unsigned long)current->signal;
+}
+
+const struct cred *miniring_current_cred(void)
+{
+	return current_cred();
+}
+
+const struct cred *miniring_override_creds(const struct cred *cred)
+{
+	return override_creds(cred);
+}
+
+const struct cred *miniring_revert_creds(const struct cred *cred)
+{
+	return revert_creds(cred);
+}
+
+s64 miniring_timens_to_host(int clock, s64 time)
+{
+	return timens_ktime_to_host(clock, time);
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What reading and writing a file needs of C: inline functions. */
+
+#include <linux/fs.h>
+#include <linux/fsnotify.h>
+#include <linux/ioprio.h>
+
+#include "helpers.h"
+
+void miniring_kiocb_init(struct kiocb *iocb, struct file *file)
+{
+	init_sync_kiocb(iocb, file);
+}
+
+int miniring_kiocb_set_rw_flags(struct kiocb *iocb, int flags, int type)
+{
+	return kiocb_set_rw_flags(iocb, (__force rwf_t)flags, type);
+}
+
+void miniring_start_write(struct file *file)
+{
+	sb_start_write(file_inode(file)->i_sb);
+}
+
+bool miniring_start_write_trylock(struct file *file)
+{
+	return sb_start_write_trylock(file_inode(file)->i_sb);
+}
+
+void miniring_end_write(struct file *file)
+{
+	sb_end_write(file_inode(file)->i_sb);
+}
+
+void miniring_fsnotify_access(struct file *file)
+{
+	fsnotify_access(file);
+}
+
+void miniring_fsnotify_modify(struct file *file)
+{
+	fsnotify_modify(file);
+}
+
+unsigned short miniring_current_ioprio(void)
+{
+	return get_current_ioprio();
+}

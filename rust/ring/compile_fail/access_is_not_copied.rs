@@ -1,0 +1,9 @@
+// error[E0507]: cannot move out of `*access` which is behind a shared reference
+
+//! There is one.
+
+use super::issuer::Access;
+
+fn f<'a>(access: &Access<'a>) -> Access<'a> {
+    *access
+}

@@ -1,0 +1,10 @@
+// error[E0616]: field `state` of struct `Gate` is private
+
+//! Issuer state is not reached past the gate.
+
+use super::issuer::Gate;
+
+fn f(gate: &Gate) -> u32 {
+    // SAFETY: Does not come to that.
+    unsafe { (*gate.state.get()).sq_head }
+}

@@ -1,0 +1,14 @@
+// error[E0499]: cannot borrow `*access` as mutable more than once at a time
+
+//! What is behind an `Access` is borrowed from it.
+
+use super::issuer::{
+    Access,
+    Issuer, //
+};
+
+fn two<'a>(_: &'a mut Issuer, _: &'a mut Issuer) {}
+
+fn f(access: &mut Access<'_>) {
+    two(access, access);
+}

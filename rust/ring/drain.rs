@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IOSQE_IO_DRAIN: requests that wait until all before them are done, and hold up those behind.
+//!
+//! Counts the requests that are alive. One that is to be drained, and everything behind it, is kept
+//! in a list until there is none; then it goes alone, and what follows it up to the next such one
+//! goes when it is done. A chain of links counts as its requests, and goes as one.
+//!
+//! The lock is a leaf.
+
+use super::{
+    request::{
+        Owned,
+        Request,
+        Step, //
+    },
+    worker::Kind, //
+};
+use kernel::{
+    list::{
+        List,
+        ListArc, //
+    },
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        SpinLockIrq, //
+    }, //
+};
+
+struct State {
+    alive: usize,
+    /// A drained request is alive, alone.
+    alone: bool,
+    waiting: List<Request>,
+}
+
+/// What a ring knows of drained requests.
+#[pin_data]
+pub(crate) struct Drain {
+    /// A drained request waits, or is alive: nothing passes.
+    active: Atomic<u32>,
+    #[pin]
+    state: SpinLockIrq<State>,
+}
+
+impl Drain {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            active: Atomic::new(0),
+            state <- new_spinlock_irq!(State {
+                alive: 0,
+                alone: false,
+                waiting: List::new(),
+            }, "miniring::Drain"),
+        })
+    }
+
+    /// Whether requests that are submitted now have to wait.
+    #[inline]
+    pub(crate) fn is_active(&self) -> bool {
+        // SAFETY: The word is valid and aligned; every other access is atomic, and a volatile load
+        // is one in the kernel's memory model. The kernel crate's own is a call of a C helper,
+        // which every SQE would pay for.
+        unsafe { self.active.as_ptr().read_volatile() != 0 }
+    }
+
+    /// A chain is submitted. Returns it if it may be issued; else it waits here, and goes by way of
+    /// a workqueue.
+    pub(crate) fn admit(&self, chain: Owned) -> Option<Owned> {
+        let mut state = self.state.lock();
+        let busy = state.alone || !state.waiting.is_empty();
+        if busy || (chain.drain.load(Relaxed) && state.alive != 0) {
+            self.active.store(1, Relaxed);
+            let Ok(entry) = ListArc::try_from_arc(chain.into_arc()) else {
+                return None;
+            };
+            state.waiting.push_back(entry);
+            return None;
+        }
+        state.alive += chain.links.load(Relaxed);
+        state.alone = chain.drain.load(Relaxed);
+        self.active.store(state.alone.into(), Relaxed);
+        Some(chain)
+    }
+
+    /// A chain is submitted that is completed at once.
+    pub(crate) fn pass(&self, chain: &Owned) {
+        self.state.lock().alive += chain.links.load(Relaxed);
+    }
+
+    /// A request that was alive was completed.
+    pub(crate) fn done(&self) {
+        let mut ready = List::new();
+        {
+            let mut state = self.state.lock();
+            state.alive = state.alive.saturating_sub(1);
+            if state.alive == 0 {
+                state.alone = false;
+                state.next(&mut ready);
+                let active = state.alone || !state.waiting.is_empty();
+                self.active.store(active.into(), Relaxed);
+            }
+        }
+        while let Some(entry) = ready.pop_front() {
+            // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
+            let owned = unsafe { Owned::assume(entry.into_arc()) };
+            owned.enqueue(Step::Issue, Kind::Blocking);
+        }
+    }
+
+    /// Takes out a chain that waits, and that `wanted` is true of, for the caller to fail.
+    pub(crate) fn take(&self, wanted: impl Fn(&Request) -> bool) -> Option<Owned> {
+        let mut state = self.state.lock();
+        let mut cursor = state.waiting.cursor_front();
+        let entry = loop {
+            let next = cursor.peek_next()?;
+            if wanted(&next) {
+                break next.remove();
+            }
+            cursor.move_next();
+        };
+        // Its requests are completed like those that were alive.
+        state.alive += entry.links.load(Relaxed);
+        // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
+        Some(unsafe { Owned::assume(entry.into_arc()) })
+    }
+}
+
+impl State {
+    /// Moves to `ready` what may go when nothing is alive.
+    fn next(&mut self, ready: &mut List<Request>) {
+        while let Some(entry) = self.waiting.pop_front() {
+            if entry.drain.load(Relaxed) && self.alive != 0 {
+                self.waiting.push_front(entry);
+                break;
+            }
+            self.alive += entry.links.load(Relaxed);
+            self.alone = entry.drain.load(Relaxed);
+            ready.push_back(entry);
+            if self.alone {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IORING_OP_ASYNC_CANCEL, and the cancellation of all that a ring or a process has in flight.
+
+use super::super::{
+    request::{
+        Owned,
+        Request, //
+    },
+    run::{
+        end_cancelled,
+        end_chain,
+        Poster, //
+    },
+    sqe::Sqe,
+    target::Target,
+    Ring, //
+};
+use crate::{
+    bindings,
+    pure::ownership::Claim, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Cancels requests.
+pub(crate) struct Cancel {
+    flags: u32,
+    user_data: u64,
+    opcode: u32,
+    /// With IORING_ASYNC_CANCEL_FD.
+    target: Option<Target>,
+}
+
+impl Cancel {
+    pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
+        if u32::from(sqe.flags) & bindings::CONST_IOSQE_BUFFER_SELECT != 0
+            || sqe.off != 0
+            || sqe.file_index != 0
+        {
+            return Err(EINVAL);
+        }
+        let flags = sqe.op_flags;
+        let known = bindings::IORING_ASYNC_CANCEL_ALL
+            | bindings::IORING_ASYNC_CANCEL_FD
+            | bindings::IORING_ASYNC_CANCEL_ANY
+            | bindings::IORING_ASYNC_CANCEL_FD_FIXED
+            | bindings::IORING_ASYNC_CANCEL_USERDATA
+            | bindings::IORING_ASYNC_CANCEL_OP;
+        let has = |flag| flags & flag != 0;
+        let keyed = has(bindings::IORING_ASYNC_CANCEL_FD) || has(bindings::IORING_ASYNC_CANCEL_OP);
+        if flags & !known != 0 || keyed && has(bindings::IORING_ASYNC_CANCEL_ANY) {
+            return Err(EINVAL);
+        }
+        if has(bindings::IORING_ASYNC_CANCEL_OP) && sqe.len >= bindings::IORING_OP_LAST {
+            return Err(EINVAL);
+        }
+        let fixed = has(bindings::IORING_ASYNC_CANCEL_FD_FIXED);
+        Ok(Self {
+            flags,
+            user_data: sqe.addr,
+            opcode: sqe.len,
+            target: if has(bindings::IORING_ASYNC_CANCEL_FD) && !fixed {
+                super::target(sqe)
+            } else {
+                None
+            },
+        })
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn matches_user_data(&self) -> bool {
+        let keys = bindings::IORING_ASYNC_CANCEL_FD | bindings::IORING_ASYNC_CANCEL_OP;
+        !self.has(bindings::IORING_ASYNC_CANCEL_ANY)
+            && (!self.has(keys) || self.has(bindings::IORING_ASYNC_CANCEL_USERDATA))
+    }
+
+    fn matches(&self, request: &Request) -> bool {
+        if self.has(bindings::IORING_ASYNC_CANCEL_ANY) {
+            return true;
+        }
+        if let Some(target) = &self.target {
+            if request.target != target.id() {
+                return false;
+            }
+        }
+        !self.has(bindings::IORING_ASYNC_CANCEL_OP) || u32::from(request.opcode) == self.opcode
+    }
+
+    /// The number of requests found, if it asked for all; else 0.
+    ///
+    /// `ENOENT` if there is no such request, `EALREADY` if it is too late or a worker is at it;
+    /// `EBADF`.
+    pub(super) fn run(&self, ring: &Ring, this: usize, poster: &mut Poster<'_>) -> Result<i32> {
+        if self.has(bindings::IORING_ASYNC_CANCEL_FD) && self.target.is_none() {
+            return Err(EBADF);
+        }
+        let all = self.has(bindings::IORING_ASYNC_CANCEL_ALL | bindings::IORING_ASYNC_CANCEL_ANY);
+        let user_data = self.matches_user_data().then_some(self.user_data);
+        let round = ring.pending.round();
+        let mut count = 0;
+        while let Some(request) = ring.pending.find(&round, user_data, |request| {
+            core::ptr::from_ref(request) as usize != this && self.matches(request)
+        }) {
+            let result = cancel(request, poster);
+            if result == Err(ENOENT) {
+                continue;
+            }
+            if !all {
+                return result.map(|()| 0);
+            }
+            count += 1;
+        }
+        if all {
+            Ok(count)
+        } else {
+            Err(ENOENT)
+        }
+    }
+}
+
+/// Cancels one request.
+fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
+    let is_poll = u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD;
+    match Owned::cancel(request) {
+        Ok(owned) => poster.cancel(owned),
+        Err(Claim::Done) => return Err(ENOENT),
+        // The worker is about to look.
+        Err(_) if is_poll => (),
+        Err(_) => return Err(EALREADY),
+    }
+    Ok(())
+}
+
+impl Ring {
+    /// Cancels every request, and those that are still to come of their chains. Process context.
+    pub(in super::super) fn shut_down(&self) {
+        self.pending.close();
+        self.cancel_each(|_| true);
+    }
+
+    /// Cancels every request of the current process, which exits. Process context.
+    pub(in super::super) fn leave(&self) {
+        // SAFETY: Reads a field of the current task.
+        let process = unsafe { bindings::miniring_current_process() };
+        self.cancel_each(|request| request.process == process);
+    }
+
+    fn cancel_each(&self, wanted: impl Fn(&Request) -> bool) {
+        // What has not begun first, or the end of what has would begin it.
+        while let Some(chain) = self.drain.take(&wanted) {
+            self.with(chain, end_chain);
+        }
+        let round = self.pending.round();
+        while let Some(request) = self.pending.find(&round, None, &wanted) {
+            if let Ok(owned) = Owned::cancel(request) {
+                self.sequenced.remove(&owned);
+                self.with(owned, end_cancelled);
+            }
+        }
+    }
+
+    /// Has a request completed.
+    fn with(&self, owned: Owned, end: impl FnOnce(Owned, &mut Poster<'_>)) {
+        let request = owned.to_arc();
+        let in_flight = request.hold.in_flight();
+        end(owned, &mut Poster::direct(self, &in_flight, false));
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IORING_OP_MSG_RING: a completion for another ring.
+
+use super::super::{
+    completion::Entry,
+    shared::Cqe,
+    sqe::Sqe,
+    target::Target,
+    Ring, //
+};
+use crate::bindings;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Posts a completion to a ring.
+pub(crate) struct Message {
+    target: Option<Target>,
+    command: u64,
+    cqe: Cqe,
+    source: u64,
+    /// The target's file slot, or the CQE's flags.
+    argument: u32,
+    flags: u32,
+}
+
+impl Message {
+    pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
+        if sqe.buf_index != 0 {
+            return Err(EINVAL);
+        }
+        let known = bindings::IORING_MSG_RING_CQE_SKIP | bindings::IORING_MSG_RING_FLAGS_PASS;
+        if sqe.op_flags & !known != 0 {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            target: super::target(sqe),
+            command: sqe.addr,
+            cqe: Cqe {
+                user_data: sqe.off,
+                res: sqe.len as i32,
+                flags: 0,
+            },
+            source: sqe.addr3,
+            argument: sqe.file_index,
+            flags: sqe.op_flags,
+        })
+    }
+
+    /// `EBADF`, `EBADFD` if the target is no ring or not enabled, `EINVAL`, `ENOMEM`; `EAGAIN` if
+    /// the target's eventfd is being changed, in the `quiesce` model.
+    pub(super) fn run(&self, ring: &Ring) -> Result {
+        match &self.target {
+            None => Err(EBADF),
+            Some(Target::File(_)) => Err(EBADFD),
+            Some(Target::Ring(target)) => match u32::try_from(self.command) {
+                Ok(bindings::IORING_MSG_DATA) => self.send(target),
+                Ok(bindings::IORING_MSG_SEND_FD) => {
+                    if self.cqe.res != 0 || core::ptr::eq::<Ring>(&**target, ring) {
+                        return Err(EINVAL);
+                    }
+                    if !target.is_enabled() {
+                        return Err(EBADFD);
+                    }
+                    // No ring has registered files.
+                    Err(EBADF)
+                }
+                _ => Err(EINVAL),
+            },
+        }
+    }
+
+    fn send(&self, target: &Arc<Ring>) -> Result {
+        let pass = self.flags == bindings::IORING_MSG_RING_FLAGS_PASS;
+        if self.source as u32 != 0 || self.flags != 0 && !pass || !pass && self.argument != 0 {
+            return Err(EINVAL);
+        }
+        if !target.is_enabled() {
+            return Err(EBADFD);
+        }
+        let flags = if pass { self.argument } else { 0 };
+        if flags & bindings::IORING_CQE_F_32 != 0 {
+            return Err(EINVAL);
+        }
+        let entry = Entry::new()?;
+        let in_flight = target.notifier.try_in_flight().ok_or(EAGAIN)?;
+        target.post_one(&in_flight, Cqe { flags, ..self.cqe }, entry, false);
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IORING_OP_NOP.
+
+use super::{
+    super::{
+        run::Outcome,
+        sqe::Sqe,
+        target::Target, //
+    },
+    Context, //
+};
+use crate::bindings;
+use kernel::prelude::*;
+
+/// Flags that are honoured: all but IORING_NOP_CQE32, for which no ring here has room.
+const FLAGS: u32 = bindings::IORING_NOP_INJECT_RESULT
+    | bindings::IORING_NOP_FILE
+    | bindings::IORING_NOP_FIXED_FILE
+    | bindings::IORING_NOP_FIXED_BUFFER
+    | bindings::IORING_NOP_TW;
+
+/// Completes with a result.
+pub(crate) struct Nop {
+    result: i32,
+    /// IORING_NOP_TW: from elsewhere.
+    pub(super) deferred: bool,
+}
+
+impl Nop {
+    #[inline]
+    pub(super) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
+        if sqe.op_flags & !FLAGS != 0 {
+            return Err(EINVAL);
+        }
+        let has = |flag| sqe.op_flags & flag != 0;
+        let mut result = if has(bindings::IORING_NOP_INJECT_RESULT) {
+            sqe.len as i32
+        } else {
+            0
+        };
+        if has(bindings::IORING_NOP_FIXED_BUFFER) && !context.has_buffer(sqe.buf_index) {
+            result = EFAULT.to_errno();
+        }
+        if has(bindings::IORING_NOP_FILE)
+            && (has(bindings::IORING_NOP_FIXED_FILE) || Target::get(sqe.fd).is_none())
+        {
+            result = EBADF.to_errno();
+        }
+        Ok(Self {
+            result,
+            deferred: has(bindings::IORING_NOP_TW),
+        })
+    }
+
+    #[inline]
+    pub(super) fn run(&self) -> Outcome {
+        Outcome::new(self.result)
+    }
+}

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IORING_OP_TIMEOUT and IORING_OP_TIMEOUT_REMOVE.
+//!
+//! A timer that expires gains its request's ownership, posts the completion there and then, in hard
+//! interrupt context, and leaves the rest to a worker. One that is to report again is started again
+//! by the worker, so that no interval, however short, keeps the CPU in interrupts.
+
+use super::{
+    super::{
+        request::{
+            Owned,
+            Request,
+            Step, //
+        },
+        run::{
+            Issued,
+            Outcome,
+            Poster, //
+        },
+        sqe::Sqe,
+        uaccess::read,
+        worker::Kind,
+        Ring, //
+    },
+    Op, //
+};
+use crate::{
+    bindings,
+    pure::ownership::{
+        Claim,
+        Word, //
+    }, //
+};
+use core::mem::offset_of;
+use kernel::{
+    list::{
+        List,
+        ListArc, //
+    },
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic,
+            AtomicFlag, //
+        },
+        ArcBorrow,
+        SpinLockIrq, //
+    },
+    time::NSEC_PER_SEC,
+    types::Opaque, //
+};
+
+/// A request's timer, and how many CQEs it waits for.
+#[pin_data]
+pub(crate) struct Timer {
+    #[pin]
+    timer: Opaque<bindings::hrtimer>,
+    /// `timer` is initialised.
+    ready: AtomicFlag,
+    /// Due when so many CQEs were posted that are not those of timeouts.
+    due: Atomic<u64>,
+}
+
+/// When a timer expires.
+#[derive(Clone, Copy)]
+struct Time {
+    ns: i64,
+    clock: u32,
+    absolute: bool,
+}
+
+impl Time {
+    /// Reads a time, which is at the user address `arg` or `arg` itself, of the clock that `flags`
+    /// say (`IORING_TIMEOUT_*`).
+    fn read(arg: u64, flags: u32) -> Result<Self> {
+        let ns = if flags & bindings::IORING_TIMEOUT_IMMEDIATE_ARG != 0 {
+            i64::try_from(arg).map_err(|_| EINVAL)?
+        } else {
+            let ts: bindings::__kernel_timespec = read(arg)?;
+            if ts.tv_sec < 0 || ts.tv_nsec < 0 {
+                return Err(EINVAL);
+            }
+            ts.tv_sec
+                .saturating_mul(NSEC_PER_SEC)
+                .saturating_add(ts.tv_nsec)
+        };
+        let clock = match flags & clocks() {
+            0 => bindings::CLOCK_MONOTONIC,
+            bindings::IORING_TIMEOUT_BOOTTIME => bindings::CLOCK_BOOTTIME,
+            bindings::IORING_TIMEOUT_REALTIME => bindings::CLOCK_REALTIME,
+            _ => return Err(EINVAL),
+        };
+        Ok(Self {
+            ns,
+            clock,
+            absolute: flags & bindings::IORING_TIMEOUT_ABS != 0,
+        })
+    }
+
+    /// The same time, seen from outside of the current task's time namespace.
+    fn of_host(self) -> Self {
+        if !self.absolute {
+            return self;
+        }
+        Self {
+            // SAFETY: Reads the current task's namespace.
+            ns: unsafe { bindings::miniring_timens_to_host(self.clock as c_int, self.ns) },
+            ..self
+        }
+    }
+}
+
+const fn clocks() -> u32 {
+    bindings::IORING_TIMEOUT_BOOTTIME | bindings::IORING_TIMEOUT_REALTIME
+}
+
+impl Timer {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            timer: Opaque::uninit(),
+            ready: AtomicFlag::new(false),
+            due: Atomic::new(u64::MAX),
+        })
+    }
+
+    /// Starts the timer, which is not running.
+    ///
+    /// # Safety
+    ///
+    /// It is that of a [`Request`], and is stopped before that is dropped.
+    unsafe fn start(&self, time: Time) {
+        let mode = if time.absolute {
+            bindings::hrtimer_mode_HRTIMER_MODE_ABS
+        } else {
+            bindings::hrtimer_mode_HRTIMER_MODE_REL
+        };
+        // SAFETY: The timer is pinned, and not running; the callback finds its request by the
+        // safety requirements.
+        unsafe {
+            bindings::hrtimer_setup(
+                self.timer.get(),
+                Some(expired),
+                time.clock as bindings::clockid_t,
+                mode,
+            );
+            self.ready.store(true, Relaxed);
+            bindings::hrtimer_start_range_ns(self.timer.get(), time.ns, 0, mode);
+        }
+    }
+
+    /// Stops the timer unless it is expiring at this moment. Any context.
+    #[must_use]
+    fn try_stop(&self) -> bool {
+        // SAFETY: Initialised, which is what is asked for.
+        !self.ready.load(Relaxed)
+            || unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) } >= 0
+    }
+
+    /// Stops the timer, and waits if it is expiring. Process context.
+    pub(super) fn stop(&self) {
+        if self.ready.load(Relaxed) {
+            // SAFETY: Initialised, which is what is asked for.
+            unsafe { bindings::hrtimer_cancel(self.timer.get()) };
+        }
+    }
+}
+
+/// A timer expired. Hard interrupt context.
+///
+/// # Safety
+///
+/// `timer` is that of a [`Timer`] that `Timer::start` started.
+unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
+    const OFFSET: usize = offset_of!(Request, timer) + offset_of!(Timer, timer);
+    // SAFETY: By the safety requirements; a request stops its timer, waiting for this, before it
+    // goes.
+    let request = unsafe { ArcBorrow::from_raw(timer.byte_sub(OFFSET).cast::<Request>()) };
+    if let Some(owned) = Owned::claim(request) {
+        expire(owned);
+    }
+    bindings::hrtimer_restart::HRTIMER_NORESTART
+}
+
+/// Reports that the time is up. Any context.
+fn expire(mut owned: Owned) {
+    let ring = owned.ring.clone();
+    let Op::Timeout(timeout) = &mut owned.inner().op else {
+        return;
+    };
+    let outcome = Outcome {
+        res: ETIME.to_errno(),
+        flags: 0,
+        failed: timeout.flags & bindings::IORING_TIMEOUT_ETIME_SUCCESS == 0,
+    };
+    if timeout.goes_on() {
+        ring.sequenced.skip_one(&owned);
+        let cqe = owned.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
+        if ring.try_post_in_irq(&owned, cqe) {
+            return owned.enqueue(Step::Rearm, Kind::Prompt);
+        }
+        ring.sequenced.count_one();
+    }
+    ring.complete_in_irq(owned, outcome);
+}
+
+/// Waits for a time, or for a number of completions.
+pub(crate) struct Timeout {
+    time: Time,
+    flags: u32,
+    /// Completions to wait for; reports to make, if it makes several; 0 for no limit.
+    count: u32,
+}
+
+impl Timeout {
+    pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
+        if sqe.addr3 != 0 || sqe.pad != 0 {
+            return Err(EINVAL);
+        }
+        if sqe.buf_index != 0 || sqe.len != 1 || sqe.file_index != 0 {
+            return Err(EINVAL);
+        }
+        let flags = sqe.op_flags;
+        let known = bindings::IORING_TIMEOUT_ABS
+            | clocks()
+            | bindings::IORING_TIMEOUT_ETIME_SUCCESS
+            | bindings::IORING_TIMEOUT_MULTISHOT
+            | bindings::IORING_TIMEOUT_IMMEDIATE_ARG;
+        let relative = bindings::IORING_TIMEOUT_MULTISHOT | bindings::IORING_TIMEOUT_ABS;
+        if flags & !known != 0 || flags & clocks() == clocks() || flags & relative == relative {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            time: Time::read(sqe.addr, flags)?.of_host(),
+            flags,
+            count: sqe.off as u32,
+        })
+    }
+
+    fn is_multishot(&self) -> bool {
+        self.flags & bindings::IORING_TIMEOUT_MULTISHOT != 0
+    }
+
+    /// Whether there is another report after the one that is due.
+    fn goes_on(&mut self) -> bool {
+        if !self.is_multishot() {
+            return false;
+        }
+        if self.count == 0 {
+            return true;
+        }
+        self.count -= 1;
+        self.count != 0
+    }
+}
+
+/// Starts a timeout.
+pub(super) fn issue(mut owned: Owned) -> Issued {
+    let ring = owned.ring.clone();
+    ring.pending.add(&mut owned);
+    let Op::Timeout(timeout) = &owned.inner().op else {
+        return Issued::Done(owned, EINVAL.into());
+    };
+    let time = timeout.time;
+    if timeout.count != 0 && !timeout.is_multishot() {
+        let count = timeout.count;
+        ring.sequenced
+            .add(&owned, ring.completion.published(), count);
+    }
+    start(owned, time)
+}
+
+/// Starts a timer that was reported again.
+pub(super) fn rearm(mut owned: Owned) -> Issued {
+    let Op::Timeout(timeout) = &owned.inner().op else {
+        return Issued::Done(owned, EINVAL.into());
+    };
+    let time = timeout.time;
+    start(owned, time)
+}
+
+fn start(owned: Owned, time: Time) -> Issued {
+    if owned.ownership.word() == Some(Word::Cancel) {
+        return Issued::Done(owned, Outcome::cancelled());
+    }
+    let request = owned.to_arc();
+    // SAFETY: It is the request's timer, which `disarm` stops.
+    unsafe { request.timer.start(time) };
+    match owned.release() {
+        Ok(()) => Issued::Pending,
+        Err((owned, Word::Cancel)) => Issued::Done(owned, Outcome::cancelled()),
+        Err((owned, Word::Event)) => {
+            // It expired already.
+            expire(owned);
+            Issued::Pending
+        }
+    }
+}
+
+/// Ends a timeout, or changes its time.
+pub(crate) struct Update {
+    user_data: u64,
+    time: Option<Time>,
+}
+
+impl Update {
+    pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
+        let unknown = bindings::CONST_IOSQE_FIXED_FILE | bindings::CONST_IOSQE_BUFFER_SELECT;
+        if u32::from(sqe.flags) & unknown != 0 || sqe.addr3 != 0 || sqe.pad != 0 {
+            return Err(EINVAL);
+        }
+        if sqe.buf_index != 0 || sqe.len != 0 || sqe.file_index != 0 {
+            return Err(EINVAL);
+        }
+        let flags = sqe.op_flags;
+        let time = if flags & bindings::IORING_TIMEOUT_UPDATE != 0 {
+            let known = bindings::IORING_TIMEOUT_UPDATE
+                | bindings::IORING_TIMEOUT_ABS
+                | bindings::IORING_TIMEOUT_IMMEDIATE_ARG;
+            if flags & !known != 0 {
+                return Err(EINVAL);
+            }
+            // The clock is that of the timeout, which gives the time its meaning.
+            Some(Time::read(sqe.off, flags)?)
+        } else if flags != 0 {
+            return Err(EINVAL);
+        } else {
+            None
+        };
+        Ok(Self {
+            user_data: sqe.addr,
+            time,
+        })
+    }
+
+    /// `ENOENT` if there is no such timeout, `EALREADY` if it is expiring, `EINVAL` if it cannot
+    /// have such a time.
+    pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
+        let request = ring
+            .pending
+            .find(&ring.pending.round(), Some(self.user_data), |request| {
+                u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT
+            })
+            .ok_or(ENOENT)?;
+        let refused = |claim| match claim {
+            Claim::Done => ENOENT,
+            _ => EALREADY,
+        };
+        let Some(time) = self.time else {
+            poster.cancel(Owned::cancel(request).map_err(refused)?);
+            return Ok(());
+        };
+        let mut owned = Owned::try_claim(request.as_arc_borrow()).map_err(refused)?;
+        let ret = change(&mut owned, time);
+        match owned.release() {
+            Err((owned, Word::Cancel)) => poster.cancel(owned),
+            Err((owned, Word::Event)) => expire(owned),
+            Ok(()) => (),
+        }
+        ret
+    }
+}
+
+/// Has a timeout expire at another time.
+fn change(owned: &mut Owned, time: Time) -> Result {
+    let request = owned.to_arc();
+    let Op::Timeout(timeout) = &mut owned.inner().op else {
+        return Err(ENOENT);
+    };
+    if timeout.is_multishot() && time.absolute {
+        return Err(EINVAL);
+    }
+    if !request.timer.try_stop() {
+        return Err(EALREADY);
+    }
+    if !timeout.is_multishot() {
+        timeout.count = 0;
+    }
+    timeout.time = Time {
+        clock: timeout.time.clock,
+        ..time
+    }
+    .of_host();
+    let time = timeout.time;
+    request.ring.sequenced.remove(&request);
+    // SAFETY: It is the request's timer, which `disarm` stops.
+    unsafe { request.timer.start(time) };
+    Ok(())
+}
+
+/// The timeouts of a ring that wait for a number of completions.
+///
+/// The lock is a leaf.
+#[pin_data]
+pub(crate) struct Sequenced {
+    /// How many are in the list.
+    len: Atomic<usize>,
+    /// CQEs posted that do not count, because they are those of timeouts.
+    skipped: Atomic<u64>,
+    /// The next that is due first.
+    #[pin]
+    list: SpinLockIrq<List<Request, 1>>,
+}
+
+impl Sequenced {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            len: Atomic::new(0),
+            skipped: Atomic::new(0),
+            list <- new_spinlock_irq!(List::new(), "miniring::Sequenced"),
+        })
+    }
+
+    /// A CQE of `request` is going to be posted.
+    pub(crate) fn skip_one(&self, request: &Request) {
+        if u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT {
+            self.skipped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many CQEs of timeouts were posted, or are about to be.
+    pub(in super::super) fn timeouts(&self) -> u64 {
+        self.skipped.load(Relaxed)
+    }
+
+    /// It was not.
+    fn count_one(&self) {
+        self.skipped.fetch_sub(1, Relaxed);
+    }
+
+    fn counted(&self, published: u64) -> u64 {
+        published.wrapping_sub(self.skipped.load(Relaxed))
+    }
+
+    /// Makes a timeout due in `count` completions, after the `published` ones.
+    fn add(&self, owned: &Owned, published: u64, count: u32) {
+        let due = self.counted(published).wrapping_add(count.into());
+        owned.timer.due.store(due, Relaxed);
+        let Ok(entry) = ListArc::try_from_arc(owned.to_arc()) else {
+            return;
+        };
+        let mut list = self.list.lock();
+        let mut cursor = list.cursor_back();
+        while let Some(before) = cursor.peek_prev() {
+            if before.timer.due.load(Relaxed) <= due {
+                break;
+            }
+            cursor.move_prev();
+        }
+        cursor.insert(entry);
+        self.len.fetch_add(1, Relaxed);
+    }
+
+    /// Has a timeout wait for its time only.
+    pub(crate) fn remove(&self, request: &Request) {
+        if request.timer.due.load(Relaxed) == u64::MAX {
+            return;
+        }
+        let mut list = self.list.lock();
+        request.timer.due.store(u64::MAX, Relaxed);
+        // SAFETY: A request whose `due` is set is in no other list: see `take`.
+        let entry = unsafe { list.remove(request) };
+        if entry.is_some() {
+            self.len.fetch_sub(1, Relaxed);
+        }
+        drop(list);
+        drop(entry);
+    }
+
+    /// Takes out one that is due, for whoever owns it.
+    fn take(&self, counted: u64) -> Option<ListArc<Request, 1>> {
+        let mut list = self.list.lock();
+        let mut cursor = list.cursor_front();
+        let first = cursor.peek_next()?;
+        if first.timer.due.load(Relaxed) > counted {
+            return None;
+        }
+        let entry = first.remove();
+        entry.timer.due.store(u64::MAX, Relaxed);
+        self.len.fetch_sub(1, Relaxed);
+        Some(entry)
+    }
+
+    /// Completes those that are due, after CQEs were posted. Any context.
+    #[inline]
+    pub(crate) fn flush(&self, ring: &Ring) {
+        // SAFETY: The word is valid and aligned; every other access is atomic, and a volatile load
+        // is one in the kernel's memory model. The kernel crate's own is a call of a C helper,
+        // which every batch of completions would pay for.
+        if unsafe { self.len.as_ptr().read_volatile() } != 0 {
+            self.complete(ring);
+        }
+    }
+
+    fn complete(&self, ring: &Ring) {
+        while let Some(entry) = self.take(self.counted(ring.completion.published())) {
+            let request = entry.into_arc();
+            if let Ok(owned) = Owned::try_claim(request.as_arc_borrow()) {
+                // If it is expiring it finds the request completed.
+                let _ = owned.timer.try_stop();
+                ring.complete_in_irq(owned, Outcome::new(0));
+            }
+        }
+    }
+}

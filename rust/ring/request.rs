@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A request that does not complete while it is submitted, or is linked to others.
+//!
+//! One allocation holds all that any of them needs: what waits for an event, the place in the
+//! ring's table, the work item. [`Owned`] is the right to act on a request; there is one at most,
+//! and who has it issues, cancels or completes it. References without it only find the request.
+//!
+//! A request's last reference is dropped where one may sleep. So in interrupt context an `Owned`
+//! goes to a workqueue.
+
+use super::{
+    completion::Entry,
+    notify::{
+        Hold,
+        InFlight, //
+    },
+    op::{
+        Op,
+        Timer,
+        Wakers, //
+    },
+    run::{
+        self,
+        Outcome, //
+    },
+    shared::Cqe,
+    sqe::Sqe,
+    worker::Kind,
+    Ring, //
+};
+use crate::{
+    bindings,
+    pure::ownership::{
+        Claim,
+        Ownership,
+        Word, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    ops::Deref, //
+};
+use kernel::{
+    list::{
+        impl_list_arc_safe,
+        impl_list_item,
+        AtomicTracker,
+        ListLinks,
+        TryNewListArc, //
+    },
+    new_work,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic,
+            AtomicFlag, //
+        },
+        Arc,
+        ArcBorrow,
+        UniqueArc, //
+    },
+    workqueue::{
+        impl_has_work,
+        HasWork,
+        Work,
+        WorkItem, //
+    }, //
+};
+
+/// A request.
+#[pin_data]
+pub(crate) struct Request {
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) hold: Hold,
+    pub(crate) opcode: u8,
+    /// IOSQE_*.
+    pub(crate) flags: u8,
+    /// Whose it is: see `miniring_current_process()`.
+    pub(crate) process: c_ulong,
+    /// What it is about, or 0: see `Target::id`.
+    pub(crate) target: usize,
+    pub(crate) user_data: Atomic<u64>,
+    /// Where [`super::pending::Pending`] put it, and the last search that found it.
+    pub(crate) bucket: Atomic<usize>,
+    pub(crate) round: Atomic<u32>,
+    /// Of the first of a chain: how many requests it has, and whether it is to be drained.
+    pub(crate) links: Atomic<usize>,
+    pub(crate) drain: AtomicFlag,
+    pub(crate) ownership: Ownership,
+    #[pin]
+    pub(crate) timer: Timer,
+    #[pin]
+    pub(crate) wakers: Wakers,
+    #[pin]
+    work: Work<Self>,
+    #[pin]
+    tracker: AtomicTracker<0>,
+    #[pin]
+    list: ListLinks<0>,
+    #[pin]
+    other_tracker: AtomicTracker<1>,
+    #[pin]
+    other_list: ListLinks<1>,
+    inner: UnsafeCell<Inner>,
+}
+
+/// What only the owner touches.
+pub(crate) struct Inner {
+    pub(crate) op: Op,
+    /// The request that is issued when this one is done.
+    pub(crate) next: Option<Owned>,
+    /// In the ring's table.
+    pub(crate) pending: bool,
+    /// The result, if what took the request out of its wait decided on one.
+    pub(crate) verdict: Option<Outcome>,
+    step: Step,
+    entry: Option<Entry>,
+}
+
+/// What a worker is to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    /// Issue the request; it may block.
+    Issue,
+    /// What it waited for has happened: these events, or unknown ones if 0.
+    Event(u32),
+    /// The timer that was reported is to be started again.
+    Rearm,
+    /// Complete it, with the verdict or as cancelled.
+    Finish,
+    /// It was completed; `failed` is what its chain needs to know.
+    Retire { failed: bool },
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Request { tracked_by tracker: AtomicTracker<0>; }
+    impl ListArcSafe<1> for Request { tracked_by other_tracker: AtomicTracker<1>; }
+}
+impl_list_item! {
+    impl ListItem<0> for Request { using ListLinks { self.list }; }
+    impl ListItem<1> for Request { using ListLinks { self.other_list }; }
+}
+impl_has_work! {
+    impl HasWork<Self> for Request { self.work }
+}
+
+// SAFETY: `inner` is touched by the owner only, who may be any task; the rest may be sent.
+unsafe impl Send for Request {}
+// SAFETY: As above; the rest may be shared.
+unsafe impl Sync for Request {}
+
+/// The right to act on a request.
+///
+/// # Invariants
+///
+/// The request's `ownership` is held, and this is the only value that stands for it.
+pub(crate) struct Owned(Arc<Request>);
+
+/// Memory for a request, and for its completion if the CQ is full.
+pub(crate) struct Room {
+    memory: UniqueArc<MaybeUninit<Request>>,
+    entry: Entry,
+}
+
+impl Room {
+    /// Allocates. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            memory: UniqueArc::new_uninit(GFP_KERNEL_ACCOUNT)?,
+            entry: Entry::new()?,
+        })
+    }
+
+    /// Makes the request that `sqe` asks for, of the current task.
+    pub(crate) fn fill(
+        self,
+        ring: &Arc<Ring>,
+        in_flight: &InFlight<'_>,
+        sqe: &Sqe,
+        op: Op,
+    ) -> Owned {
+        let Self { memory, entry } = self;
+        let target = op.target();
+        let request = memory.pin_init_with(pin_init!(Request {
+            ring: ring.clone(),
+            hold: ring.notifier.hold(in_flight),
+            opcode: sqe.opcode,
+            flags: sqe.flags,
+            // SAFETY: Reads a field of the current task.
+            process: unsafe { bindings::miniring_current_process() },
+            target,
+            user_data: Atomic::new(sqe.user_data),
+            bucket: Atomic::new(0),
+            round: Atomic::new(0),
+            links: Atomic::new(1),
+            drain: AtomicFlag::new(u32::from(sqe.flags) & bindings::CONST_IOSQE_IO_DRAIN != 0),
+            ownership: Ownership::new(),
+            timer <- Timer::new(),
+            wakers <- Wakers::new(),
+            work <- new_work!("miniring::Request"),
+            tracker <- AtomicTracker::new(),
+            list <- ListLinks::new(),
+            other_tracker <- AtomicTracker::new(),
+            other_list <- ListLinks::new(),
+            inner: UnsafeCell::new(Inner {
+                op,
+                next: None,
+                pending: false,
+                verdict: None,
+                step: Step::Issue,
+                entry: Some(entry),
+            }),
+        }));
+        let request = match request {
+            Ok(request) => request,
+            Err(never) => match never {},
+        };
+        // INVARIANT: A new `Ownership` is held by its maker.
+        Owned(Arc::from(request))
+    }
+}
+
+impl Owned {
+    /// Takes the ownership that was gained by other means.
+    ///
+    /// # Safety
+    ///
+    /// The request's `ownership` is held, and no other value stands for that.
+    pub(crate) unsafe fn assume(request: Arc<Request>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self(request)
+    }
+
+    /// Gains ownership because something happened; else whoever has it is told. Any context.
+    pub(crate) fn claim(request: ArcBorrow<'_, Request>) -> Option<Self> {
+        match request.ownership.claim() {
+            // INVARIANT: Just gained.
+            Claim::Gained => Some(Self(request.into())),
+            Claim::Told | Claim::Done => None,
+        }
+    }
+
+    /// Gains ownership if nobody has it. Any context.
+    pub(crate) fn try_claim(request: ArcBorrow<'_, Request>) -> Result<Self, Claim> {
+        match request.ownership.try_claim() {
+            // INVARIANT: Just gained.
+            Claim::Gained => Ok(Self(request.into())),
+            claim => Err(claim),
+        }
+    }
+
+    /// Gains ownership in order to cancel the request, also from a worker that has not begun; else
+    /// whoever has it is told to. Process context.
+    ///
+    /// # Errors
+    ///
+    /// What became of it instead.
+    pub(crate) fn cancel(request: Arc<Request>) -> Result<Self, Claim> {
+        match request.ownership.cancel() {
+            // INVARIANT: Just gained.
+            Claim::Gained => Ok(Self(request)),
+            Claim::Told => {
+                // SAFETY: The work item is initialised.
+                let queued = unsafe {
+                    let work = <Request as HasWork<Request>>::raw_get_work(
+                        core::ptr::from_ref::<Request>(&request).cast_mut(),
+                    );
+                    bindings::cancel_work(Work::raw_get(work))
+                };
+                if !queued {
+                    return Err(Claim::Told);
+                }
+                // SAFETY: The queue had a reference, from `into_raw`, that is ours now.
+                drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
+                // INVARIANT: Whoever queues a request gives its ownership up to the worker, and
+                // there is not going to be one.
+                Ok(Self(request))
+            }
+            Claim::Done => Err(Claim::Done),
+        }
+    }
+
+    /// What only the owner touches.
+    #[inline]
+    pub(crate) fn inner(&mut self) -> &mut Inner {
+        // SAFETY: By the type invariants nobody else has access, and `self` is borrowed for this.
+        unsafe { &mut *self.0.inner.get() }
+    }
+
+    /// A reference, without the right.
+    pub(crate) fn to_arc(&self) -> Arc<Request> {
+        self.0.clone()
+    }
+
+    /// Gives the right to whom the reference goes to; see [`Owned::assume`].
+    pub(crate) fn into_arc(self) -> Arc<Request> {
+        self.0
+    }
+
+    /// Lets the request wait for an event.
+    ///
+    /// # Errors
+    ///
+    /// What the owner was told meanwhile; it still is.
+    pub(crate) fn release(self) -> Result<(), (Self, Word)> {
+        match self.0.ownership.release() {
+            Ok(()) => Ok(()),
+            Err(word) => Err((self, word)),
+        }
+    }
+
+    /// Has a worker go on. Any context.
+    pub(crate) fn enqueue(mut self, step: Step, kind: Kind) {
+        self.inner().step = step;
+        // Not queued yet: only an owner does, and gives the ownership up.
+        let _ = kind.queue().enqueue(self.0);
+    }
+
+    /// The CQE of a result.
+    pub(crate) fn cqe(&self, res: i32, flags: u32) -> Cqe {
+        Cqe {
+            user_data: self.user_data.load(Relaxed),
+            res,
+            flags,
+        }
+    }
+
+    /// Declares the request completed, and hands out what to post that by.
+    pub(crate) fn finish(&mut self) -> Option<Entry> {
+        self.0.ownership.finish();
+        self.inner().entry.take()
+    }
+
+    /// Whether the SQE had `flag` (`IOSQE_*`).
+    pub(crate) fn has(&self, flag: u32) -> bool {
+        u32::from(self.0.flags) & flag != 0
+    }
+}
+
+impl Deref for Owned {
+    type Target = Request;
+
+    #[inline]
+    fn deref(&self) -> &Request {
+        &self.0
+    }
+}
+
+impl WorkItem for Request {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        // INVARIANT: Only `Owned::enqueue` queues requests, with their ownership.
+        let mut owned = Owned(this);
+        let step = owned.inner().step;
+        run::work(owned, step);
+    }
+}

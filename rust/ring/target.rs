@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a request is about: an open file.
+//!
+//! A ring is held as such and not as a file: a request that kept its own ring's file open, or that
+//! of a ring which polls this one, would keep it open for ever.
+
+use super::{
+    device,
+    Ring, //
+};
+use crate::bindings;
+use core::ptr;
+use kernel::{
+    fs::{
+        File,
+        LocalFile, //
+    },
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
+};
+
+/// An open file of the submitter's.
+pub(crate) enum Target {
+    File(ARef<File>),
+    Ring(Arc<Ring>),
+}
+
+impl Target {
+    /// What the current task has open as `fd`.
+    pub(crate) fn get(fd: i32) -> Option<Self> {
+        let file = LocalFile::fget(u32::try_from(fd).ok()?).ok()?;
+        // SAFETY: Nothing here holds a position's lock across calls, `fdget_pos()` or other.
+        let file = unsafe { LocalFile::assume_no_fdget_pos(file) };
+        Some(match device::ring_of(&file) {
+            Some(ring) => Self::Ring(ring),
+            None => Self::File(file),
+        })
+    }
+
+    /// Tells targets apart.
+    pub(crate) fn id(&self) -> usize {
+        match self {
+            Self::File(file) => file.as_ptr() as usize,
+            Self::Ring(ring) => ptr::from_ref::<Ring>(ring) as usize,
+        }
+    }
+
+    /// What it is ready for (`EPOLL*`), after adding `table` to its wait queues. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// The entries that `table` adds are taken off before this target is dropped, in the way that
+    /// survives `POLLFREE`.
+    pub(crate) unsafe fn poll(&self, table: &mut bindings::poll_table) -> u32 {
+        match self {
+            // SAFETY: The file is open; the rest is the caller's.
+            Self::File(file) => unsafe { bindings::miniring_vfs_poll(file.as_ptr(), table) },
+            Self::Ring(ring) => {
+                // SAFETY: The ring lives as long as this target; the rest is the caller's.
+                unsafe { ring.cq_wait.poll(ptr::null_mut(), table) };
+                ring.ready_for()
+            }
+        }
+    }
+}

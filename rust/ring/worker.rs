@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's workqueues.
+//!
+//! Requests that wait for something go on in one queue when it has happened; work that may block is
+//! done in another, so that it cannot hold up the first.
+
+use crate::bindings;
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        ordering::{Acquire, Release},
+        Atomic, //
+    },
+    workqueue::Queue, //
+};
+
+/// Which workqueue.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// Requests that go on; work that does not block for long.
+    Prompt,
+    /// Work that may block.
+    Blocking,
+}
+
+static PROMPT: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
+static BLOCKING: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
+
+impl Kind {
+    fn slot(self) -> &'static Atomic<*mut bindings::workqueue_struct> {
+        match self {
+            Self::Prompt => &PROMPT,
+            Self::Blocking => &BLOCKING,
+        }
+    }
+
+    /// The queue.
+    pub(crate) fn queue(self) -> &'static Queue {
+        // SAFETY: The queues are made before the device and destroyed behind it, when everything
+        // on them is done: see `Workers`. Requests, who queue things, exist only between.
+        unsafe { Queue::from_raw(self.slot().load(Acquire)) }
+    }
+}
+
+/// The workqueues. Dropping this waits for what is on them.
+///
+/// A module keeps one in its state, and drops it when no ring can be made any more.
+pub(crate) struct Workers(());
+
+impl Workers {
+    /// Makes the queues. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        let workers = Self(());
+        for (kind, name) in [
+            (Kind::Prompt, c"miniring"),
+            (Kind::Blocking, c"miniring_block"),
+        ] {
+            // SAFETY: The name is a string.
+            let queue = unsafe { bindings::miniring_alloc_workqueue(name.as_char_ptr()) };
+            let queue = NonNull::new(queue).ok_or(ENOMEM)?;
+            kind.slot().store(queue.as_ptr(), Release);
+        }
+        Ok(workers)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // What blocks may still queue something that goes on.
+        for kind in [Kind::Blocking, Kind::Prompt] {
+            let queue = kind.slot().load(Acquire);
+            if !queue.is_null() {
+                kind.slot().store(ptr::null_mut(), Release);
+                // SAFETY: Made by `new`, and nobody has it any more.
+                unsafe { bindings::destroy_workqueue(queue) };
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The parts of the preload library; see Documentation/liburing.rst.
+ *
+ * Functions that stand for a system call return what the kernel does: a negative
+ * error number, not -1 and errno.
+ */
+#ifndef MINIRING_PRELOAD_H
+#define MINIRING_PRELOAD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What programs see: their libc's functions, and ours in front of them. */
+#define INTERPOSED __attribute__((visibility("default")))
+
+/* libc's function behind the interposed one, looked up once. */
+#define LIBC(function)								\
+({										\
+	static __typeof__(&(function)) found;					\
+										\
+	if (!found)								\
+		found = (__typeof__(found))libc_function(#function);		\
+	found;									\
+})
+
+/* How the kernel counts signals: bit n - 1 is signal n. */
+typedef uint64_t kernel_mask;
+
+/* preload.c: the calls that trap, and what every thread needs for that. */
+void *libc_function(const char *name);
+long kernel_call(long nr, long a, long b, long c, long d, long e, long f);
+long carry_out(long nr, long a, long b, long c, long d, long e, long f);
+void arm(void);
+__attribute__((format(printf, 1, 2), noreturn)) void die(const char *format, ...);
+
+#define kernel1(nr, a) kernel_call(nr, (long)(a), 0, 0, 0, 0, 0)
+#define kernel2(nr, a, b) kernel_call(nr, (long)(a), (long)(b), 0, 0, 0, 0)
+#define kernel3(nr, a, b, c) kernel_call(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define kernel4(nr, a, b, c, d) \
+	kernel_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+
+/* ring.c: the io_uring system calls on /dev/miniring. */
+long ring_setup(unsigned int entries, void *params);
+long ring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_complete,
+		unsigned int flags, const void *arg, size_t argsz);
+long ring_register(unsigned int fd, unsigned int opcode, void *arg, unsigned int nr_args);
+
+/* signals.c: SIGSYS is ours, and never blocked. */
+bool can_read(const void *from, size_t size);
+const void *without_sigsys(const void *mask, size_t size, kernel_mask *copy);
+long signal_call(long nr, long a, long b, long c, long d, long e, long f);
+bool is_signal_call(long nr);
+void take_sigsys(void (*handler)(int, siginfo_t *, void *));
+void program_sigsys(siginfo_t *info, void *context);
+
+/* threads.c: children, which start without what arm() did. */
+bool is_clone_call(long nr);
+long clone_call(long nr, long a, long b, long c, long d, long e, const long long *regs);
+void watch_forks(void);
+
+#endif /* MINIRING_PRELOAD_H */

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Polling files through the ring: one-shot, multishot, removed, changed. */
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include "ring_test.h"
+
+static struct io_uring_sqe *prep_poll(struct uring *ring, int fd, unsigned int events,
+				      unsigned int flags, unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = fd;
+	sqe->poll32_events = events;
+	sqe->len = flags;
+	sqe->user_data = user_data;
+	return sqe;
+}
+
+static struct io_uring_sqe *prep_remove(struct uring *ring, unsigned long long target,
+					unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+	sqe->opcode = IORING_OP_POLL_REMOVE;
+	sqe->fd = -1;
+	sqe->addr = target;
+	sqe->user_data = user_data;
+	return sqe;
+}
+
+/* Waits for a completion, and shows its flags too: "user_data result [MORE]". */
+static const char *wait_cqe(struct uring *ring)
+{
+	static char text[80];
+	struct io_uring_cqe *cqe;
+
+	if (!uring_ready(ring))
+		enter_timeout(ring, 1, 5000);
+	cqe = uring_peek(ring);
+	if (!cqe)
+		return "none";
+	snprintf(text, sizeof(text), "%llu %s%s", cqe->user_data, result_name(cqe->res),
+		 cqe->flags == IORING_CQE_F_MORE ? " MORE" : cqe->flags ? " ?" : "");
+	uring_advance(ring, 1);
+	return text;
+}
+
+FIXTURE(poll)
+{
+	struct uring ring;
+	int fds[2];
+};
+
+FIXTURE_SETUP(poll)
+{
+	ASSERT_EQ(0, uring_open(&self->ring, 8));
+	ASSERT_EQ(0, pipe(self->fds));
+}
+
+FIXTURE_TEARDOWN(poll)
+{
+	close(self->fds[0]);
+	close(self->fds[1]);
+	uring_close(&self->ring);
+}
+
+TEST_F(poll, completes_when_there_is_something)
+{
+	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+}
+
+TEST_F(poll, completes_at_once_if_there_is_something)
+{
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
+	prep_poll(&self->ring, self->fds[1], POLLOUT, 0, 2);
+	ASSERT_EQ(2, uring_submit(&self->ring));
+	EXPECT_STREQ("1 1", next_cqe(&self->ring));
+	EXPECT_STREQ("2 4", next_cqe(&self->ring));
+}
+
+TEST_F(poll, hang_up_is_always_reported)
+{
+	prep_poll(&self->ring, self->fds[0], 0, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	close(self->fds[1]);
+	EXPECT_STREQ("1 16", wait_cqe(&self->ring));
+	self->fds[1] = -1;
+}
+
+TEST_F(poll, multishot_reports_each_event)
+{
+	char byte;
+
+	prep_poll(&self->ring, self->fds[0], POLLIN, IORING_POLL_ADD_MULTI, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	for (int i = 0; i < 10; i++) {
+		ASSERT_EQ(1, write(self->fds[1], "x", 1));
+		EXPECT_STREQ("1 1 MORE", wait_cqe(&self->ring));
+		ASSERT_EQ(1, read(self->fds[0], &byte, 1));
+	}
+	EXPECT_EQ(0, uring_ready(&self->ring));
+	prep_remove(&self->ring, 1, 2);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("2 0", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 -ECANCELED", wait_cqe(&self->ring));
+}
+
+TEST_F(poll, multishot_reports_what_is_there_already)
+{
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	prep_poll(&self->ring, self->fds[0], POLLIN, IORING_POLL_ADD_MULTI, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("1 1 MORE", wait_cqe(&self->ring));
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+}
+
+TEST_F(poll, multishot_ends_when_the_queue_is_full)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4 };
+	int efd = eventfd(0, EFD_NONBLOCK);
+	unsigned long long one = 1;
+
+	ASSERT_EQ(0, uring_open(&ring, 2));
+	prep_poll(&ring, efd, POLLIN, IORING_POLL_ADD_MULTI, 1);
+	ASSERT_EQ(1, uring_submit(&ring));
+	for (int i = 0; i < 5; i++) {
+		ASSERT_EQ(8, write(efd, &one, 8));
+		for (int ms = 0; ms < 5000 && uring_ready(&ring) < i + 1 && i < 4; ms++)
+			enter_timeout(&ring, i + 1, 1);
+	}
+	for (int ms = 0; ms < 5000 && !(uring_load(ring.sq.flags) & IORING_SQ_CQ_OVERFLOW); ms++)
+		enter_timeout(&ring, 5, 1);
+	for (int i = 0; i < 4; i++)
+		EXPECT_STREQ("1 1 MORE", wait_cqe(&ring));
+	EXPECT_STREQ("1 1", wait_cqe(&ring));
+	ASSERT_EQ(8, write(efd, &one, 8));
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&ring));
+	uring_close(&ring);
+	close(efd);
+}
+
+TEST_F(poll, removed)
+{
+	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
+	prep_remove(&self->ring, 1, 2);
+	ASSERT_EQ(2, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("2 0", next_cqe(&self->ring));
+	EXPECT_STREQ("1 -ECANCELED", next_cqe(&self->ring));
+	prep_remove(&self->ring, 1, 3);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("3 -ENOENT", next_cqe(&self->ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+}
+
+TEST_F(poll, other_events_by_update)
+{
+	struct io_uring_sqe *sqe;
+
+	prep_poll(&self->ring, self->fds[1], POLLPRI, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	sqe = prep_remove(&self->ring, 1, 2);
+	sqe->len = IORING_POLL_UPDATE_EVENTS;
+	sqe->poll32_events = POLLOUT;
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("2 0", next_cqe(&self->ring));
+	EXPECT_STREQ("1 4", next_cqe(&self->ring));
+}
+
+TEST_F(poll, other_user_data_by_update)
+{
+	struct io_uring_sqe *sqe;
+
+	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	sqe = prep_remove(&self->ring, 1, 2);
+	sqe->len = IORING_POLL_UPDATE_USER_DATA;
+	sqe->off = 77;
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("2 0", next_cqe(&self->ring));
+	prep_remove(&self->ring, 1, 3);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("3 -ENOENT", next_cqe(&self->ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	EXPECT_STREQ("77 1", wait_cqe(&self->ring));
+}
+
+TEST_F(poll, bad_arguments)
+{
+	struct io_uring_sqe *sqe;
+
+	prep_poll(&self->ring, -1, POLLIN, 0, 1);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -EBADF", next_cqe(&self->ring));
+	prep_poll(&self->ring, self->fds[0], POLLIN, IORING_POLL_ADD_LEVEL, 1);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1)->off = 1;
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+	prep_poll(&self->ring, self->fds[0], POLLIN, IORING_POLL_ADD_MULTI, 1)->flags =
+		IOSQE_CQE_SKIP_SUCCESS;
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+	sqe = prep_poll(&self->ring, 0, POLLIN, 0, 1);
+	sqe->flags = IOSQE_FIXED_FILE;
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -EBADF", next_cqe(&self->ring));
+	prep_remove(&self->ring, 1, 1)->len = IORING_POLL_ADD_MULTI;
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+	prep_remove(&self->ring, 1, 1)->off = 1;
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+}
+
+TEST_F(poll, a_file_without_poll)
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+
+	ASSERT_GE(fd, 0);
+	prep_poll(&self->ring, fd, POLLIN, 0, 1);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	close(fd);
+}
+
+TEST_F(poll, a_file_with_two_wait_queues)
+{
+	int master, slave;
+
+	ASSERT_EQ(0, openpty(&master, &slave, NULL, NULL, NULL));
+	prep_poll(&self->ring, slave, POLLIN, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+	ASSERT_EQ(2, write(master, "x\n", 2));
+	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	prep_poll(&self->ring, master, POLLIN, IORING_POLL_ADD_MULTI, 2);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("2 1 MORE", wait_cqe(&self->ring));
+	prep_remove(&self->ring, 2, 3);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("3 0", wait_cqe(&self->ring));
+	EXPECT_STREQ("2 -ECANCELED", wait_cqe(&self->ring));
+	close(slave);
+	close(master);
+}
+
+/* Its wait queue is the process's, and goes with it: wake_up_pollfree(). */
+TEST_F(poll, a_signalfd_whose_process_ends)
+{
+	struct uring *ring = &self->ring;
+	int socks[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		struct uring own = {};
+		sigset_t mask;
+		int fd;
+
+		sigemptyset(&mask);
+		sigaddset(&mask, SIGUSR1);
+		sigprocmask(SIG_BLOCK, &mask, NULL);
+		fd = signalfd(-1, &mask, 0);
+		/* The inherited ring, and one that goes now. */
+		prep_poll(ring, fd, POLLIN, 0, 1);
+		if (fd < 0 || uring_submit(ring) != 1 || uring_open(&own, 8))
+			_exit(1);
+		prep_poll(&own, fd, POLLIN, IORING_POLL_ADD_MULTI, 2);
+		_exit(uring_submit(&own) != 1);
+	}
+	int status;
+
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	sleep_ms(20);
+	EXPECT_STREQ("1 -ECANCELED", wait_cqe(ring));
+	close(socks[0]);
+	close(socks[1]);
+}
+
+TEST_F(poll, the_rings_own_eventfd)
+{
+	int efd = eventfd(0, EFD_NONBLOCK);
+
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, efd));
+	prep_poll(&self->ring, efd, POLLIN, IORING_POLL_ADD_MULTI, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	uring_nop(&self->ring, 2);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("2 0", wait_cqe(&self->ring));
+	/* The last report: another would be caused by this one. */
+	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	sleep_ms(10);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+	close(efd);
+}
+
+TEST_F(poll, another_ring)
+{
+	struct uring other = {};
+
+	ASSERT_EQ(0, uring_open(&other, 8));
+	prep_poll(&self->ring, other.fd, POLLIN, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	uring_nop(&other, 2);
+	ASSERT_EQ(1, uring_submit(&other));
+	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	uring_close(&other);
+}
+
+TEST_F(poll, many_on_one_file)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4096 };
+	unsigned long long seen = 0;
+
+	ASSERT_EQ(0, uring_open(&ring, 128));
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < 128; i++)
+			prep_poll(&ring, self->fds[0], POLLIN, 0, round * 128 + i);
+		ASSERT_EQ(128, uring_submit(&ring));
+	}
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	for (int i = 0; i < 1024; i++) {
+		if (!uring_ready(&ring))
+			ASSERT_EQ(0, enter_timeout(&ring, 1, 5000));
+		ASSERT_EQ(POLLIN, uring_peek(&ring)->res);
+		seen += uring_peek(&ring)->user_data;
+		uring_advance(&ring, 1);
+	}
+	EXPECT_EQ(1023 * 1024 / 2, seen);
+	uring_close(&ring);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Timeouts: when they complete, by what, and how they are removed or changed. */
+#include "ring_test.h"
+
+static struct io_uring_sqe *prep_timeout(struct uring *ring, struct __kernel_timespec *ts,
+					 unsigned int count, unsigned int flags,
+					 unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+	sqe->opcode = IORING_OP_TIMEOUT;
+	sqe->addr = (unsigned long)ts;
+	sqe->len = 1;
+	sqe->off = count;
+	sqe->timeout_flags = flags;
+	sqe->user_data = user_data;
+	return sqe;
+}
+
+static struct io_uring_sqe *prep_remove(struct uring *ring, unsigned long long target,
+					unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+	sqe->opcode = IORING_OP_TIMEOUT_REMOVE;
+	sqe->addr = target;
+	sqe->user_data = user_data;
+	return sqe;
+}
+
+static struct io_uring_sqe *prep_update(struct uring *ring, unsigned long long target,
+					struct __kernel_timespec *ts, unsigned int flags,
+					unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = prep_remove(ring, target, user_data);
+
+	sqe->addr2 = (unsigned long)ts;
+	sqe->timeout_flags = IORING_TIMEOUT_UPDATE | flags;
+	return sqe;
+}
+
+/* A timeout that completes ends a wait, however many it was for. */
+static unsigned int wait_for(struct uring *ring, unsigned int nr)
+{
+	long long start = now_ms();
+
+	while (uring_ready(ring) < nr && now_ms() - start < 10000)
+		uring_enter(ring, 0, nr, IORING_ENTER_GETEVENTS);
+	return uring_ready(ring);
+}
+
+FIXTURE(timeout)
+{
+	struct uring ring;
+	struct __kernel_timespec soon, never;
+};
+
+FIXTURE_SETUP(timeout)
+{
+	ASSERT_EQ(0, uring_open(&self->ring, 8));
+	self->soon.tv_nsec = 20000000;
+	self->never.tv_sec = 1000;
+}
+
+FIXTURE_TEARDOWN(timeout)
+{
+	uring_close(&self->ring);
+}
+
+TEST_F(timeout, expires)
+{
+	long long start = now_ms();
+
+	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+	EXPECT_GE(now_ms() - start, 19);
+	EXPECT_LT(now_ms() - start, 10000);
+}
+
+TEST_F(timeout, ends_a_wait_for_more)
+{
+	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, the_time_is_read_at_submission)
+{
+	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	self->soon.tv_sec = 1000;
+	ASSERT_EQ(0, uring_enter(&self->ring, 0, 1, IORING_ENTER_GETEVENTS));
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, several_expire_in_order_of_time)
+{
+	struct __kernel_timespec ts[4] = {
+		{ .tv_nsec = 80000000 }, { .tv_nsec = 20000000 },
+		{ .tv_nsec = 60000000 }, { .tv_nsec = 40000000 },
+	};
+
+	for (int i = 0; i < 4; i++)
+		prep_timeout(&self->ring, &ts[i], 0, 0, i);
+	ASSERT_EQ(4, uring_submit(&self->ring));
+	ASSERT_EQ(4, wait_for(&self->ring, 4));
+	EXPECT_STREQ("1 -ETIME", next_cqe(&self->ring));
+	EXPECT_STREQ("3 -ETIME", next_cqe(&self->ring));
+	EXPECT_STREQ("2 -ETIME", next_cqe(&self->ring));
+	EXPECT_STREQ("0 -ETIME", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, completes_when_so_many_others_did)
+{
+	prep_timeout(&self->ring, &self->never, 3, 0, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	for (int i = 0; i < 2; i++) {
+		uring_nop(&self->ring, i);
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		uring_reap(&self->ring);
+	}
+	uring_nop(&self->ring, 2);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	ASSERT_EQ(0, uring_enter(&self->ring, 0, 2, IORING_ENTER_GETEVENTS));
+	EXPECT_STREQ("2 0", next_cqe(&self->ring));
+	EXPECT_STREQ("7 0", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, completions_of_timeouts_do_not_count)
+{
+	struct __kernel_timespec later = { .tv_nsec = 100000000 };
+
+	prep_timeout(&self->ring, &later, 1, 0, 1);
+	prep_timeout(&self->ring, &self->soon, 0, 0, 2);
+	ASSERT_EQ(2, uring_submit(&self->ring));
+	ASSERT_EQ(2, wait_for(&self->ring, 2));
+	EXPECT_STREQ("2 -ETIME", next_cqe(&self->ring));
+	EXPECT_STREQ("1 -ETIME", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, those_that_wait_for_fewer_come_first)
+{
+	prep_timeout(&self->ring, &self->never, 3, 0, 13);
+	prep_timeout(&self->ring, &self->never, 1, 0, 11);
+	prep_timeout(&self->ring, &self->never, 2, 0, 12);
+	ASSERT_EQ(3, uring_submit(&self->ring));
+	for (int i = 1; i <= 3; i++) {
+		char expected[16];
+
+		uring_nop(&self->ring, i);
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		ASSERT_EQ(0, uring_enter(&self->ring, 0, 2, IORING_ENTER_GETEVENTS));
+		snprintf(expected, sizeof(expected), "%d 0", i);
+		EXPECT_STREQ(expected, next_cqe(&self->ring));
+		snprintf(expected, sizeof(expected), "%d 0", 10 + i);
+		EXPECT_STREQ(expected, next_cqe(&self->ring));
+	}
+}
+
+TEST_F(timeout, absolute_on_each_clock)
+{
+	const struct {
+		clockid_t clock;
+		unsigned int flags;
+	} clocks[] = {
+		{ CLOCK_MONOTONIC, 0 },
+		{ CLOCK_BOOTTIME, IORING_TIMEOUT_BOOTTIME },
+		{ CLOCK_REALTIME, IORING_TIMEOUT_REALTIME },
+	};
+
+	for (int i = 0; i < ARRAY_SIZE(clocks); i++) {
+		long long start = now_ms();
+		struct timespec now;
+		struct __kernel_timespec ts;
+
+		clock_gettime(clocks[i].clock, &now);
+		ts.tv_sec = now.tv_sec + (now.tv_nsec + 30000000) / 1000000000;
+		ts.tv_nsec = (now.tv_nsec + 30000000) % 1000000000;
+		prep_timeout(&self->ring, &ts, 0, IORING_TIMEOUT_ABS | clocks[i].flags, i);
+		ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+		uring_reap(&self->ring);
+		EXPECT_GE(now_ms() - start, 28);
+		EXPECT_LT(now_ms() - start, 10000);
+	}
+}
+
+TEST_F(timeout, time_as_immediate_argument)
+{
+	prep_timeout(&self->ring, (void *)10000000, 0, IORING_TIMEOUT_IMMEDIATE_ARG, 1);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("1 -ETIME", next_cqe(&self->ring));
+	prep_timeout(&self->ring, (void *)-1, 0, IORING_TIMEOUT_IMMEDIATE_ARG, 2);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("2 -EINVAL", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, multishot_reports_as_often_as_asked)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 5000000 };
+
+	prep_timeout(&self->ring, &ts, 3, IORING_TIMEOUT_MULTISHOT, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	ASSERT_EQ(3, wait_for(&self->ring, 3));
+	for (int i = 0; i < 3; i++) {
+		struct io_uring_cqe *cqe = uring_peek(&self->ring);
+
+		ASSERT_NE(NULL, cqe);
+		EXPECT_EQ(-ETIME, cqe->res);
+		EXPECT_EQ(i < 2 ? IORING_CQE_F_MORE : 0, cqe->flags);
+		uring_advance(&self->ring, 1);
+	}
+	sleep_ms(30);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+}
+
+TEST_F(timeout, multishot_goes_on_until_removed)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 2000000 };
+	struct io_uring_cqe *cqe;
+	int reports = 0;
+
+	prep_timeout(&self->ring, &ts, 0, IORING_TIMEOUT_MULTISHOT, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	while (reports < 20) {
+		ASSERT_EQ(0, uring_enter(&self->ring, 0, 1, IORING_ENTER_GETEVENTS));
+		while ((cqe = uring_peek(&self->ring))) {
+			ASSERT_EQ(-ETIME, cqe->res);
+			ASSERT_EQ(IORING_CQE_F_MORE, cqe->flags);
+			uring_advance(&self->ring, 1);
+			reports++;
+		}
+	}
+	/* The timer may just be expiring. */
+	do {
+		prep_remove(&self->ring, 7, 8);
+		ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+		while ((cqe = uring_peek(&self->ring)) && cqe->user_data == 7 &&
+		       cqe->res == -ETIME)
+			uring_advance(&self->ring, 1);
+		ASSERT_NE(NULL, cqe);
+		reports = cqe->res;
+		if (cqe->user_data == 8)
+			uring_advance(&self->ring, 1);
+	} while (reports == -EALREADY);
+	sleep_ms(20);
+	reports = 0;
+	while ((cqe = uring_peek(&self->ring))) {
+		if (cqe->user_data == 7 && cqe->res == -ECANCELED)
+			reports++;
+		uring_advance(&self->ring, 1);
+	}
+	EXPECT_EQ(1, reports);
+}
+
+TEST_F(timeout, multishot_ends_when_the_queue_is_full)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
+	unsigned int entries = self->ring.p.cq_entries;
+	struct io_uring_cqe *cqe;
+
+	prep_timeout(&self->ring, &ts, 0, IORING_TIMEOUT_MULTISHOT, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	for (int i = 0; i < 500 && !(uring_load(self->ring.sq.flags) & IORING_SQ_CQ_OVERFLOW); i++)
+		sleep_ms(10);
+	ASSERT_TRUE(uring_load(self->ring.sq.flags) & IORING_SQ_CQ_OVERFLOW);
+	for (int i = 0; i < entries; i++) {
+		cqe = uring_peek(&self->ring);
+		ASSERT_NE(NULL, cqe);
+		EXPECT_EQ(IORING_CQE_F_MORE, cqe->flags);
+		uring_advance(&self->ring, 1);
+	}
+	ASSERT_EQ(0, uring_enter(&self->ring, 0, 1, IORING_ENTER_GETEVENTS));
+	cqe = uring_peek(&self->ring);
+	ASSERT_NE(NULL, cqe);
+	EXPECT_EQ(0, cqe->flags);
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+	sleep_ms(20);
+	EXPECT_STREQ("none", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, removed)
+{
+	prep_timeout(&self->ring, &self->never, 0, 0, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	prep_remove(&self->ring, 7, 8);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("8 0", next_cqe(&self->ring));
+	EXPECT_STREQ("7 -ECANCELED", next_cqe(&self->ring));
+	prep_remove(&self->ring, 7, 9);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("9 -ENOENT", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, one_that_waits_for_completions_removed)
+{
+	prep_timeout(&self->ring, &self->never, 2, 0, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	prep_remove(&self->ring, 7, 8);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("8 0", next_cqe(&self->ring));
+	EXPECT_STREQ("7 -ECANCELED", next_cqe(&self->ring));
+	for (int i = 0; i < 3; i++)
+		uring_nop(&self->ring, i);
+	ASSERT_EQ(3, uring_submit(&self->ring));
+	EXPECT_EQ(3, uring_reap(&self->ring));
+}
+
+TEST_F(timeout, an_expired_one_is_not_found)
+{
+	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+	prep_remove(&self->ring, 7, 8);
+	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("8 -ENOENT", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, updated_to_expire_sooner)
+{
+	long long start = now_ms();
+
+	prep_timeout(&self->ring, &self->never, 0, 0, 7);
+	prep_update(&self->ring, 7, &self->soon, 0, 8);
+	ASSERT_EQ(2, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("8 0", next_cqe(&self->ring));
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+	EXPECT_GE(now_ms() - start, 19);
+}
+
+TEST_F(timeout, updated_to_an_absolute_time)
+{
+	struct timespec now;
+	struct __kernel_timespec ts;
+	long long start = now_ms();
+
+	prep_timeout(&self->ring, &self->never, 0, IORING_TIMEOUT_REALTIME, 7);
+	clock_gettime(CLOCK_REALTIME, &now);
+	ts.tv_sec = now.tv_sec;
+	ts.tv_nsec = now.tv_nsec + 30000000;
+	prep_update(&self->ring, 7, &ts, IORING_TIMEOUT_ABS, 8);
+	ASSERT_EQ(2, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("8 0", next_cqe(&self->ring));
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+	EXPECT_GE(now_ms() - start, 28);
+}
+
+TEST_F(timeout, an_update_forgets_the_count)
+{
+	prep_timeout(&self->ring, &self->never, 1, 0, 7);
+	prep_update(&self->ring, 7, &self->never, 0, 8);
+	ASSERT_EQ(2, uring_submit(&self->ring));
+	uring_nop(&self->ring, 9);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	sleep_ms(10);
+	EXPECT_STREQ("8 0", next_cqe(&self->ring));
+	EXPECT_STREQ("9 0", next_cqe(&self->ring));
+	EXPECT_STREQ("none", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, update_of_none)
+{
+	prep_update(&self->ring, 7, &self->soon, 0, 8);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("8 -ENOENT", next_cqe(&self->ring));
+	prep_update(&self->ring, 7, bad_pointer(), 0, 8);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("8 -EFAULT", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, success_is_skipped_and_does_not_end_a_chain)
+{
+	struct io_uring_sqe *sqe;
+
+	sqe = prep_timeout(&self->ring, &self->soon, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
+	sqe->flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+	uring_nop(&self->ring, 2);
+	ASSERT_EQ(2, uring_submit_and_wait(&self->ring, 1));
+	EXPECT_STREQ("2 0", next_cqe(&self->ring));
+	sqe = prep_timeout(&self->ring, &self->soon, 0, 0, 3);
+	sqe->flags = IOSQE_IO_LINK;
+	uring_nop(&self->ring, 4);
+	ASSERT_EQ(2, uring_submit_and_wait(&self->ring, 2));
+	EXPECT_STREQ("3 -ETIME", next_cqe(&self->ring));
+	EXPECT_STREQ("4 -ECANCELED", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, bad_arguments)
+{
+	struct __kernel_timespec negative = { .tv_sec = -1 };
+	const unsigned int flags[] = {
+		IORING_TIMEOUT_UPDATE, 1 << 8, IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME,
+		IORING_TIMEOUT_MULTISHOT | IORING_TIMEOUT_ABS,
+	};
+
+	for (int i = 0; i < ARRAY_SIZE(flags); i++) {
+		prep_timeout(&self->ring, &self->soon, 0, flags[i], i);
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		ASSERT_EQ(1, uring_ready(&self->ring));
+		EXPECT_EQ(-EINVAL, uring_peek(&self->ring)->res);
+		uring_reap(&self->ring);
+	}
+	prep_timeout(&self->ring, &self->soon, 0, 0, 1)->len = 2;
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+	prep_timeout(&self->ring, &self->soon, 0, 0, 1)->buf_index = 1;
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+	prep_timeout(&self->ring, &negative, 0, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+	prep_timeout(&self->ring, bad_pointer(), 0, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("1 -EFAULT", next_cqe(&self->ring));
+	prep_remove(&self->ring, 1, 1)->timeout_flags = 1;
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
+}
+
+TEST_F(timeout, many_at_once)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4096 };
+	struct __kernel_timespec ts = { .tv_nsec = 10000000 };
+
+	ASSERT_EQ(0, uring_open(&ring, 256));
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < 256; i++)
+			prep_timeout(&ring, &ts, 0, 0, i);
+		ASSERT_EQ(256, uring_submit(&ring));
+	}
+	wait_for(&ring, 2048);
+	EXPECT_EQ(2048, uring_reap(&ring));
+	uring_close(&ring);
+}
+
+TEST_HARNESS_MAIN
