@@ -560,9 +560,14 @@ static void do_short_submit(struct worker *w, const struct op *op)
 {
 	unsigned int to_submit = number(op->gene[0]);
 	unsigned int min_complete = op->gene[1] % 4 ? 0 : number(op->gene[1] / 4);
-	int ret = result(CALL(w, ioctl(slot_fd(slot_of(w, op)), MINIRING_IOC_SUBMIT,
-				       MINIRING_SUBMIT(to_submit, min_complete))));
+	int whence = op->gene[2] % 8 ? SEEK_SET : op->gene[2] / 8 % 6;
+	int ret = result(CALL(w, lseek(slot_fd(slot_of(w, op)),
+				       MINIRING_SUBMIT(to_submit, min_complete), whence)));
 
+	if (whence) {
+		expect(w, "seeking", ret, ALLOWED(ESPIPE, EINVAL));
+		return;
+	}
 	expect(w, "SUBMIT", ret, ALLOWED(EBADFD, EEXIST, EAGAIN, EINTR));
 	if (ret > 0 && (unsigned int)ret > to_submit)
 		expect(w, "SUBMIT consumed too much", -ERANGE, ALLOWED(EINVAL));
