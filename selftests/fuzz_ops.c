@@ -414,6 +414,57 @@ static unsigned int *word(struct slot *s, unsigned int offset)
 	return (unsigned int *)(s->window[REGION_SQ] + offset % WINDOW / 4 * 4);
 }
 
+/* A request that may wait, for whatever file that number is, or about one that does. */
+static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
+{
+	static const unsigned char opcodes[] = {
+		IORING_OP_POLL_ADD, IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE,
+		IORING_OP_TIMEOUT, IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE,
+		IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING, IORING_OP_NOP,
+	};
+	static const struct __kernel_timespec soon = { .tv_nsec = 100000 };
+	unsigned char opcode = opcodes[rng_below(rng, sizeof(opcodes))];
+
+	*sqe = (struct io_uring_sqe){
+		.opcode = opcode,
+		.fd = rng_below(rng, 32),
+		.user_data = rng_below(rng, 8),
+	};
+	if (!rng_below(rng, 3))
+		sqe->flags = 1U << rng_below(rng, 8);
+	switch (opcode) {
+	case IORING_OP_POLL_ADD:
+		sqe->poll32_events = rng_next(rng);
+		sqe->len = rng_below(rng, 2);
+		break;
+	case IORING_OP_TIMEOUT:
+		sqe->addr = (unsigned long)&soon;
+		sqe->len = 1;
+		sqe->off = rng_below(rng, 4);
+		sqe->timeout_flags = rng_below(rng, 2) ? 0 : 1U << rng_below(rng, 8);
+		break;
+	case IORING_OP_POLL_REMOVE:
+		sqe->addr = rng_below(rng, 8);
+		sqe->len = rng_below(rng, 8);
+		break;
+	case IORING_OP_TIMEOUT_REMOVE:
+		sqe->addr = rng_below(rng, 8);
+		sqe->addr2 = rng_below(rng, 2) ? (unsigned long)&soon : 0;
+		sqe->timeout_flags = sqe->addr2 ? IORING_TIMEOUT_UPDATE : 0;
+		break;
+	case IORING_OP_ASYNC_CANCEL:
+		sqe->addr = rng_below(rng, 8);
+		sqe->cancel_flags = rng_below(rng, 64);
+		break;
+	case IORING_OP_MSG_RING:
+		sqe->off = rng_below(rng, 8);
+		sqe->msg_ring_flags = rng_below(rng, 3);
+		break;
+	case IORING_OP_NOP:
+		sqe->nop_flags = rng_below(rng, 64);
+	}
+}
+
 static void fill(struct io_uring_sqe *sqe, struct rng *rng)
 {
 	struct io_uring_sqe new = {
@@ -455,6 +506,9 @@ static void fill(struct io_uring_sqe *sqe, struct rng *rng)
 	case 5:
 		for (int i = 0; i < sizeof(new) / 8; i++)
 			((unsigned long long *)&new)[i] = rng_next(rng);
+		break;
+	case 6 ... 10:
+		fill_waiting(&new, rng);
 	}
 	*sqe = new;
 }

@@ -29,6 +29,10 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
     | bindings::IORING_FEAT_SUBMIT_STABLE
     | bindings::IORING_FEAT_EXT_ARG
     | bindings::IORING_FEAT_CQE_SKIP
+    | bindings::IORING_FEAT_RW_CUR_POS
+    | bindings::IORING_FEAT_CUR_PERSONALITY
+    | bindings::IORING_FEAT_FAST_POLL
+    | bindings::IORING_FEAT_POLL_32BITS
     | bindings::IORING_FEAT_MIN_TIMEOUT
     | bindings::IORING_FEAT_NO_IOWAIT;
 
