@@ -28,6 +28,7 @@ use super::{
     },
     shared::Cqe,
     sqe::Sqe,
+    trace,
     Ring, //
 };
 use crate::{
@@ -132,6 +133,7 @@ impl Ring {
                 break;
             }
             let sqe = self.shared.copy_sqe(index);
+            trace::submit_req(&self.shared, &sqe);
             match submission.take(&sqe) {
                 Taken::InOrder => submitted += 1,
                 Taken::Refused => {
@@ -160,9 +162,8 @@ impl Ring {
 impl Submission<'_> {
     #[inline]
     fn take(&mut self, sqe: &Sqe) -> Taken {
-        let apart = !self.chain.requests.is_empty()
-            || *self.drain_next
-            || self.ring.drain.is_active();
+        let apart =
+            !self.chain.requests.is_empty() || *self.drain_next || self.ring.drain.is_active();
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
         if let (Some(res), false) = (plain_nop(sqe), apart) {
             *self.has_skipped |= skip;
