@@ -89,6 +89,11 @@ impl Table {
         Ok(core::mem::replace(self, Self::new()))
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The buffer with this index.
     ///
     /// # Errors

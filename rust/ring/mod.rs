@@ -38,6 +38,7 @@ mod shared;
 mod sqe;
 mod submit;
 mod target;
+mod trace;
 mod uaccess;
 mod wait;
 mod worker;
@@ -143,6 +144,7 @@ impl Ring {
         if !disabled {
             ring.gate.claim()?;
         }
+        trace::create(&ring.shared, ring.config.flags);
         dyn_debug!(
             new,
             "a ring: {} and {} entries, notify model {notify_model}\n",

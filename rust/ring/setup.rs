@@ -39,7 +39,7 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
 /// A ring that can be made.
 pub(crate) struct Config {
     pub(crate) geometry: Geometry,
-    flags: u32,
+    pub(crate) flags: u32,
     /// A 32-bit program made the ring.
     pub(crate) compat: bool,
 }
