@@ -49,6 +49,9 @@ const struct cred *miniring_override_creds(const struct cred *cred);
 const struct cred *miniring_revert_creds(const struct cred *cred);
 s64 miniring_timens_to_host(int clock, s64 time);
 
+/* ring.c */
+void miniring_mutex_lock_second(struct mutex *lock);
+
 /* rw.c */
 void miniring_kiocb_init(struct kiocb *iocb, struct file *file);
 int miniring_kiocb_set_rw_flags(struct kiocb *iocb, int flags, int type);

@@ -13,12 +13,13 @@
 //! What it does: [`setup`], [`enter`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
 //! [`device`] for the file they are called on. [`rings`] is the list of all of them.
 //!
-//! Lock order: notify's `Still`, the issuer mutex, then one of account's mutex and the spinlocks of
+//! Lock order: notify's `Still`, the issuer mutex (of two rings by address), then one of account's mutex and the spinlocks of
 //! completion and notify, which are leaves.
 
 mod account;
 #[expect(dead_code, reason = "READ_FIXED and WRITE_FIXED will use the rest")]
 mod buffers;
+mod clone;
 mod completion;
 mod device;
 mod drain;
@@ -121,6 +122,7 @@ impl Ring {
         let shared = Shared::new(config.geometry)?;
         let gate = Gate::new(
             config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
+            config.has(bindings::IORING_SETUP_SQPOLL),
             Listed::new(config.flags())?,
         )?;
         let ring = Arc::pin_init(

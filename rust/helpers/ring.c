@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What rings need of C beyond requests: macros and inline functions. */
+
+#include <linux/mutex.h>
+
+#include "helpers.h"
+
+void miniring_mutex_lock_second(struct mutex *lock)
+{
+	mutex_lock_nested(lock, SINGLE_DEPTH_NESTING);
+}
