@@ -7,6 +7,7 @@
 #   make test         host tests, then every selftest in the VM
 #   make bench        every benchmark, each beside its peer
 #   make profile      where the time of a toggle of all sites goes
+#   make profile-keys what a key costs in an apply, in instructions
 #   make check        format, lints, checkpatch, documentation
 #   make vm [CMD=..]  a shell, or one command, in a VM
 #   make rfc-crash   two VMs: the RFC's order of calls kills one, miniring's does not
@@ -39,6 +40,8 @@ bench: stage
 	@scripts/enter scripts/bench
 profile: stage
 	@scripts/profile
+profile-keys: stage
+	@scripts/profile-keys
 check:
 	@scripts/enter scripts/check
 vm: override export CMD := $(value CMD)
@@ -49,4 +52,4 @@ rfc-crash: stage
 clean:
 	rm -rf build
 
-.PHONY: all stage run test bench profile check vm rfc-crash clean
+.PHONY: all stage run test bench profile profile-keys check vm rfc-crash clean

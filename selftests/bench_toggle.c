@@ -161,7 +161,9 @@ static void report(const char *id, const char *unit, int digits, double value, d
 {
 	printf("{\"id\":\"%s\",\"value\":%.*f,\"unit\":\"%s\",", id, digits, value, unit);
 	printf("\"peer\":\"dynamic_debug/control\",\"peer_value\":%.*f,", digits, peer);
-	printf("\"better\":\"lower\",\"sites\":%ld,\"entries\":%ld}\n", sites, entries);
+	printf("\"better\":\"lower\",\"sites\":%ld,\"entries\":%ld,", sites, entries);
+	/* Three synchronisations for 256 entries, twice. */
+	printf("\"floor_ipis\":%ld}\n", 2 * 3 * ((entries + 255) / 256));
 }
 
 static void unload(const char *module)

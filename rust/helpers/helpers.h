@@ -12,6 +12,7 @@
 struct cred;
 struct eventfd_ctx;
 struct file;
+struct iov_iter;
 struct kiocb;
 struct page;
 struct percpu_ref;
@@ -61,6 +62,9 @@ void miniring_end_write(struct file *file);
 void miniring_fsnotify_access(struct file *file);
 void miniring_fsnotify_modify(struct file *file);
 unsigned short miniring_current_ioprio(void);
+size_t miniring_iov_iter_count(const struct iov_iter *iter);
+void __user *miniring_iter_iov_addr(struct iov_iter *iter);
+size_t miniring_iter_iov_len(struct iov_iter *iter);
 
 bool miniring_sigpending(void);
 void miniring_push_sigmask(sigset_t *mask);

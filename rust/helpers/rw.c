@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <linux/fsnotify.h>
 #include <linux/ioprio.h>
+#include <linux/uio.h>
 
 #include "helpers.h"
 
@@ -45,4 +46,19 @@ void miniring_fsnotify_modify(struct file *file)
 unsigned short miniring_current_ioprio(void)
 {
 	return get_current_ioprio();
+}
+
+size_t miniring_iov_iter_count(const struct iov_iter *iter)
+{
+	return iov_iter_count(iter);
+}
+
+void __user *miniring_iter_iov_addr(struct iov_iter *iter)
+{
+	return iter_iov_addr(iter);
+}
+
+size_t miniring_iter_iov_len(struct iov_iter *iter)
+{
+	return iter_iov_len(iter);
 }

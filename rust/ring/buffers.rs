@@ -272,7 +272,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    const fn as_raw(self) -> c_uint {
+    pub(super) const fn as_raw(self) -> c_uint {
         match self {
             Self::Into => bindings::ITER_DEST,
             Self::OutOf => bindings::ITER_SOURCE,

@@ -184,9 +184,12 @@ impl Room {
         ring: &Arc<Ring>,
         in_flight: &InFlight<'_>,
         sqe: &Sqe,
-        op: Op,
+        mut op: Op,
     ) -> Owned {
         let Self { memory, entry } = self;
+        if let Op::Rw(rw) = &mut op {
+            rw.identify();
+        }
         let target = op.target();
         let request = memory.pin_init_with(pin_init!(Request {
             ring: ring.clone(),

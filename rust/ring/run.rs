@@ -107,6 +107,11 @@ impl<'a> Poster<'a> {
         }
     }
 
+    /// Whether this is a submitter's, in the task and the address space that requests are of.
+    pub(crate) fn collects(&self) -> bool {
+        self.batch.is_some()
+    }
+
     /// To post completions by.
     pub(crate) fn in_flight(&self) -> &'a InFlight<'a> {
         self.in_flight

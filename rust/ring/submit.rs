@@ -6,6 +6,7 @@
 //! becomes a [`super::request::Request`], as does each of a chain of links.
 
 use super::{
+    buffers::Table,
     issuer::{
         Access,
         Batch,
@@ -69,6 +70,7 @@ struct Chain {
 struct Submission<'a> {
     ring: &'a Arc<Ring>,
     poster: Poster<'a>,
+    buffers: &'a Table,
     chain: Chain,
     /// The request after the chain is to be drained, because one in it was.
     drain_next: &'a mut bool,
@@ -111,6 +113,7 @@ impl Ring {
                     spare: &mut issuer.spare,
                 },
             ),
+            buffers: &issuer.buffers,
             chain: Chain {
                 requests: KVec::new(),
                 failed: false,
@@ -160,9 +163,8 @@ impl Ring {
 impl Submission<'_> {
     #[inline]
     fn take(&mut self, sqe: &Sqe) -> Taken {
-        let apart = !self.chain.requests.is_empty()
-            || *self.drain_next
-            || self.ring.drain.is_active();
+        let apart =
+            !self.chain.requests.is_empty() || *self.drain_next || self.ring.drain.is_active();
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
         if let (Some(res), false) = (plain_nop(sqe), apart) {
             *self.has_skipped |= skip;
@@ -180,13 +182,13 @@ impl Submission<'_> {
 
     /// Takes an SQE that is not a NOP without ado.
     fn take_other(&mut self, sqe: &Sqe, apart: bool, skip: bool) -> Taken {
-        let op = Op::prepare(sqe, &Context::new(self.ring));
+        let op = Op::prepare(sqe, &Context::new(self.buffers));
         *self.has_skipped |= skip;
         if apart || u32::from(sqe.flags) & APART != 0 {
             return self.take_apart(sqe, op);
         }
         let (outcome, taken) = match op {
-            Ok(op) => match op.run(self.ring, 0, &mut self.poster) {
+            Ok(mut op) => match op.run(self.ring, 0, &mut self.poster) {
                 Some(outcome) => (outcome, Taken::InOrder),
                 None => return self.issue(sqe, op),
             },

@@ -48,6 +48,26 @@ impl Target {
         }
     }
 
+    /// Whether polling it means anything.
+    pub(crate) fn can_poll(&self) -> bool {
+        match self {
+            // SAFETY: An open file has operations, which do not change.
+            Self::File(file) => unsafe { (*(*file.as_ptr()).f_op).poll.is_some() },
+            Self::Ring(_) => true,
+        }
+    }
+
+    /// Whether it is ready for one of `events` at this moment. May sleep.
+    pub(crate) fn is_ready(&self, events: u32) -> bool {
+        let mut table = bindings::poll_table {
+            _qproc: None,
+            _key: events,
+        };
+        // SAFETY: The table adds no entries.
+        let ready = unsafe { self.poll(&mut table) };
+        ready & events != 0
+    }
+
     /// What it is ready for (`EPOLL*`), after adding `table` to its wait queues. May sleep.
     ///
     /// # Safety

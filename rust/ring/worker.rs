@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's workqueues.
+//! The module's workqueues, and acting for a submitter on them.
 //!
 //! Requests that wait for something go on in one queue when it has happened; work that may block is
 //! done in another, so that it cannot hold up the first.
@@ -11,10 +11,15 @@ use core::ptr::{
     NonNull, //
 };
 use kernel::{
+    cred::Credential,
+    mm::Mm,
     prelude::*,
-    sync::atomic::{
-        ordering::{Acquire, Release},
-        Atomic, //
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::{Acquire, Release},
+            Atomic, //
+        }, //
     },
     workqueue::Queue, //
 };
@@ -84,5 +89,57 @@ impl Drop for Workers {
                 unsafe { bindings::destroy_workqueue(queue) };
             }
         }
+    }
+}
+
+/// Whom a worker acts for: a submitter's credentials and address space.
+pub(crate) struct Identity {
+    cred: ARef<Credential>,
+    /// None for a kernel thread.
+    mm: Option<ARef<Mm>>,
+}
+
+impl Identity {
+    /// The current task's.
+    pub(crate) fn current() -> Self {
+        // SAFETY: The current task has credentials, which stay while it is running this.
+        let cred = unsafe { Credential::from_ptr(bindings::miniring_current_cred()) };
+        Self {
+            cred: ARef::from(cred),
+            mm: kernel::current!().mm().map(|mm| {
+                let mm: &Mm = mm;
+                ARef::from(mm)
+            }),
+        }
+    }
+
+    /// Calls `action` on behalf of this identity. On a workqueue.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED` if the address space is gone.
+    pub(crate) fn assume<T>(&self, action: impl FnOnce() -> T) -> Result<T> {
+        let mm = match &self.mm {
+            Some(mm) => Some(mm.mmget_not_zero().ok_or(ECANCELED)?),
+            None => None,
+        };
+        if let Some(mm) = &mm {
+            // SAFETY: A workqueue's thread has no address space; this one is held.
+            unsafe { bindings::kthread_use_mm(mm.as_raw()) };
+        }
+        // SAFETY: The credentials are held until they are given back below.
+        let old = unsafe { bindings::miniring_override_creds(self.cred.as_ptr()) };
+        let result = action();
+        // SAFETY: What was overridden comes back.
+        unsafe { bindings::miniring_revert_creds(old) };
+        if let Some(mm) = mm {
+            // SAFETY: Taken above. The last user of an address space tears it down, which may wait
+            // for this queue: that is left to another.
+            unsafe {
+                bindings::kthread_unuse_mm(mm.as_raw());
+                bindings::mmput_async(ARef::into_raw(mm).as_ref().as_raw());
+            }
+        }
+        Ok(result)
     }
 }

@@ -119,7 +119,8 @@ static void trapped(siginfo_t *info, ucontext_t *context, void *restorer)
 	long nr = info->si_syscall;
 
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
-		regs[REG_RAX] = -ENOSYS;
+		/* 32-bit mode, which cannot be entered from here: as if the kernel had none. */
+		regs[REG_RAX] = kernel1(-1, 0);
 		return;
 	}
 	if (nr == SYS_rt_sigreturn) {
@@ -135,7 +136,7 @@ static void trapped(siginfo_t *info, ucontext_t *context, void *restorer)
 					  regs[REG_R10], regs[REG_R8], regs[REG_R9]);
 	if (nr == SYS_rt_sigprocmask)
 		kernel4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &context->uc_sigmask,
-			sizeof(kernel_mask));
+			sizeof(unsigned long));
 	else if (nr == SYS_sigaltstack)
 		kernel2(SYS_sigaltstack, NULL, &context->uc_stack);
 }
@@ -152,7 +153,7 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 /* Syscall User Dispatch is a thread's own, and not inherited. */
 void arm(void)
 {
-	static const kernel_mask sigsys = 1UL << (SIGSYS - 1);
+	static const unsigned long sigsys = 1UL << (SIGSYS - 1);
 	long ret;
 
 	kernel4(SYS_rt_sigprocmask, SIG_UNBLOCK, &sigsys, NULL, sizeof(sigsys));
@@ -170,7 +171,7 @@ static int find_text(struct dl_phdr_info *object, size_t size, void *data)
 
 	(void)size;
 	for (i = 0; i < object->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+		__auto_type segment = &object->dlpi_phdr[i];
 		uintptr_t start = object->dlpi_addr + segment->p_vaddr;
 
 		if (segment->p_type != PT_LOAD || wanted - start >= segment->p_memsz)

@@ -19,22 +19,19 @@
 /* libc's function behind the interposed one, looked up once. */
 #define LIBC(function)								\
 ({										\
-	static __typeof__(&(function)) found;					\
+	static __typeof__(function) *found;					\
 										\
 	if (!found)								\
 		found = (__typeof__(found))libc_function(#function);		\
 	found;									\
 })
 
-/* How the kernel counts signals: bit n - 1 is signal n. */
-typedef uint64_t kernel_mask;
-
 /* preload.c: the calls that trap, and what every thread needs for that. */
 void *libc_function(const char *name);
 long kernel_call(long nr, long a, long b, long c, long d, long e, long f);
 long carry_out(long nr, long a, long b, long c, long d, long e, long f);
 void arm(void);
-__attribute__((format(printf, 1, 2), noreturn)) void die(const char *format, ...);
+void die(const char *format, ...);
 
 #define kernel1(nr, a) kernel_call(nr, (long)(a), 0, 0, 0, 0, 0)
 #define kernel2(nr, a, b) kernel_call(nr, (long)(a), (long)(b), 0, 0, 0, 0)
@@ -48,9 +45,9 @@ long ring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_comple
 		unsigned int flags, const void *arg, size_t argsz);
 long ring_register(unsigned int fd, unsigned int opcode, void *arg, unsigned int nr_args);
 
-/* signals.c: SIGSYS is ours, and never blocked. */
+/* signals.c: SIGSYS is ours, and never blocked. Bit n - 1 of a mask is signal n. */
 bool can_read(const void *from, size_t size);
-const void *without_sigsys(const void *mask, size_t size, kernel_mask *copy);
+const void *without_sigsys(const void *mask, size_t size, unsigned long *copy);
 long signal_call(long nr, long a, long b, long c, long d, long e, long f);
 bool is_signal_call(long nr);
 void take_sigsys(void (*handler)(int, siginfo_t *, void *));
@@ -60,5 +57,7 @@ void program_sigsys(siginfo_t *info, void *context);
 bool is_clone_call(long nr);
 long clone_call(long nr, long a, long b, long c, long d, long e, const long long *regs);
 void watch_forks(void);
+void child_entry(void);
+int fork_only(void);
 
 #endif /* MINIRING_PRELOAD_H */

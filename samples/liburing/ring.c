@@ -50,7 +50,7 @@ long ring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_comple
 		.arg = (uintptr_t)arg,
 		.argsz = argsz,
 	};
-	kernel_mask mask;
+	unsigned long mask;
 	long ret = -ENOTTY;
 
 	if (!(flags & IORING_ENTER_EXT_ARG)) {

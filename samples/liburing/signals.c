@@ -22,7 +22,7 @@ struct kernel_sigaction {
 	uintptr_t handler;
 	unsigned long flags;
 	uintptr_t restorer;
-	kernel_mask mask;
+	unsigned long mask;
 };
 
 static struct {
@@ -38,16 +38,16 @@ bool can_read(const void *from, size_t size)
 {
 	size_t done;
 
-	for (done = 0; done < size; done += sizeof(kernel_mask)) {
+	for (done = 0; done < size; done += sizeof(unsigned long)) {
 		if (kernel4(SYS_rt_sigprocmask, -1, (const char *)from + done, NULL,
-			    sizeof(kernel_mask)) == -EFAULT)
+			    sizeof(unsigned long)) == -EFAULT)
 			return false;
 	}
 	return true;
 }
 
 /* Returns @copy, or @mask itself if there is none or the kernel will refuse it. */
-const void *without_sigsys(const void *mask, size_t size, kernel_mask *copy)
+const void *without_sigsys(const void *mask, size_t size, unsigned long *copy)
 {
 	if (!mask || size != sizeof(*copy) || !can_read(mask, size))
 		return mask;
@@ -69,7 +69,7 @@ static const sigset_t *set_without_sigsys(const sigset_t *set, sigset_t *copy)
 static void program_action(const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction before;
-	kernel_mask all = ~SIGSYS_BIT, mask;
+	unsigned long all = ~SIGSYS_BIT, mask;
 
 	kernel4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	while (atomic_flag_test_and_set_explicit(&program.locked, memory_order_acquire))
@@ -127,12 +127,12 @@ static long raw_sigaction(long sig, const struct kernel_sigaction *act,
 	struct kernel_sigaction copy;
 	struct sigaction action = {}, before;
 
-	if (act && size == sizeof(kernel_mask) && can_read(act, sizeof(*act))) {
+	if (act && size == sizeof(unsigned long) && can_read(act, sizeof(*act))) {
 		copy = *act;
 		copy.mask &= ~SIGSYS_BIT;
 		act = &copy;
 	}
-	if (sig != SIGSYS || (act && act != &copy) || size != sizeof(kernel_mask))
+	if (sig != SIGSYS || (act && act != &copy) || size != sizeof(unsigned long))
 		return kernel4(SYS_rt_sigaction, sig, act, old, size);
 	if (act) {
 		action.sa_sigaction = (void (*)(int, siginfo_t *, void *))act->handler;
@@ -171,7 +171,7 @@ long signal_call(long nr, long a, long b, long c, long d, long e, long f)
 		const void *mask;
 		size_t size;
 	} pair;
-	kernel_mask mask;
+	unsigned long mask;
 
 	switch (nr) {
 	case SYS_rt_sigaction:

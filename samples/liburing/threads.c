@@ -25,9 +25,19 @@ void watch_forks(void)
 		die("no memory");
 }
 
-INTERPOSED pid_t _Fork(void)
+/* fork() without handlers, by which a child of fork() is armed. */
+asm(".globl _Fork\n"
+	".type _Fork, @function\n"
+	".set _Fork, fork_only\n");
+
+int fork_only(void)
 {
-	pid_t child = LIBC(_Fork)();
+	static pid_t (*libc_fork_only)(void);
+	pid_t child;
+
+	if (!libc_fork_only)
+		libc_fork_only = (__typeof__(libc_fork_only))libc_function("_Fork");
+	child = libc_fork_only();
 
 	if (!child)
 		arm();
@@ -72,13 +82,13 @@ INTERPOSED int pthread_create(pthread_t *id, const pthread_attr_t *attr,
 			      void *(*run)(void *), void *arg)
 {
 	struct thread *thread = malloc(sizeof(*thread));
-	int err;
+	int err = EAGAIN;
 
-	if (!thread)
-		return EAGAIN;
-	thread->run.posix = run;
-	thread->arg = arg;
-	err = LIBC(pthread_create)(id, attr, posix_thread, thread);
+	if (thread) {
+		thread->run.posix = run;
+		thread->arg = arg;
+		err = LIBC(pthread_create)(id, attr, posix_thread, thread);
+	}
 	if (err)
 		free(thread);
 	return err;
@@ -141,35 +151,33 @@ struct child_frame {
 	long long ip;
 };
 
-void child_entry(void) __attribute__((visibility("hidden")));
-
 asm(".text\n"
-    ".globl child_entry\n"
-    ".hidden child_entry\n"
-    ".type child_entry, @function\n"
-    "child_entry:\n"
-    "	mov	%rsp, %rbx\n"
-    "	and	$-16, %rsp\n"
-    "	call	arm\n"
-    "	mov	%rbx, %rsp\n"
-    "	pop	%r15\n"
-    "	pop	%r14\n"
-    "	pop	%r13\n"
-    "	pop	%r12\n"
-    "	pop	%r11\n"
-    "	pop	%r10\n"
-    "	pop	%r9\n"
-    "	pop	%r8\n"
-    "	pop	%rdi\n"
-    "	pop	%rsi\n"
-    "	pop	%rbp\n"
-    "	pop	%rbx\n"
-    "	pop	%rdx\n"
-    "	pop	%rcx\n"
-    "	xor	%eax, %eax\n"
-    "	popfq\n"
-    "	ret\n"
-    ".size child_entry, . - child_entry\n");
+	".globl child_entry\n"
+	".hidden child_entry\n"
+	".type child_entry, @function\n"
+	"child_entry:\n"
+	"	mov	%rsp, %rbx\n"
+	"	and	$-16, %rsp\n"
+	"	call	arm\n"
+	"	mov	%rbx, %rsp\n"
+	"	pop	%r15\n"
+	"	pop	%r14\n"
+	"	pop	%r13\n"
+	"	pop	%r12\n"
+	"	pop	%r11\n"
+	"	pop	%r10\n"
+	"	pop	%r9\n"
+	"	pop	%r8\n"
+	"	pop	%rdi\n"
+	"	pop	%rsi\n"
+	"	pop	%rbp\n"
+	"	pop	%rbx\n"
+	"	pop	%rdx\n"
+	"	pop	%rcx\n"
+	"	xor	%eax, %eax\n"
+	"	popfq\n"
+	"	ret\n"
+	".size child_entry, . - child_entry\n");
 
 static uintptr_t push_frame(uintptr_t stack, const long long *regs)
 {
@@ -192,18 +200,18 @@ static uintptr_t push_frame(uintptr_t stack, const long long *regs)
  * The stack that the child is to start on, 0 for its parent's. A child on its parent's
  * stack must have a copy of it, for the handler returns twice; POSIX lets vfork() do that.
  */
-static uintptr_t child_stack(uint64_t *flags, uintptr_t stack, const long long *regs)
+static uintptr_t child_stack(unsigned long *flags, uintptr_t stack, const long long *regs)
 {
 	if (*flags & CLONE_CLEAR_SIGHAND)
 		return stack;
 	if (!stack)
-		*flags &= ~(uint64_t)CLONE_VM;
+		*flags &= ~(unsigned long)CLONE_VM;
 	else if (regs)
 		return push_frame(stack, regs);
 	return stack;
 }
 
-static long arm_child(long ret, uint64_t flags, uintptr_t stack)
+static long arm_child(long ret, unsigned long flags, uintptr_t stack)
 {
 	if (!ret && !stack && !(flags & CLONE_CLEAR_SIGHAND))
 		arm();
@@ -217,7 +225,7 @@ static long clone3_call(const void *user_args, size_t size, const long long *reg
 		struct clone_args args;
 		char bytes[256];
 	} copy;
-	uint64_t flags;
+	unsigned long flags;
 	uintptr_t stack;
 
 	if (size < CLONE_ARGS_SIZE_VER0 || size % 8 || size > sizeof(copy) ||
@@ -241,7 +249,7 @@ bool is_clone_call(long nr)
 /* @regs: those of the system call, if it trapped. */
 long clone_call(long nr, long a, long b, long c, long d, long e, const long long *regs)
 {
-	uint64_t flags;
+	unsigned long flags;
 	uintptr_t stack;
 
 	switch (nr) {

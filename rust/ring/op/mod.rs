@@ -9,7 +9,9 @@ mod cancel;
 mod message;
 mod nop;
 mod poll;
+mod rw;
 mod timeout;
+mod transfer;
 mod wakers;
 
 pub(crate) use self::{
@@ -25,9 +27,14 @@ use self::{
     message::Message,
     nop::Nop,
     poll::Poll,
+    rw::Rw,
     timeout::Timeout, //
 };
 use super::{
+    buffers::{
+        Buffer,
+        Table, //
+    },
     request::Owned,
     run::{
         Issued,
@@ -39,7 +46,10 @@ use super::{
     Ring, //
 };
 use crate::bindings;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// SQE flags (`IOSQE_*`) that there are.
 const SQE_FLAGS: u32 = bindings::CONST_IOSQE_FIXED_FILE
@@ -55,6 +65,12 @@ pub(crate) fn supported(opcode: u8) -> bool {
     matches!(
         u32::from(opcode),
         bindings::IORING_OP_NOP
+            | bindings::IORING_OP_READV
+            | bindings::IORING_OP_WRITEV
+            | bindings::IORING_OP_READ_FIXED
+            | bindings::IORING_OP_WRITE_FIXED
+            | bindings::IORING_OP_READ
+            | bindings::IORING_OP_WRITE
             | bindings::IORING_OP_POLL_ADD
             | bindings::IORING_OP_POLL_REMOVE
             | bindings::IORING_OP_TIMEOUT
@@ -66,17 +82,17 @@ pub(crate) fn supported(opcode: u8) -> bool {
 
 /// What preparing an operation may take of its ring.
 pub(crate) struct Context<'a> {
-    _ring: &'a Ring,
+    buffers: &'a Table,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(ring: &'a Ring) -> Self {
-        Self { _ring: ring }
+    pub(crate) fn new(buffers: &'a Table) -> Self {
+        Self { buffers }
     }
 
-    /// Whether there is a registered buffer `index`.
-    fn has_buffer(&self, _index: u16) -> bool {
-        false
+    /// The registered buffer `index`; `EFAULT` if there is none.
+    fn buffer(&self, index: u16) -> Result<Arc<Buffer>> {
+        self.buffers.get(index)
     }
 }
 
@@ -93,6 +109,7 @@ pub(super) fn plain_nop(sqe: &Sqe) -> Option<i32> {
 /// An operation that was found to be in order.
 pub(crate) enum Op {
     Nop(Nop),
+    Rw(Rw),
     Poll(Poll),
     PollUpdate(poll::Update),
     Timeout(Timeout),
@@ -117,8 +134,11 @@ impl Op {
         if sqe.flags != 0 {
             check_flags(sqe)?;
         }
-        if sqe.ioprio != 0 || sqe.personality != 0 {
+        if sqe.personality != 0 || sqe.ioprio != 0 && !is_rw(sqe.opcode) {
             return Err(EINVAL);
+        }
+        if is_rw(sqe.opcode) {
+            return Rw::prepare(sqe, context).map(Self::Rw);
         }
         match u32::from(sqe.opcode) {
             bindings::IORING_OP_NOP => Nop::prepare(sqe, context).map(Self::Nop),
@@ -138,14 +158,22 @@ impl Op {
     pub(crate) fn target(&self) -> usize {
         match self {
             Self::Poll(poll) => poll.target.as_ref().map_or(0, Target::id),
+            Self::Rw(rw) => rw.target.as_ref().map_or(0, Target::id),
             _ => 0,
         }
     }
 
     /// Carries out an operation that is over at once, on behalf of the request `this` if there is
     /// one. None if it needs a request to wait.
-    pub(crate) fn run(&self, ring: &Ring, this: usize, poster: &mut Poster<'_>) -> Option<Outcome> {
+    pub(crate) fn run(
+        &mut self,
+        ring: &Ring,
+        this: usize,
+        poster: &mut Poster<'_>,
+    ) -> Option<Outcome> {
         let result = match self {
+            // A request has more ways to go about it.
+            Self::Rw(rw) => return if this == 0 { rw.try_now() } else { None },
             Self::Nop(nop) => return (this != 0 || !nop.deferred).then(|| nop.run()),
             Self::PollUpdate(update) => update.run(ring, poster).map(|()| 0),
             Self::TimeoutUpdate(update) => update.run(ring, poster).map(|()| 0),
@@ -158,12 +186,29 @@ impl Op {
     }
 }
 
+/// Whether it reads or writes.
+fn is_rw(opcode: u8) -> bool {
+    matches!(
+        u32::from(opcode),
+        bindings::IORING_OP_READV
+            | bindings::IORING_OP_WRITEV
+            | bindings::IORING_OP_READ_FIXED
+            | bindings::IORING_OP_WRITE_FIXED
+            | bindings::IORING_OP_READ
+            | bindings::IORING_OP_WRITE
+    )
+}
+
 fn check_flags(sqe: &Sqe) -> Result {
     let flags = u32::from(sqe.flags);
     if flags & !SQE_FLAGS != 0 {
         return Err(EINVAL);
     }
-    if flags & bindings::CONST_IOSQE_BUFFER_SELECT != 0 {
+    let reads = matches!(
+        u32::from(sqe.opcode),
+        bindings::IORING_OP_READ | bindings::IORING_OP_READV
+    );
+    if flags & bindings::CONST_IOSQE_BUFFER_SELECT != 0 && !reads {
         return Err(EOPNOTSUPP);
     }
     Ok(())
@@ -178,21 +223,25 @@ fn target(sqe: &Sqe) -> Option<Target> {
 }
 
 /// Issues a request. `blocking` if it may block: then it is a worker's, with nothing behind it.
-pub(super) fn issue(mut owned: Owned, _blocking: bool, poster: &mut Poster<'_>) -> Issued {
+pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -> Issued {
     let ring = owned.ring.clone();
     let this = core::ptr::from_ref(&*owned) as usize;
     if let Some(outcome) = owned.inner().op.run(&ring, this, poster) {
         return Issued::Done(owned, outcome);
     }
     match &owned.inner().op {
+        Op::Rw(_) => rw::issue(owned, blocking, poster),
         Op::Poll(_) => poll::issue(owned, poster),
         _ => timeout::issue(owned),
     }
 }
 
 /// Goes on with a request after an event.
-pub(super) fn event(owned: Owned, events: u32, poster: &mut Poster<'_>) -> Issued {
-    poll::event(owned, events, poster)
+pub(super) fn event(mut owned: Owned, events: u32, poster: &mut Poster<'_>) -> Issued {
+    match owned.inner().op {
+        Op::Rw(_) => rw::event(owned, poster),
+        _ => poll::event(owned, events, poster),
+    }
 }
 
 /// Goes on with a timer that was reported.
@@ -203,7 +252,7 @@ pub(super) fn rearm(owned: Owned) -> Issued {
 /// Makes sure that nothing comes for a request that was completed. Process context.
 pub(super) fn disarm(owned: &mut Owned) {
     match owned.inner().op {
-        Op::Poll(_) => owned.wakers.disarm(),
+        Op::Poll(_) | Op::Rw(_) => owned.wakers.disarm(),
         Op::Timeout(_) => {
             owned.ring.sequenced.remove(owned);
             owned.timer.stop();
@@ -215,11 +264,14 @@ pub(super) fn disarm(owned: &mut Owned) {
 /// The result of a request that is cancelled.
 pub(super) fn cancelled(owned: &mut Owned) -> Outcome {
     disarm(owned);
-    owned
-        .inner()
-        .verdict
-        .take()
-        .unwrap_or_else(Outcome::cancelled)
+    let inner = owned.inner();
+    if let Some(verdict) = inner.verdict.take() {
+        return verdict;
+    }
+    match &inner.op {
+        Op::Rw(rw) => rw.cancelled(),
+        _ => Outcome::cancelled(),
+    }
 }
 
 /// The result of a request that is not going to be issued.

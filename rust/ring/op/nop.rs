@@ -39,7 +39,7 @@ impl Nop {
         } else {
             0
         };
-        if has(bindings::IORING_NOP_FIXED_BUFFER) && !context.has_buffer(sqe.buf_index) {
+        if has(bindings::IORING_NOP_FIXED_BUFFER) && context.buffer(sqe.buf_index).is_err() {
             result = EFAULT.to_errno();
         }
         if has(bindings::IORING_NOP_FILE)

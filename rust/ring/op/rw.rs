@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IORING_OP_READ, WRITE, READV, WRITEV, READ_FIXED and WRITE_FIXED.
+//!
+//! An attempt that must not wait is made by the submitter, on its stack. If it would have to wait,
+//! the request waits for a file that can be polled, and a worker tries again. Any other file is left
+//! to a worker that may block. Such a worker is not interrupted: to cancel its request is
+//! `-EALREADY`, and it completes when the file lets it.
+
+use super::{
+    super::{
+        buffers::{
+            Buffer,
+            Direction, //
+        },
+        request::{
+            Owned,
+            Step, //
+        },
+        run::{
+            Issued,
+            Outcome,
+            Poster, //
+        },
+        sqe::Sqe,
+        target::Target,
+        worker::{
+            Identity,
+            Kind, //
+        }, //
+    },
+    transfer::{
+        check_ioprio,
+        Facts,
+        Plain,
+        Transfer, //
+    },
+    Context,
+    Op, //
+};
+use crate::{
+    bindings,
+    pure::ownership::Word, //
+};
+use core::{
+    mem::MaybeUninit,
+    ptr, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// How often a file may say that it is ready when it is not, before a worker waits in it.
+const RETRIES: u32 = 128;
+
+/// The memory of a request.
+enum Memory {
+    User(Imported),
+    Fixed {
+        buffer: Arc<Buffer>,
+        addr: u64,
+        len: u32,
+    },
+    /// There is none, for this reason, which the completion tells.
+    Missing(Error),
+}
+
+/// User memory, checked.
+///
+/// # Invariants
+///
+/// `iter` describes user memory, and points to nothing or to `array`, which `import_iovec()`
+/// allocated.
+struct Imported {
+    iter: bindings::iov_iter,
+    array: *mut bindings::iovec,
+    /// The address, if it is one piece.
+    addr: u64,
+}
+
+// SAFETY: Addresses of user memory, used in its address space; the array is owned.
+unsafe impl Send for Imported {}
+
+impl Imported {
+    /// `len` bytes at `addr`.
+    fn one(direction: Direction, addr: u64, len: u32) -> Result<Self> {
+        let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
+        // SAFETY: `iter` is ours to write.
+        to_result(unsafe {
+            bindings::import_ubuf(
+                direction.as_raw() as c_int,
+                addr as usize as *mut c_void,
+                len as usize,
+                iter.as_mut_ptr(),
+            )
+        })?;
+        // INVARIANT: Such an iterator points to nothing.
+        Ok(Self {
+            // SAFETY: Just initialised.
+            iter: unsafe { iter.assume_init() },
+            array: ptr::null_mut(),
+            addr,
+        })
+    }
+
+    /// What the `len` iovecs at `addr` describe.
+    fn many(direction: Direction, addr: u64, len: u32) -> Result<Self> {
+        if len == 0 {
+            return Self::one(direction, 0, 0);
+        }
+        let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
+        let mut single = bindings::iovec::default();
+        let mut array = &raw mut single;
+        // SAFETY: `iter` and `array` are ours to write. There is room for one element, which the
+        // iterator does not refer to afterwards; for more, the array is allocated. If it is not, it
+        // becomes null.
+        let ret = unsafe {
+            bindings::import_iovec(
+                direction.as_raw() as c_int,
+                addr as usize as *const bindings::iovec,
+                len,
+                1,
+                &mut array,
+                iter.as_mut_ptr(),
+            )
+        };
+        to_result(ret as c_int)?;
+        // INVARIANT: It points to the array or to nothing.
+        let mut imported = Self {
+            // SAFETY: Just initialised.
+            iter: unsafe { iter.assume_init() },
+            array,
+            addr: 0,
+        };
+        if array.is_null() && len == 1 {
+            // SAFETY: The iterator is valid and has one piece.
+            imported.addr = unsafe { bindings::miniring_iter_iov_addr(&mut imported.iter) } as u64;
+        }
+        Ok(imported)
+    }
+}
+
+impl Drop for Imported {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; null will do.
+        unsafe { bindings::kfree(self.array.cast()) };
+    }
+}
+
+/// Reads from a file or writes to it.
+pub(crate) struct Rw {
+    pub(super) target: Option<Target>,
+    memory: Memory,
+    transfer: Transfer,
+    /// Bytes done by attempts so far.
+    done: usize,
+    retries: u32,
+    /// A worker is to wait in the file.
+    block: bool,
+    /// Whom a worker acts for; set when the request may need one.
+    identity: Option<Identity>,
+}
+
+/// What became of an attempt.
+enum Attempt {
+    /// With this result, of all attempts.
+    Done(Outcome),
+    /// It would have to wait.
+    Again,
+}
+
+impl Rw {
+    pub(super) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
+        let opcode = u32::from(sqe.opcode);
+        let write = matches!(
+            opcode,
+            bindings::IORING_OP_WRITE
+                | bindings::IORING_OP_WRITEV
+                | bindings::IORING_OP_WRITE_FIXED
+        );
+        let direction = if write {
+            Direction::OutOf
+        } else {
+            Direction::Into
+        };
+        let ioprio = if sqe.ioprio != 0 {
+            check_ioprio(sqe.ioprio)?;
+            sqe.ioprio
+        } else {
+            // SAFETY: Reads the current task's.
+            unsafe { bindings::miniring_current_ioprio() }
+        };
+        // Attributes: there are none.
+        if sqe.pad != 0 {
+            return Err(EINVAL);
+        }
+        let vectored = matches!(
+            opcode,
+            bindings::IORING_OP_READV | bindings::IORING_OP_WRITEV
+        );
+        let fixed = matches!(
+            opcode,
+            bindings::IORING_OP_READ_FIXED | bindings::IORING_OP_WRITE_FIXED
+        );
+        let memory = if u32::from(sqe.flags) & bindings::CONST_IOSQE_BUFFER_SELECT != 0 {
+            if vectored && sqe.len != 1 {
+                return Err(EINVAL);
+            }
+            Memory::Missing(ENOBUFS)
+        } else if fixed {
+            match context.buffer(sqe.buf_index) {
+                Ok(buffer) => Memory::Fixed {
+                    buffer,
+                    addr: sqe.addr,
+                    len: sqe.len,
+                },
+                Err(error) => Memory::Missing(error),
+            }
+        } else if vectored {
+            Memory::User(Imported::many(direction, sqe.addr, sqe.len)?)
+        } else {
+            Memory::User(Imported::one(direction, sqe.addr, sqe.len)?)
+        };
+        Ok(Self {
+            target: super::target(sqe),
+            memory,
+            transfer: Transfer {
+                write,
+                flags: sqe.op_flags,
+                ioprio,
+                stream: sqe.file_index as u8,
+                pos: sqe.off as i64,
+                moves: false,
+            },
+            done: 0,
+            retries: RETRIES,
+            block: false,
+            identity: None,
+        })
+    }
+
+    /// Remembers the current task, for workers.
+    pub(crate) fn identify(&mut self) {
+        self.identity = Some(Identity::current());
+    }
+
+    /// Transfers as much as can be had. If `wait` it may block, else what is to be gone on with may
+    /// need another attempt. In the submitter's address space.
+    fn attempt(&mut self, wait: bool) -> Attempt {
+        let Some(target) = &self.target else {
+            return Attempt::Done(EBADF.into());
+        };
+        let file = match target {
+            Target::File(file) => Facts::new(file, self.transfer.write),
+            Target::Ring(_) => return Attempt::Done(EINVAL.into()),
+        };
+        if !wait && !file.heeds_nowait() && self.transfer.flags & bindings::CONST_RWF_NOWAIT == 0 {
+            // One that is ready does not wait, or not for long.
+            if !target.can_poll() || !target.is_ready(self.events()) {
+                return Attempt::Again;
+            }
+        }
+        loop {
+            let (result, left, nowait) =
+                match self
+                    .memory
+                    .transfer(&mut self.transfer, &file, self.done, wait)
+                {
+                    Ok(tried) => tried,
+                    Err(error) => return Attempt::Done(error.into()),
+                };
+            match result {
+                Err(EAGAIN) if !nowait && (!wait || target.can_poll()) => return Attempt::Again,
+                Err(error) if self.done == 0 => return Attempt::Done(error.into()),
+                // What was done before counts.
+                Err(_) => return Attempt::Done(self.outcome(left)),
+                Ok(done) => {
+                    self.done = self.done.saturating_add(done);
+                    let left = left.saturating_sub(done);
+                    if left == 0 || done == 0 || nowait || !file.is_complete_or_fails() {
+                        return Attempt::Done(self.outcome(left));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The result when `left` bytes are not going to be transferred.
+    fn outcome(&self, left: usize) -> Outcome {
+        Outcome {
+            res: self.done as i32,
+            flags: 0,
+            failed: left != 0,
+        }
+    }
+
+    /// What to wait for before another attempt.
+    fn events(&self) -> u32 {
+        bindings::CONST_EPOLLPRI
+            | bindings::CONST_EPOLLERR
+            | if self.transfer.write {
+                bindings::CONST_EPOLLOUT | bindings::CONST_EPOLLWRNORM
+            } else {
+                bindings::CONST_EPOLLIN | bindings::CONST_EPOLLRDNORM
+            }
+    }
+
+    /// An attempt by the submitter that does not wait; the result if that was all.
+    pub(super) fn try_now(&mut self) -> Option<Outcome> {
+        match self.attempt(false) {
+            Attempt::Done(outcome) => Some(outcome),
+            Attempt::Again => None,
+        }
+    }
+
+    /// An attempt by a worker, on behalf of the submitter.
+    fn try_as_worker(&mut self, wait: bool) -> Attempt {
+        let Some(identity) = self.identity.take() else {
+            return Attempt::Done(ECANCELED.into());
+        };
+        let attempt = identity.assume(|| self.attempt(wait));
+        self.identity = Some(identity);
+        attempt.unwrap_or_else(|error| Attempt::Done(error.into()))
+    }
+
+    /// The result of a request that is cancelled.
+    pub(super) fn cancelled(&self) -> Outcome {
+        if self.done != 0 {
+            self.outcome(1)
+        } else {
+            Outcome::cancelled()
+        }
+    }
+
+    /// Whether waiting for the file to be ready does not help.
+    fn has_to_block(&self) -> bool {
+        match &self.target {
+            Some(Target::File(file)) => {
+                let file = Facts::new(file, self.transfer.write);
+                self.block || !file.has_iterator() && !file.heeds_nowait()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Memory {
+    /// Makes an attempt on what is left behind the first `done` bytes; also returns how many bytes
+    /// that is, and whether the user does not want to wait.
+    fn transfer(
+        &mut self,
+        transfer: &mut Transfer,
+        file: &Facts<'_>,
+        done: usize,
+        wait: bool,
+    ) -> Result<(Result<usize>, usize, bool)> {
+        match self {
+            Self::Missing(error) => Err(*error),
+            Self::User(imported) => {
+                // The file's operation advances a copy.
+                // SAFETY: An iterator is plain data.
+                let mut iter = unsafe { ptr::read(&imported.iter) };
+                // SAFETY: By `Imported`'s invariants, and not more than there is was done.
+                let left = unsafe {
+                    bindings::iov_iter_advance(&mut iter, done);
+                    bindings::miniring_iov_iter_count(&iter)
+                };
+                let plain = if imported.array.is_null() {
+                    Plain::One(imported.addr.wrapping_add(done as u64))
+                } else {
+                    Plain::Many
+                };
+                // SAFETY: The iterator is valid; made for this direction; of `left` bytes.
+                let (result, nowait) =
+                    unsafe { transfer.attempt(file, &mut iter, left, plain, wait) };
+                Ok((result, left, nowait))
+            }
+            Self::Fixed { buffer, addr, len } => {
+                let direction = if transfer.write {
+                    Direction::OutOf
+                } else {
+                    Direction::Into
+                };
+                let mut iter = buffer.iter(*addr, *len, direction)?;
+                let left = (*len as usize).saturating_sub(done);
+                let plain = Plain::One(addr.wrapping_add(done as u64));
+                // SAFETY: `Iter` is valid; not more than there is was done.
+                let (result, nowait) = unsafe {
+                    bindings::iov_iter_advance(iter.as_raw(), done);
+                    transfer.attempt(file, iter.as_raw(), left, plain, wait)
+                };
+                Ok((result, left, nowait))
+            }
+        }
+    }
+}
+
+fn rw(owned: &mut Owned) -> Result<&mut Rw> {
+    match &mut owned.inner().op {
+        Op::Rw(rw) => Ok(rw),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Issues a transfer: `worker` by a worker, who may block if `blocking`.
+pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -> Issued {
+    let worker = !poster.collects();
+    let ring = owned.ring.clone();
+    loop {
+        if worker {
+            ring.pending.add(&mut owned);
+        }
+        if owned.ownership.word() == Some(Word::Cancel) {
+            let outcome = super::cancelled(&mut owned);
+            return Issued::Done(owned, outcome);
+        }
+        let rw = match rw(&mut owned) {
+            Ok(rw) => rw,
+            Err(error) => return Issued::Done(owned, error.into()),
+        };
+        let can_poll = rw.target.as_ref().is_some_and(Target::can_poll);
+        let wait = worker && blocking && (rw.has_to_block() || !can_poll);
+        let attempt = if worker {
+            rw.try_as_worker(wait)
+        } else {
+            rw.attempt(false)
+        };
+        if let Attempt::Done(outcome) = attempt {
+            return Issued::Done(owned, outcome);
+        }
+        rw.retries = rw.retries.saturating_sub(1);
+        rw.block |= rw.retries == 0;
+        if !can_poll || rw.block {
+            ring.pending.add(&mut owned);
+            owned.enqueue(Step::Issue, Kind::Blocking);
+            return Issued::Pending;
+        }
+        ring.pending.add(&mut owned);
+        owned = match wait_for(owned) {
+            Ok(()) => return Issued::Pending,
+            Err(again) => again,
+        };
+        // It is ready, or something happened.
+        if let Ok(rw) = self::rw(&mut owned) {
+            rw.block |= rw.has_to_block();
+            if rw.block {
+                owned.enqueue(Step::Issue, Kind::Blocking);
+                return Issued::Pending;
+            }
+        }
+        if !worker {
+            owned.enqueue(Step::Event(0), Kind::Prompt);
+            return Issued::Pending;
+        }
+    }
+}
+
+/// Waits for the file to be ready.
+///
+/// # Errors
+///
+/// The request, if there is nothing to wait for, or something happened that is to be looked at.
+fn wait_for(mut owned: Owned) -> Result<(), Owned> {
+    let Ok(rw) = rw(&mut owned) else {
+        return Err(owned);
+    };
+    let events = rw.events() | bindings::CONST_EPOLLET | bindings::CONST_EPOLLONESHOT;
+    let Some(target) = &rw.target else {
+        return Err(owned);
+    };
+    let target: *const Target = target;
+    // SAFETY: The target is in the request, which is owned here until it is armed; `arm` takes no
+    // other part of it. It is taken off by `disarm` before the request is dropped.
+    match unsafe { owned.wakers.arm(&owned, &*target, events) } {
+        Ok(0) => match owned.release() {
+            Ok(()) => Ok(()),
+            Err((owned, _)) => {
+                owned.wakers.disarm();
+                Err(owned)
+            }
+        },
+        ready => {
+            owned.wakers.disarm();
+            if let (Err(_), Ok(rw)) = (ready, self::rw(&mut owned)) {
+                // There is nothing to wait on.
+                rw.block = true;
+            }
+            Err(owned)
+        }
+    }
+}
+
+/// Goes on after a wake-up.
+pub(super) fn event(owned: Owned, poster: &mut Poster<'_>) -> Issued {
+    owned.wakers.disarm();
+    issue(owned, false, poster)
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Cancellation: by request, by the ring's end, and by that of a process. */
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include "ring_test.h"
+
+static struct io_uring_sqe *prep(struct uring *ring, int opcode, int fd,
+				 unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+	sqe->opcode = opcode;
+	sqe->fd = fd;
+	sqe->user_data = user_data;
+	return sqe;
+}
+
+static struct io_uring_sqe *poll_in(struct uring *ring, int fd, unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = prep(ring, IORING_OP_POLL_ADD, fd, user_data);
+
+	sqe->poll32_events = POLLIN;
+	return sqe;
+}
+
+static struct io_uring_sqe *read_byte(struct uring *ring, int fd, unsigned long long user_data)
+{
+	static char byte;
+	struct io_uring_sqe *sqe = prep(ring, IORING_OP_READ, fd, user_data);
+
+	sqe->addr = (unsigned long)&byte;
+	sqe->len = 1;
+	return sqe;
+}
+
+static struct io_uring_sqe *timeout(struct uring *ring, unsigned long long user_data)
+{
+	static const struct __kernel_timespec never = { .tv_sec = 1000 };
+	struct io_uring_sqe *sqe = prep(ring, IORING_OP_TIMEOUT, -1, user_data);
+
+	sqe->addr = (unsigned long)&never;
+	sqe->len = 1;
+	return sqe;
+}
+
+static struct io_uring_sqe *cancel(struct uring *ring, unsigned long long target,
+				   unsigned int flags, unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = prep(ring, IORING_OP_ASYNC_CANCEL, -1, user_data);
+
+	sqe->addr = target;
+	sqe->cancel_flags = flags;
+	return sqe;
+}
+
+/* How many completions there are of each request, all cancelled but for the last. */
+struct seen {
+	int cancelled[100];
+	int result;
+	int others;
+};
+
+static struct seen collect(struct uring *ring, int nr, unsigned long long canceller)
+{
+	struct seen seen = { .result = -9999 };
+
+	for (int i = 0; i < nr; i++) {
+		struct io_uring_cqe *cqe;
+
+		if (!uring_ready(ring))
+			enter_timeout(ring, 1, 5000);
+		cqe = uring_peek(ring);
+		if (!cqe)
+			break;
+		if (cqe->user_data == canceller)
+			seen.result = cqe->res;
+		else if (cqe->user_data < 100 && cqe->res == -ECANCELED)
+			seen.cancelled[cqe->user_data]++;
+		else
+			seen.others++;
+		uring_advance(ring, 1);
+	}
+	seen.others += uring_reap(ring);
+	return seen;
+}
+
+/* An end of the pipe that nobody else has is closed with a ring that holds it. */
+static bool closes(int fd)
+{
+	struct pollfd pfd = { .fd = fd };
+
+	return poll(&pfd, 1, 10000) == 1 && pfd.revents & (POLLHUP | POLLERR);
+}
+
+FIXTURE(cancel)
+{
+	struct uring ring;
+	int fds[2], more[2];
+};
+
+FIXTURE_SETUP(cancel)
+{
+	ASSERT_EQ(0, uring_open(&self->ring, 16));
+	ASSERT_EQ(0, pipe(self->fds));
+	ASSERT_EQ(0, pipe(self->more));
+}
+
+FIXTURE_TEARDOWN(cancel)
+{
+	close(self->fds[0]);
+	close(self->fds[1]);
+	close(self->more[0]);
+	close(self->more[1]);
+	uring_close(&self->ring);
+}
+
+TEST_F(cancel, each_kind_by_user_data)
+{
+	struct uring *ring = &self->ring;
+	struct seen seen;
+
+	for (int kind = 0; kind < 4; kind++) {
+		if (kind == 0)
+			poll_in(ring, self->fds[0], 1);
+		else if (kind == 1)
+			read_byte(ring, self->fds[0], 1);
+		else if (kind == 2)
+			timeout(ring, 1);
+		else
+			read_byte(ring, self->fds[0], 1)->flags = IOSQE_ASYNC;
+		ASSERT_EQ(1, uring_submit(ring));
+		sleep_ms(20);
+		cancel(ring, 1, 0, 2);
+		ASSERT_EQ(1, uring_submit(ring));
+		seen = collect(ring, 2, 2);
+		EXPECT_EQ(0, seen.result);
+		EXPECT_EQ(1, seen.cancelled[1]);
+		EXPECT_EQ(0, seen.others);
+		cancel(ring, 1, 0, 2);
+		ASSERT_EQ(1, uring_submit(ring));
+		EXPECT_EQ(-ENOENT, collect(ring, 1, 2).result);
+	}
+}
+
+TEST_F(cancel, all_with_the_same_user_data)
+{
+	struct uring *ring = &self->ring;
+	struct seen seen;
+
+	for (int i = 0; i < 3; i++)
+		poll_in(ring, self->fds[0], 1);
+	poll_in(ring, self->fds[0], 2);
+	ASSERT_EQ(4, uring_submit(ring));
+	cancel(ring, 1, IORING_ASYNC_CANCEL_ALL, 50);
+	ASSERT_EQ(1, uring_submit(ring));
+	seen = collect(ring, 4, 50);
+	EXPECT_EQ(3, seen.result);
+	EXPECT_EQ(3, seen.cancelled[1]);
+	EXPECT_EQ(0, seen.others);
+	cancel(ring, 1, IORING_ASYNC_CANCEL_ALL, 50);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_EQ(0, collect(ring, 1, 50).result);
+}
+
+TEST_F(cancel, by_file)
+{
+	struct uring *ring = &self->ring;
+	struct io_uring_sqe *sqe;
+	struct seen seen;
+
+	poll_in(ring, self->fds[0], 1);
+	poll_in(ring, self->more[0], 2);
+	read_byte(ring, self->fds[0], 3);
+	timeout(ring, 4);
+	ASSERT_EQ(4, uring_submit(ring));
+	sqe = cancel(ring, 0, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL, 50);
+	sqe->fd = self->fds[0];
+	ASSERT_EQ(1, uring_submit(ring));
+	seen = collect(ring, 3, 50);
+	EXPECT_EQ(2, seen.result);
+	EXPECT_EQ(1, seen.cancelled[1]);
+	EXPECT_EQ(1, seen.cancelled[3]);
+	EXPECT_EQ(0, seen.others);
+	sqe = cancel(ring, 9, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_USERDATA, 50);
+	sqe->fd = self->more[0];
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_EQ(-ENOENT, collect(ring, 1, 50).result);
+	cancel(ring, 0, IORING_ASYNC_CANCEL_FD, 50);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_EQ(-EBADF, collect(ring, 1, 50).result);
+	cancel(ring, 0, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED, 50)->fd = 0;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_EQ(-EBADF, collect(ring, 1, 50).result);
+}
+
+TEST_F(cancel, by_operation_and_any)
+{
+	struct uring *ring = &self->ring;
+	struct seen seen;
+
+	poll_in(ring, self->fds[0], 1);
+	timeout(ring, 2);
+	timeout(ring, 3);
+	poll_in(ring, self->more[0], 4);
+	ASSERT_EQ(4, uring_submit(ring));
+	cancel(ring, 0, IORING_ASYNC_CANCEL_OP | IORING_ASYNC_CANCEL_ALL, 50)->len =
+		IORING_OP_TIMEOUT;
+	ASSERT_EQ(1, uring_submit(ring));
+	seen = collect(ring, 3, 50);
+	EXPECT_EQ(2, seen.result);
+	EXPECT_EQ(1, seen.cancelled[2]);
+	EXPECT_EQ(1, seen.cancelled[3]);
+	cancel(ring, 0, IORING_ASYNC_CANCEL_ANY, 50);
+	ASSERT_EQ(1, uring_submit(ring));
+	seen = collect(ring, 3, 50);
+	EXPECT_EQ(2, seen.result);
+	EXPECT_EQ(1, seen.cancelled[1]);
+	EXPECT_EQ(1, seen.cancelled[4]);
+	EXPECT_EQ(0, seen.others);
+}
+
+TEST_F(cancel, bad_arguments)
+{
+	struct uring *ring = &self->ring;
+	const unsigned int flags[] = {
+		1 << 6, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_FD,
+		IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_OP,
+	};
+
+	for (int i = 0; i < ARRAY_SIZE(flags); i++) {
+		cancel(ring, 0, flags[i], 50);
+		ASSERT_EQ(1, uring_submit(ring));
+		EXPECT_EQ(-EINVAL, collect(ring, 1, 50).result);
+	}
+	cancel(ring, 0, 0, 50)->off = 1;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_EQ(-EINVAL, collect(ring, 1, 50).result);
+}
+
+TEST_F(cancel, the_chain_behind_is_cancelled_too)
+{
+	struct uring *ring = &self->ring;
+	struct seen seen;
+
+	poll_in(ring, self->fds[0], 1)->flags = IOSQE_IO_LINK;
+	uring_nop(ring, 2)->flags = IOSQE_IO_LINK;
+	timeout(ring, 3);
+	ASSERT_EQ(3, uring_submit(ring));
+	cancel(ring, 1, 0, 50);
+	ASSERT_EQ(1, uring_submit(ring));
+	seen = collect(ring, 4, 50);
+	EXPECT_EQ(0, seen.result);
+	EXPECT_EQ(3, seen.cancelled[1] + seen.cancelled[2] + seen.cancelled[3]);
+	EXPECT_EQ(0, seen.others);
+}
+
+/*
+ * Whatever a ring holds goes with it. The pipe's read end is the child's and its
+ * requests'; its write end here sees it go.
+ */
+static void fill(struct uring *ring, int *fds)
+{
+	poll_in(ring, fds[0], 1);
+	poll_in(ring, fds[0], 2)->len = IORING_POLL_ADD_MULTI;
+	read_byte(ring, fds[0], 3);
+	read_byte(ring, fds[0], 4)->flags = IOSQE_ASYNC;
+	timeout(ring, 5)->off = 100;
+	timeout(ring, 6)->flags = IOSQE_IO_HARDLINK;
+	poll_in(ring, fds[0], 7)->flags = IOSQE_IO_HARDLINK;
+	read_byte(ring, fds[0], 8);
+	uring_nop(ring, 9)->flags = IOSQE_IO_DRAIN;
+	read_byte(ring, fds[0], 10);
+}
+
+TEST_F(cancel, the_last_close)
+{
+	struct uring ring = {};
+	int fds[2];
+
+	for (int round = 0; round < 20; round++) {
+		memset(&ring, 0, sizeof(ring));
+		ASSERT_EQ(0, pipe(fds));
+		ASSERT_EQ(0, uring_open(&ring, 16));
+		fill(&ring, fds);
+		ASSERT_EQ(10, uring_submit(&ring));
+		close(fds[0]);
+		uring_close(&ring);
+		ASSERT_TRUE(closes(fds[1]));
+		close(fds[1]);
+	}
+}
+
+TEST_F(cancel, a_killed_process)
+{
+	int status;
+
+	for (int round = 0; round < 10; round++) {
+		int fds[2];
+		pid_t pid;
+
+		ASSERT_EQ(0, pipe(fds));
+		pid = fork();
+		ASSERT_GE(pid, 0);
+		if (!pid) {
+			struct uring ring = {};
+
+			close(fds[1]);
+			if (uring_open(&ring, 16))
+				_exit(1);
+			fill(&ring, fds);
+			uring_submit_and_wait(&ring, 12);
+			_exit(1);
+		}
+		close(fds[0]);
+		sleep_ms(round * 5);
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_TRUE(WIFSIGNALED(status));
+		ASSERT_TRUE(closes(fds[1]));
+		close(fds[1]);
+	}
+}
+
+TEST_F(cancel, rings_that_poll_each_other_and_themselves)
+{
+	int status, fds[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(fds));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		struct uring a = {}, b = {};
+
+		close(fds[1]);
+		if (uring_open(&a, 8) || uring_open(&b, 8))
+			_exit(1);
+		poll_in(&a, a.fd, 1);
+		poll_in(&a, b.fd, 2);
+		poll_in(&b, a.fd, 3);
+		poll_in(&a, fds[0], 4)->flags = IOSQE_IO_LINK;
+		poll_in(&a, a.fd, 5);
+		if (uring_submit(&a) != 4 || uring_submit(&b) != 1)
+			_exit(1);
+		uring_close(&a);
+		uring_close(&b);
+		close(fds[0]);
+		_exit(0);
+	}
+	close(fds[0]);
+	EXPECT_TRUE(closes(fds[1]));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	close(fds[1]);
+}
+
+TEST_F(cancel, a_ring_inherited_by_fork)
+{
+	struct uring *ring = &self->ring;
+	int status;
+	pid_t pid;
+
+	poll_in(ring, self->fds[0], 1);
+	ASSERT_EQ(1, uring_submit(ring));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		close(ring->fd);
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	/* Its close was not the last, and the request is not its. */
+	sleep_ms(10);
+	EXPECT_EQ(0, uring_ready(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("1 1", next_cqe(ring));
+}
+
+/* A buffer of a process that is gone is not read into, nor is anything else. */
+TEST_F(cancel, a_reader_whose_process_ended)
+{
+	struct uring *ring = &self->ring;
+	int status;
+	pid_t pid = fork();
+
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		read_byte(ring, self->fds[0], 1);
+		_exit(uring_submit(ring) != 1);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("1 -ECANCELED", next_cqe(ring));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Links, drained requests, skipped completions, and messages to other rings. */
+#include <poll.h>
+#include "ring_test.h"
+
+static struct io_uring_sqe *nop(struct uring *ring, unsigned long long user_data, int flags,
+				int res)
+{
+	struct io_uring_sqe *sqe = uring_nop(ring, user_data);
+
+	sqe->flags = flags;
+	if (res) {
+		sqe->nop_flags = IORING_NOP_INJECT_RESULT;
+		sqe->len = res;
+	}
+	return sqe;
+}
+
+static struct io_uring_sqe *poll_in(struct uring *ring, int fd, unsigned long long user_data,
+				    int flags)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = fd;
+	sqe->poll32_events = POLLIN;
+	sqe->user_data = user_data;
+	sqe->flags = flags;
+	return sqe;
+}
+
+static const char *wait_cqe(struct uring *ring)
+{
+	if (!uring_ready(ring))
+		enter_timeout(ring, 1, 5000);
+	return next_cqe(ring);
+}
+
+FIXTURE(link)
+{
+	struct uring ring;
+	int fds[2];
+};
+
+FIXTURE_SETUP(link)
+{
+	ASSERT_EQ(0, uring_open(&self->ring, 16));
+	ASSERT_EQ(0, pipe(self->fds));
+}
+
+FIXTURE_TEARDOWN(link)
+{
+	close(self->fds[0]);
+	close(self->fds[1]);
+	uring_close(&self->ring);
+}
+
+TEST_F(link, a_chain_goes_in_order)
+{
+	struct uring *ring = &self->ring;
+
+	poll_in(ring, self->fds[0], 1, IOSQE_IO_LINK);
+	nop(ring, 2, IOSQE_IO_LINK, 0);
+	nop(ring, 3, 0, 0);
+	nop(ring, 4, 0, 0);
+	ASSERT_EQ(4, uring_submit(ring));
+	EXPECT_STREQ("4 0", next_cqe(ring));
+	sleep_ms(5);
+	EXPECT_STREQ("none", next_cqe(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	EXPECT_STREQ("1 1", wait_cqe(ring));
+	EXPECT_STREQ("2 0", wait_cqe(ring));
+	EXPECT_STREQ("3 0", wait_cqe(ring));
+}
+
+TEST_F(link, a_failure_cancels_the_rest)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_IO_LINK, 0);
+	nop(ring, 2, IOSQE_IO_LINK, -EIO);
+	nop(ring, 3, IOSQE_IO_LINK, 0);
+	nop(ring, 4, 0, 0);
+	nop(ring, 5, 0, 0);
+	ASSERT_EQ(5, uring_submit(ring));
+	ASSERT_EQ(0, enter_timeout(ring, 5, 5000));
+	unsigned int seen = 0;
+
+	for (int i = 0; i < 5; i++) {
+		struct io_uring_cqe *cqe = uring_peek(ring);
+		const int expected[] = { 0, 0, -EIO, -ECANCELED, -ECANCELED, 0 };
+
+		ASSERT_NE(NULL, cqe);
+		EXPECT_EQ(expected[cqe->user_data], cqe->res);
+		seen |= 1 << cqe->user_data;
+		uring_advance(ring, 1);
+	}
+	EXPECT_EQ(0x3e, seen);
+}
+
+TEST_F(link, a_hard_link_goes_on_after_a_failure)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_IO_HARDLINK, -EIO);
+	nop(ring, 2, IOSQE_IO_HARDLINK, 0);
+	nop(ring, 3, IOSQE_IO_LINK, -EIO);
+	nop(ring, 4, 0, 0);
+	ASSERT_EQ(4, uring_submit(ring));
+	EXPECT_STREQ("1 -EIO", wait_cqe(ring));
+	EXPECT_STREQ("2 0", wait_cqe(ring));
+	EXPECT_STREQ("3 -EIO", wait_cqe(ring));
+	EXPECT_STREQ("4 -ECANCELED", wait_cqe(ring));
+}
+
+TEST_F(link, one_that_is_refused_cancels_all)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_IO_LINK, 0);
+	nop(ring, 2, IOSQE_IO_LINK, 0)->opcode = 255;
+	nop(ring, 3, 0, 0);
+	nop(ring, 4, 0, 0);
+	ASSERT_EQ(4, uring_submit(ring));
+	/* In this order, but for the last, which is of no chain. */
+	ASSERT_EQ(0, enter_timeout(ring, 4, 5000));
+	for (int i = 1; i <= 3;) {
+		const int expected[] = { 0, -ECANCELED, -EINVAL, -ECANCELED, 0 };
+		struct io_uring_cqe *cqe = uring_peek(ring);
+
+		ASSERT_NE(NULL, cqe);
+		EXPECT_EQ(expected[cqe->user_data], cqe->res);
+		if (cqe->user_data != 4)
+			EXPECT_EQ(i++, cqe->user_data);
+		uring_advance(ring, 1);
+	}
+}
+
+TEST_F(link, the_last_that_is_refused_ends_the_batch)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_IO_LINK, 0);
+	nop(ring, 2, 0, 0)->opcode = 255;
+	nop(ring, 3, 0, 0);
+	ASSERT_EQ(2, uring_submit(ring));
+	EXPECT_STREQ("1 -ECANCELED", wait_cqe(ring));
+	EXPECT_STREQ("2 -EINVAL", wait_cqe(ring));
+	EXPECT_STREQ("none", next_cqe(ring));
+}
+
+TEST_F(link, a_chain_ends_with_the_submission)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_IO_LINK, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 0", wait_cqe(ring));
+	nop(ring, 2, 0, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("2 0", wait_cqe(ring));
+}
+
+TEST_F(link, skipped_completions)
+{
+	struct uring *ring = &self->ring;
+	int skip = IOSQE_CQE_SKIP_SUCCESS;
+
+	nop(ring, 1, IOSQE_IO_LINK | skip, 0);
+	nop(ring, 2, IOSQE_IO_LINK | skip, 0);
+	nop(ring, 3, 0, 0);
+	ASSERT_EQ(3, uring_submit(ring));
+	EXPECT_STREQ("3 0", wait_cqe(ring));
+	/* Those behind a failure that had it are not reported. */
+	nop(ring, 4, IOSQE_IO_LINK | skip, -EIO);
+	nop(ring, 5, IOSQE_IO_LINK, 0);
+	nop(ring, 6, 0, 0);
+	ASSERT_EQ(3, uring_submit(ring));
+	EXPECT_STREQ("4 -EIO", wait_cqe(ring));
+	sleep_ms(5);
+	EXPECT_STREQ("none", next_cqe(ring));
+	/* Those behind a failure without it are, even if they had it. */
+	nop(ring, 7, IOSQE_IO_LINK, -EIO);
+	nop(ring, 8, skip, 0);
+	ASSERT_EQ(2, uring_submit(ring));
+	EXPECT_STREQ("7 -EIO", wait_cqe(ring));
+	EXPECT_STREQ("8 -ECANCELED", wait_cqe(ring));
+}
+
+TEST_F(link, drained_request_waits_and_holds_up)
+{
+	struct uring *ring = &self->ring;
+
+	poll_in(ring, self->fds[0], 1, 0);
+	nop(ring, 2, 0, 0);
+	nop(ring, 3, IOSQE_IO_DRAIN, 0);
+	nop(ring, 4, 0, 0);
+	ASSERT_EQ(4, uring_submit(ring));
+	EXPECT_STREQ("2 0", wait_cqe(ring));
+	nop(ring, 5, 0, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	sleep_ms(5);
+	EXPECT_STREQ("none", next_cqe(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	EXPECT_STREQ("1 1", wait_cqe(ring));
+	EXPECT_STREQ("3 0", wait_cqe(ring));
+	ASSERT_EQ(0, enter_timeout(ring, 2, 5000));
+	EXPECT_EQ(2, uring_reap(ring));
+	nop(ring, 6, 0, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("6 0", wait_cqe(ring));
+}
+
+TEST_F(link, drained_chain)
+{
+	struct uring *ring = &self->ring;
+
+	poll_in(ring, self->fds[0], 1, 0);
+	nop(ring, 2, IOSQE_IO_LINK, 0);
+	nop(ring, 3, IOSQE_IO_LINK | IOSQE_IO_DRAIN, 0);
+	nop(ring, 4, 0, 0);
+	nop(ring, 5, 0, 0);
+	ASSERT_EQ(5, uring_submit(ring));
+	sleep_ms(5);
+	EXPECT_STREQ("none", next_cqe(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	for (int i = 1; i <= 5; i++)
+		EXPECT_EQ(i, atoi(wait_cqe(ring)));
+}
+
+TEST_F(link, nothing_can_be_drained_after_something_was_skipped)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_CQE_SKIP_SUCCESS, 0);
+	nop(ring, 2, IOSQE_IO_DRAIN, 0);
+	ASSERT_EQ(2, uring_submit(ring));
+	EXPECT_STREQ("2 -EOPNOTSUPP", wait_cqe(ring));
+}
+
+TEST_F(link, nop_flags)
+{
+	struct uring *ring = &self->ring;
+	struct io_uring_sqe *sqe;
+
+	nop(ring, 1, 0, 0)->nop_flags = IORING_NOP_TW;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 0", wait_cqe(ring));
+	sqe = nop(ring, 2, 0, 0);
+	sqe->nop_flags = IORING_NOP_FILE;
+	sqe->fd = self->fds[0];
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("2 0", wait_cqe(ring));
+	sqe = nop(ring, 3, 0, 0);
+	sqe->nop_flags = IORING_NOP_FILE;
+	sqe->fd = -1;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("3 -EBADF", wait_cqe(ring));
+	nop(ring, 4, 0, 0)->nop_flags = IORING_NOP_FILE | IORING_NOP_FIXED_FILE;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("4 -EBADF", wait_cqe(ring));
+	nop(ring, 5, 0, 0)->nop_flags = IORING_NOP_FIXED_BUFFER;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("5 -EFAULT", wait_cqe(ring));
+	nop(ring, 6, 0, 0)->nop_flags = IORING_NOP_CQE32;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("6 -EINVAL", wait_cqe(ring));
+}
+
+static struct io_uring_sqe *message(struct uring *ring, int fd, unsigned int res,
+				    unsigned long long target_data)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+	sqe->opcode = IORING_OP_MSG_RING;
+	sqe->fd = fd;
+	sqe->len = res;
+	sqe->off = target_data;
+	sqe->user_data = 1;
+	return sqe;
+}
+
+TEST_F(link, messages)
+{
+	struct uring *ring = &self->ring;
+	struct uring other = {}, disabled = { .p.flags = IORING_SETUP_R_DISABLED };
+	struct io_uring_sqe *sqe;
+
+	ASSERT_EQ(0, uring_open(&other, 2));
+	ASSERT_EQ(0, uring_open(&disabled, 2));
+	message(ring, other.fd, 5, 77);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 0", wait_cqe(ring));
+	EXPECT_STREQ("77 5", wait_cqe(&other));
+	message(ring, ring->fd, 6, 78);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("78 6", wait_cqe(ring));
+	EXPECT_STREQ("1 0", wait_cqe(ring));
+	sqe = message(ring, other.fd, 5, 77);
+	sqe->msg_ring_flags = IORING_MSG_RING_FLAGS_PASS;
+	sqe->file_index = 4;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 0", wait_cqe(ring));
+	ASSERT_NE(NULL, uring_peek(&other));
+	EXPECT_EQ(4, uring_peek(&other)->flags);
+	uring_reap(&other);
+	/* More than the other's queue takes: nothing is lost. */
+	for (int i = 0; i < 10; i++) {
+		message(ring, other.fd, i, 100 + i);
+		ASSERT_EQ(1, uring_submit(ring));
+		EXPECT_STREQ("1 0", wait_cqe(ring));
+	}
+	for (int i = 0; i < 10; i++) {
+		char expected[16];
+
+		snprintf(expected, sizeof(expected), "%d %d", 100 + i, i);
+		EXPECT_STREQ(expected, wait_cqe(&other));
+	}
+	message(ring, disabled.fd, 5, 77);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 -EBADFD", wait_cqe(ring));
+	message(ring, self->fds[0], 5, 77);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 -EBADFD", wait_cqe(ring));
+	message(ring, -1, 5, 77);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 -EBADF", wait_cqe(ring));
+	message(ring, other.fd, 5, 77)->msg_ring_flags = IORING_MSG_RING_CQE_SKIP;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 -EINVAL", wait_cqe(ring));
+	message(ring, other.fd, 0, 77)->addr = IORING_MSG_SEND_FD;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 -EBADF", wait_cqe(ring));
+	message(ring, other.fd, 0, 77)->addr = 2;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 -EINVAL", wait_cqe(ring));
+	uring_close(&disabled);
+	uring_close(&other);
+}
+
+TEST_F(link, a_long_chain)
+{
+	struct uring ring = {};
+
+	ASSERT_EQ(0, uring_open(&ring, 4096));
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 4096; i++)
+			nop(&ring, i, i < 4095 ? IOSQE_IO_LINK : 0, round && !i ? -EIO : 0);
+		ASSERT_EQ(4096, uring_submit_and_wait(&ring, 4096));
+		for (int i = 0; i < 4096; i++) {
+			struct io_uring_cqe *cqe = uring_peek(&ring);
+
+			ASSERT_NE(NULL, cqe);
+			ASSERT_EQ(i, cqe->user_data);
+			ASSERT_EQ(!round ? 0 : i ? -ECANCELED : -EIO, cqe->res);
+			uring_advance(&ring, 1);
+		}
+	}
+	uring_close(&ring);
+}
+
+TEST_HARNESS_MAIN
