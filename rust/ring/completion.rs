@@ -224,7 +224,7 @@ impl Completion {
             if state.overflow.is_empty() {
                 overflows = true;
                 self.overflowed.store(true, Relaxed);
-                shared.set_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
+                shared.raise_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
             }
             state.overflow.push_back(entry.fill(*cqe));
         }
@@ -249,7 +249,7 @@ impl Completion {
         }
         if state.published != before && state.overflow.is_empty() {
             self.overflowed.store(false, Relaxed);
-            shared.set_sq_flags(0);
+            shared.lower_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
         }
         self.publish(&state, shared, before)
     }

@@ -10,7 +10,7 @@
 //! * [`notify`]: the eventfd, protected in the way that SETUP chose;
 //! * [`account`]: what the [`buffers`] count against.
 //!
-//! What it does: [`setup`], [`enter`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
+//! What it does: [`setup`], [`enter`] or [`sqpoll`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
 //! [`device`] for the file they are called on. [`rings`] is the list of all of them.
 //!
 //! Lock order: notify's `Still`, the issuer mutex (of two rings by address), then one of account's mutex and the spinlocks of
@@ -37,6 +37,7 @@ mod run;
 mod setup;
 mod shared;
 mod sqe;
+mod sqpoll;
 mod submit;
 mod target;
 mod uaccess;
@@ -66,6 +67,7 @@ use self::{
     rings::Listed,
     setup::Config,
     shared::Shared,
+    sqpoll::SqPoll,
     wait::WaitQueue, //
 };
 use crate::{
@@ -101,6 +103,8 @@ pub(crate) struct Ring {
     drain: Drain,
     #[pin]
     sequenced: Sequenced,
+    /// With IORING_SETUP_SQPOLL.
+    sq: Option<Pin<KBox<SqPoll>>>,
     #[pin]
     cq_wait: WaitQueue,
     /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
@@ -120,6 +124,7 @@ impl Ring {
         let notifier = Notifier::new(notify_model)?;
         let account = Account::of_current()?;
         let shared = Shared::new(config.geometry)?;
+        let sq = config.sqpoll.map(SqPoll::new).transpose()?;
         let gate = Gate::new(
             config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
             config.has(bindings::IORING_SETUP_SQPOLL),
@@ -136,6 +141,7 @@ impl Ring {
                 pending <- Pending::new(),
                 drain <- Drain::new(),
                 sequenced <- Sequenced::new(),
+                sq,
                 cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
                 enabled: AtomicFlag::new(!disabled),
                 cached_sq_head: Atomic::new(0),
@@ -167,6 +173,9 @@ impl Ring {
         self.gate.claim()?;
         if self.enabled.xchg(true, Release) {
             return Err(EBADFD);
+        }
+        if let Some(sq) = &self.sq {
+            sq.wake();
         }
         Ok(())
     }
