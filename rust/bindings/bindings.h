@@ -6,6 +6,7 @@
 #include <linux/io_uring_types.h>
 #include <linux/jump_label.h>
 #include <linux/kprobes.h>
+#include <linux/kthread.h>
 #include <linux/percpu-refcount.h>
 #include <linux/vmalloc.h>
 #include <linux/poll.h>

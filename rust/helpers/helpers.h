@@ -50,6 +50,14 @@ const struct cred *miniring_override_creds(const struct cred *cred);
 const struct cred *miniring_revert_creds(const struct cred *cred);
 s64 miniring_timens_to_host(int clock, s64 time);
 
+/* ring.c */
+typedef int (*miniring_thread_fn)(void *data);
+void miniring_mutex_lock_second(struct mutex *lock);
+miniring_thread_fn miniring_kthread_func(struct task_struct *task);
+void miniring_task_lock(struct task_struct *task);
+void miniring_task_unlock(struct task_struct *task);
+bool miniring_cpu_online(unsigned int cpu);
+
 /* rw.c */
 void miniring_kiocb_init(struct kiocb *iocb, struct file *file);
 int miniring_kiocb_set_rw_flags(struct kiocb *iocb, int flags, int type);

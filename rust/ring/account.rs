@@ -131,7 +131,6 @@ impl Account {
     }
 
     /// Whether a charge to this account might as well be one to `other`.
-    #[expect(dead_code, reason = "for buffers that rings share")]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let whose = |account: &Self| {
             (

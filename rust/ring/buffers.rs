@@ -42,6 +42,16 @@ const MAX_TRANSFER: usize = c_int::MAX as usize & PAGE_MASK;
 /// The registered buffers of a ring: none, or a table of a fixed size. An entry may be empty.
 pub(crate) struct Table(KVVec<Option<Arc<Buffer>>>);
 
+/// Which buffers of one table go where in another.
+pub(crate) struct Clones {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    /// How many; 0 for all.
+    pub(crate) nr: u32,
+    /// A table that is there keeps its other entries.
+    pub(crate) replace: bool,
+}
+
 impl Table {
     pub(crate) const fn new() -> Self {
         Self(KVVec::new())
@@ -92,6 +102,55 @@ impl Table {
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// This table with buffers of `source`, which may be the same, at the places that `clones`
+    /// names. They are shared. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the table is filled and not to be replaced, `ENXIO` if `source` is not, `EINVAL`
+    /// and `EOVERFLOW` for places that cannot be, `ENOMEM`.
+    pub(crate) fn with_clones(&self, source: &Self, clones: &Clones) -> Result<Self> {
+        if clones.nr == 0 && (clones.from != 0 || clones.to != 0) {
+            return Err(EINVAL);
+        }
+        if !self.0.is_empty() && !clones.replace {
+            return Err(EBUSY);
+        }
+        let len = source.0.len() as u32;
+        let nr = match clones.nr {
+            _ if len == 0 => return Err(ENXIO),
+            0 => len,
+            nr if nr > len => return Err(EINVAL),
+            nr => nr,
+        };
+        let from_end = clones.from.checked_add(nr).ok_or(EOVERFLOW)?;
+        let to_end = clones.to.checked_add(nr).ok_or(EOVERFLOW)?;
+        if from_end > len {
+            return Err(EOVERFLOW);
+        }
+        if to_end > MAX {
+            return Err(EINVAL);
+        }
+        let mut table = KVVec::with_capacity(
+            self.0.len().max(to_end as usize),
+            GFP_KERNEL_ACCOUNT | __GFP_NOWARN,
+        )?;
+        let shared = |table: &Self, index: u32| table.0.get(index as usize).cloned().flatten();
+        for index in 0..(self.0.len() as u32).max(to_end) {
+            let buffer = match index.checked_sub(clones.to) {
+                Some(offset) if offset < nr => shared(source, clones.from.saturating_add(offset)),
+                _ => shared(self, index),
+            };
+            table.push(buffer, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self(table))
+    }
+
+    /// Whether no buffers are registered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The buffer with this index.

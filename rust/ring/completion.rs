@@ -227,7 +227,7 @@ impl Completion {
             if state.overflow.is_empty() {
                 overflows = true;
                 self.overflowed.store(true, Relaxed);
-                shared.set_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
+                shared.raise_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
             }
             trace::cqe_overflow(shared, cqe);
             state.overflow.push_back(entry.fill(*cqe));
@@ -253,7 +253,7 @@ impl Completion {
         }
         if state.published != before && state.overflow.is_empty() {
             self.overflowed.store(false, Relaxed);
-            shared.set_sq_flags(0);
+            shared.lower_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
         }
         self.publish(&state, shared, before)
     }

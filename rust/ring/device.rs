@@ -64,9 +64,11 @@ impl Handle {
         config.describe(&mut params);
         let ring = Ring::new(config, args.notify_model)?;
         write(args.params, &params)?;
-        if self.ring.populate(ring) {
+        ring.start_polling()?;
+        if self.ring.populate(ring.clone()) {
             Ok(())
         } else {
+            ring.stop_polling();
             Err(EBUSY)
         }
     }
@@ -115,6 +117,7 @@ impl MiscDevice for Handle {
 
     fn release(this: KBox<Self>, _file: &File) {
         if let Ok(ring) = this.ring() {
+            ring.stop_polling();
             ring.shut_down();
         }
     }

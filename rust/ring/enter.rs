@@ -3,6 +3,7 @@
 //! `io_uring_enter(2)`: submit, and wait for completions.
 
 use super::{
+    sqpoll::SqPoll,
     uaccess::read,
     wait::Deadline,
     Ring, //
@@ -42,12 +43,12 @@ impl Ring {
     /// # Errors
     ///
     /// `EINVAL` for an unknown flag, `EBADFD` if the ring is not enabled, `EEXIST` if the ring has
-    /// one issuer and it is another task, `EAGAIN` without memory, `EINTR`, `ETIME`, `EFAULT`.
+    /// one issuer and it is another task, `EOWNERDEAD` if its thread ended, `EAGAIN` without memory, `EINTR`, `ETIME`, `EFAULT`.
     pub(super) fn enter(self: &Arc<Self>, args: &bindings::miniring_enter) -> Result<u32> {
         if args.flags & !FLAGS != 0 || args.resv != 0 {
             return Err(EINVAL);
         }
-        self.submit_then(args.to_submit, || {
+        self.submit_then(args.to_submit, args.flags, || {
             if args.flags & bindings::IORING_ENTER_GETEVENTS == 0 {
                 return Ok(());
             }
@@ -66,7 +67,7 @@ impl Ring {
         to_submit: u32,
         min_complete: u32,
     ) -> Result<u32> {
-        self.submit_then(to_submit, || {
+        self.submit_then(to_submit, 0, || {
             if min_complete == 0 {
                 return Ok(());
             }
@@ -76,9 +77,17 @@ impl Ring {
 
     /// Submits, and goes on with `wait` if all of `to_submit` was consumed.
     #[inline]
-    fn submit_then(self: &Arc<Self>, to_submit: u32, wait: impl FnOnce() -> Result) -> Result<u32> {
+    fn submit_then(
+        self: &Arc<Self>,
+        to_submit: u32,
+        flags: u32,
+        wait: impl FnOnce() -> Result,
+    ) -> Result<u32> {
         if !self.is_enabled() {
             return Err(EBADFD);
+        }
+        if let Some(sq) = &self.sq {
+            return self.leave_to_thread(sq, to_submit, flags, wait);
         }
         if to_submit == 0 {
             wait()?;
@@ -94,6 +103,28 @@ impl Ring {
             let _ = wait();
         }
         Ok(submitted)
+    }
+
+    /// On a ring with IORING_SETUP_SQPOLL the thread submits. What is to be submitted counts as
+    /// consumed.
+    fn leave_to_thread(
+        &self,
+        sq: &SqPoll,
+        to_submit: u32,
+        flags: u32,
+        wait: impl FnOnce() -> Result,
+    ) -> Result<u32> {
+        sq.check()?;
+        if flags & bindings::IORING_ENTER_SQ_WAKEUP != 0 {
+            sq.wake();
+        }
+        if flags & bindings::IORING_ENTER_SQ_WAIT != 0 {
+            self.wait_for_room(sq);
+        }
+        match wait() {
+            Err(error) if to_submit == 0 => Err(error),
+            _ => Ok(to_submit),
+        }
     }
 
     /// Waits until the CQ has `min_complete` entries, or a timeout completes; but once

@@ -8,7 +8,7 @@
 //! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
 //! twice.
 //!
-//! The mutex is the outermost lock of a ring.
+//! The mutex is the outermost lock of a ring. Of two rings, that of the lower address is taken first.
 
 use super::{
     buffers::Table,
@@ -16,12 +16,15 @@ use super::{
     rings::Listed,
     shared::Cqe, //
 };
+use crate::bindings;
 use core::{
     cell::UnsafeCell,
+    cmp::Ordering,
     ops::{
         Deref,
         DerefMut, //
-    }, //
+    },
+    ptr, //
 };
 use kernel::{
     new_mutex,
@@ -119,6 +122,9 @@ pub(crate) struct Gate {
     /// address from being reused.
     submitter: SetOnce<ARef<Task>>,
     single_issuer: bool,
+    /// The submitter does without the lock. With IORING_SETUP_SQPOLL nobody does: the thread
+    /// submits, and the submitter registers.
+    elided: bool,
     /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
     inside: AtomicFlag,
     /// An `Access` exists. Only kept where debug assertions are on, to find a second one.
@@ -137,8 +143,8 @@ unsafe impl Sync for Gate {}
 ///
 /// # Invariants
 ///
-/// While it exists, no other `Access` to the same gate does: it holds the mutex and the ring has no
-/// submitter, or `current` is the submitter and has set `inside`.
+/// While it exists, no other `Access` to the same gate does: it holds the mutex, and nobody does
+/// without; or `current` is the submitter and has set `inside`.
 pub(crate) struct Access<'a> {
     gate: &'a Gate,
     _lock: Option<Guard<'a, (), MutexBackend>>,
@@ -146,18 +152,25 @@ pub(crate) struct Access<'a> {
 }
 
 impl Gate {
-    /// A gate for a ring; `single_issuer` is IORING_SETUP_SINGLE_ISSUER.
+    /// A gate for a ring; `single_issuer` is IORING_SETUP_SINGLE_ISSUER, and `sqpoll`
+    /// IORING_SETUP_SQPOLL.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(single_issuer: bool, tally: Listed) -> Result<impl PinInit<Self>> {
+    pub(crate) fn new(
+        single_issuer: bool,
+        sqpoll: bool,
+        tally: Listed,
+    ) -> Result<impl PinInit<Self>> {
         let mut spare = Spare::with_capacity(BATCH)?;
         spare.refill()?;
+        let elided = single_issuer && !sqpoll;
         Ok(pin_init!(Self {
             lock <- new_mutex!((), "miniring::Gate"),
             submitter: SetOnce::new(),
             single_issuer,
+            elided,
             inside: AtomicFlag::new(false),
             held: AtomicFlag::new(false),
             tally,
@@ -193,10 +206,23 @@ impl Gate {
         }
     }
 
-    /// The one place where the mutex is taken.
+    /// With [`Gate::lock_second`], the one place where the mutex is taken.
     #[inline]
     fn lock(&self) -> Guard<'_, (), MutexBackend> {
         let lock = self.lock.lock();
+        self.tally.locked(&lock);
+        lock
+    }
+
+    /// Takes the mutex of a second ring: see [`Gate::access_two`].
+    fn lock_second(&self) -> Guard<'_, (), MutexBackend> {
+        let lock = ptr::from_ref(&self.lock).cast_mut();
+        // SAFETY: A lock without data is laid out as its state: see `Lock::from_raw`. It is
+        // initialised, and taken in an order that lockdep is told of.
+        let lock = unsafe {
+            bindings::miniring_mutex_lock_second(lock.cast());
+            Guard::new(&self.lock, ())
+        };
         self.tally.locked(&lock);
         lock
     }
@@ -211,7 +237,7 @@ impl Gate {
     }
 
     fn is_submitter(&self, submitter: &Task) -> bool {
-        core::ptr::eq(submitter.as_ptr(), Task::current_raw())
+        ptr::eq(submitter.as_ptr(), Task::current_raw())
     }
 
     /// Whether the current task may do what it can do without an [`Access`].
@@ -226,15 +252,54 @@ impl Gate {
         }
     }
 
-    /// Gains access for the current task. May sleep, unless the ring is SINGLE_ISSUER and has a
-    /// submitter.
+    /// Who needs no lock, if there is somebody.
+    #[inline]
+    fn elider(&self) -> Option<&ARef<Task>> {
+        if self.elided {
+            self.submitter.as_ref()
+        } else {
+            None
+        }
+    }
+
+    /// Gains access for the current task, or for the thread of a ring with IORING_SETUP_SQPOLL. May
+    /// sleep, unless the ring is SINGLE_ISSUER and has a submitter.
     ///
     /// # Errors
     ///
     /// `EEXIST` if the ring's only submitter is another task.
     #[inline]
     pub(crate) fn access(&self) -> Result<Access<'_>> {
-        if let Some(submitter) = self.submitter() {
+        self.access_by(Self::lock)
+    }
+
+    /// Gains access to two rings, whose mutexes are taken in the order of their addresses.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if either's only submitter is another task, or if they are the same.
+    pub(crate) fn access_two<'a>(&'a self, other: &'a Self) -> Result<(Access<'a>, Access<'a>)> {
+        self.check_submitter()?;
+        other.check_submitter()?;
+        match ptr::from_ref(self).cmp(&ptr::from_ref(other)) {
+            Ordering::Less => {
+                let first = self.access()?;
+                Ok((first, other.access_by(Self::lock_second)?))
+            }
+            Ordering::Greater => {
+                let first = other.access()?;
+                Ok((self.access_by(Self::lock_second)?, first))
+            }
+            Ordering::Equal => Err(EEXIST),
+        }
+    }
+
+    #[inline]
+    fn access_by<'a>(
+        &'a self,
+        lock: impl FnOnce(&'a Self) -> Guard<'a, (), MutexBackend>,
+    ) -> Result<Access<'a>> {
+        if let Some(submitter) = self.elider() {
             if !self.is_submitter(submitter) || self.inside.load(Relaxed) {
                 return Err(EEXIST);
             }
@@ -244,14 +309,14 @@ impl Gate {
             // claimed under the mutex, after that one was gone.
             return Ok(Access::new(self, None));
         }
-        let lock = self.lock();
-        if self.submitter().is_some() {
+        let lock = lock(self);
+        if self.elider().is_some() {
             // Claimed while we waited; if by this very task, it was another call of it, which
             // cannot be.
             return Err(EEXIST);
         }
-        // INVARIANT: The mutex is held and there is no submitter, nor can there be one before it
-        // is released.
+        // INVARIANT: The mutex is held and nobody does without, nor can anybody before it is
+        // released.
         Ok(Access::new(self, Some(lock)))
     }
 }

@@ -10,15 +10,16 @@
 //! * [`notify`]: the eventfd, protected in the way that SETUP chose;
 //! * [`account`]: what the [`buffers`] count against.
 //!
-//! What it does: [`setup`], [`enter`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
+//! What it does: [`setup`], [`enter`] or [`sqpoll`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
 //! [`device`] for the file they are called on. [`rings`] is the list of all of them.
 //!
-//! Lock order: notify's `Still`, the issuer mutex, then one of account's mutex and the spinlocks of
+//! Lock order: notify's `Still`, the issuer mutex (of two rings by address), then one of account's mutex and the spinlocks of
 //! completion and notify, which are leaves.
 
 mod account;
 #[expect(dead_code, reason = "READ_FIXED and WRITE_FIXED will use the rest")]
 mod buffers;
+mod clone;
 mod completion;
 mod device;
 mod drain;
@@ -36,6 +37,7 @@ mod run;
 mod setup;
 mod shared;
 mod sqe;
+mod sqpoll;
 mod submit;
 mod target;
 mod trace;
@@ -66,6 +68,7 @@ use self::{
     rings::Listed,
     setup::Config,
     shared::Shared,
+    sqpoll::SqPoll,
     wait::WaitQueue, //
 };
 use crate::{
@@ -101,6 +104,8 @@ pub(crate) struct Ring {
     drain: Drain,
     #[pin]
     sequenced: Sequenced,
+    /// With IORING_SETUP_SQPOLL.
+    sq: Option<Pin<KBox<SqPoll>>>,
     #[pin]
     cq_wait: WaitQueue,
     /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
@@ -120,8 +125,10 @@ impl Ring {
         let notifier = Notifier::new(notify_model)?;
         let account = Account::of_current()?;
         let shared = Shared::new(config.geometry)?;
+        let sq = config.sqpoll.map(SqPoll::new).transpose()?;
         let gate = Gate::new(
             config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
+            config.has(bindings::IORING_SETUP_SQPOLL),
             Listed::new(config.flags())?,
         )?;
         let ring = Arc::pin_init(
@@ -135,6 +142,7 @@ impl Ring {
                 pending <- Pending::new(),
                 drain <- Drain::new(),
                 sequenced <- Sequenced::new(),
+                sq,
                 cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
                 enabled: AtomicFlag::new(!disabled),
                 cached_sq_head: Atomic::new(0),
@@ -167,6 +175,9 @@ impl Ring {
         self.gate.claim()?;
         if self.enabled.xchg(true, Release) {
             return Err(EBADFD);
+        }
+        if let Some(sq) = &self.sq {
+            sq.wake();
         }
         Ok(())
     }

@@ -45,6 +45,7 @@ impl Ring {
         match args.opcode {
             bindings::IORING_REGISTER_BUFFERS => self.register_buffers(args),
             bindings::IORING_UNREGISTER_BUFFERS => self.unregister_buffers(args),
+            bindings::IORING_REGISTER_CLONE_BUFFERS => self.clone_buffers(args),
             bindings::IORING_REGISTER_EVENTFD => self.register_eventfd(args, false),
             bindings::IORING_REGISTER_EVENTFD_ASYNC => self.register_eventfd(args, true),
             bindings::IORING_UNREGISTER_EVENTFD => self.unregister_eventfd(args),

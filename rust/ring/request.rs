@@ -26,6 +26,7 @@ use super::{
     },
     shared::Cqe,
     sqe::Sqe,
+    sqpoll,
     worker::Kind,
     Ring, //
 };
@@ -196,8 +197,7 @@ impl Room {
             hold: ring.notifier.hold(in_flight),
             opcode: sqe.opcode,
             flags: sqe.flags,
-            // SAFETY: Reads a field of the current task.
-            process: unsafe { bindings::miniring_current_process() },
+            process: sqpoll::process(),
             target,
             user_data: Atomic::new(sqe.user_data),
             bucket: Atomic::new(0),

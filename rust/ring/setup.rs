@@ -2,6 +2,7 @@
 
 //! What `io_uring_setup(2)` is asked for, checked, and what it answers.
 
+use super::sqpoll::Wish;
 use crate::{
     bindings,
     pure::geometry::{
@@ -9,12 +10,20 @@ use crate::{
         Geometry, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::{
+        NSEC_PER_MSEC,
+        NSEC_PER_SEC, //
+    }, //
+};
 
 /// Setup flags (`IORING_SETUP_*`) that a ring here honours. No completion here ever waits for its
 /// task to enter the kernel: so there is none to be interrupted for, and none to set
 /// IORING_SQ_TASKRUN for, but neither can one be put off (IORING_SETUP_DEFER_TASKRUN).
 const FLAGS: u32 = bindings::IORING_SETUP_CQSIZE
+    | bindings::IORING_SETUP_SQPOLL
+    | bindings::IORING_SETUP_SQ_AFF
     | bindings::IORING_SETUP_CLAMP
     | bindings::IORING_SETUP_R_DISABLED
     | bindings::IORING_SETUP_SUBMIT_ALL
@@ -33,6 +42,7 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
     | bindings::IORING_FEAT_CUR_PERSONALITY
     | bindings::IORING_FEAT_FAST_POLL
     | bindings::IORING_FEAT_POLL_32BITS
+    | bindings::IORING_FEAT_SQPOLL_NONFIXED
     | bindings::IORING_FEAT_MIN_TIMEOUT
     | bindings::IORING_FEAT_NO_IOWAIT;
 
@@ -40,6 +50,8 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
 pub(crate) struct Config {
     pub(crate) geometry: Geometry,
     pub(crate) flags: u32,
+    /// The ring has IORING_SETUP_SQPOLL.
+    pub(crate) sqpoll: Option<Wish>,
     /// A 32-bit program made the ring.
     pub(crate) compat: bool,
 }
@@ -60,6 +72,7 @@ impl Config {
         if has(bindings::IORING_SETUP_TASKRUN_FLAG) && !has(bindings::IORING_SETUP_COOP_TASKRUN) {
             return Err(EINVAL);
         }
+        let sqpoll = sqpoll(params)?;
         let cq_entries = has(bindings::IORING_SETUP_CQSIZE).then_some(params.cq_entries);
         let clamp = has(bindings::IORING_SETUP_CLAMP);
         let mut geometry = Geometry::new(entries, cq_entries, clamp).map_err(|_| EINVAL)?;
@@ -69,6 +82,7 @@ impl Config {
         Ok(Self {
             geometry,
             flags,
+            sqpoll,
             // SAFETY: Looks at the current task.
             compat: unsafe { bindings::miniring_in_compat_syscall() },
         })
@@ -116,4 +130,28 @@ impl Config {
             user_addr: 0,
         };
     }
+}
+
+/// The thread that is asked for, if one is; `EINVAL` if that makes no sense.
+fn sqpoll(params: &bindings::io_uring_params) -> Result<Option<Wish>> {
+    let has = |flag| params.flags & flag != 0;
+    if !has(bindings::IORING_SETUP_SQPOLL) {
+        return match has(bindings::IORING_SETUP_SQ_AFF) {
+            true => Err(EINVAL),
+            false => Ok(None),
+        };
+    }
+    if has(bindings::IORING_SETUP_COOP_TASKRUN) {
+        return Err(EINVAL);
+    }
+    let cpu = has(bindings::IORING_SETUP_SQ_AFF).then_some(params.sq_thread_cpu);
+    // SAFETY: May be called with any number.
+    if cpu.is_some_and(|cpu| unsafe { !bindings::miniring_cpu_online(cpu) }) {
+        return Err(EINVAL);
+    }
+    let idle_ns = match params.sq_thread_idle {
+        0 => NSEC_PER_SEC,
+        ms => i64::from(ms).saturating_mul(NSEC_PER_MSEC),
+    };
+    Ok(Some(Wish { idle_ns, cpu }))
 }

@@ -19,7 +19,7 @@ use core::{
     ptr::NonNull,
     sync::atomic::{
         AtomicU32,
-        Ordering::{Acquire, Relaxed, Release}, //
+        Ordering::{Acquire, Relaxed, Release, SeqCst}, //
     }, //
 };
 use kernel::{
@@ -206,8 +206,14 @@ impl Shared {
         self.cq_tail_word().store(tail, Release);
     }
 
-    pub(crate) fn set_sq_flags(&self, flags: u32) {
-        self.sq_flags_word().store(flags, Relaxed);
+    /// Sets `flags` (`IORING_SQ_*`) among the SQ flags, with a full barrier.
+    pub(crate) fn raise_sq_flags(&self, flags: u32) {
+        self.sq_flags_word().fetch_or(flags, SeqCst);
+    }
+
+    /// Clears `flags` among the SQ flags.
+    pub(crate) fn lower_sq_flags(&self, flags: u32) {
+        self.sq_flags_word().fetch_and(!flags, Relaxed);
     }
 
     pub(crate) fn set_sq_dropped(&self, dropped: u32) {

@@ -69,3 +69,5 @@ unsafe impl AsBytes for bindings::io_uring_params {}
 unsafe impl FromBytes for bindings::io_uring_getevents_arg {}
 // SAFETY: As above.
 unsafe impl FromBytes for bindings::__kernel_timespec {}
+// SAFETY: As above.
+unsafe impl FromBytes for bindings::io_uring_clone_buffers {}

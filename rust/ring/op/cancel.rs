@@ -146,6 +146,9 @@ impl Ring {
 
     /// Cancels every request of the current process, which exits. Process context.
     pub(in super::super) fn leave(&self) {
+        if let Some(sq) = &self.sq {
+            sq.leave();
+        }
         // SAFETY: Reads a field of the current task.
         let process = unsafe { bindings::miniring_current_process() };
         self.cancel_each(|request| request.process == process);

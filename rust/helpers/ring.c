@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What rings need of C beyond requests: macros and inline functions. */
+
+#include <linux/cpumask.h>
+#include <linux/kthread.h>
+#include <linux/mutex.h>
+#include <linux/sched/task.h>
+
+#include "helpers.h"
+
+void miniring_mutex_lock_second(struct mutex *lock)
+{
+	mutex_lock_nested(lock, SINGLE_DEPTH_NESTING);
+}
+
+/* NULL for a task that is no kernel thread. */
+miniring_thread_fn miniring_kthread_func(struct task_struct *task)
+{
+	return task->flags & PF_KTHREAD ? kthread_func(task) : NULL;
+}
+
+void miniring_task_lock(struct task_struct *task)
+{
+	task_lock(task);
+}
+
+void miniring_task_unlock(struct task_struct *task)
+{
+	task_unlock(task);
+}
+
+bool miniring_cpu_online(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && cpu_online(cpu);
+}

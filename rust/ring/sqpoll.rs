@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IORING_SETUP_SQPOLL: a thread of the kernel that submits.
+//!
+//! It looks at the SQ until nothing has come for the idle time; then it sets IORING_SQ_NEED_WAKEUP
+//! and sleeps until an ENTER has IORING_ENTER_SQ_WAKEUP. It submits with the credentials, the
+//! address space and the open files of the ring's creator, and takes the ring's mutex for it: the
+//! creator still registers.
+//!
+//! The thread ends when the ring's file is released, or when the creator's process exits: its
+//! address space is borrowed for each submission only. After that, ENTER fails with `EOWNERDEAD`.
+
+use super::{
+    wait::WaitQueue,
+    worker::Identity,
+    Ring, //
+};
+use crate::{
+    bindings,
+    pure::geometry, //
+};
+use core::{
+    cell::Cell,
+    ptr, //
+};
+use kernel::{
+    error::from_err_ptr,
+    fs::File,
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::{Acquire, Release},
+            AtomicFlag, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    task::Task, //
+};
+
+/// What SETUP asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    /// How long the thread looks for more before it sleeps, in nanoseconds.
+    pub(crate) idle_ns: i64,
+    /// The CPU that it stays on.
+    pub(crate) cpu: Option<u32>,
+}
+
+/// The polling of a ring.
+#[pin_data]
+pub(crate) struct SqPoll {
+    wish: Wish,
+    /// Whom the thread acts for.
+    identity: Identity,
+    creator: ARef<Task>,
+    /// The thread sleeps here.
+    #[pin]
+    idle: WaitQueue,
+    /// Who waits for room in the SQ does here.
+    #[pin]
+    room: WaitQueue,
+    /// The creator's process exits.
+    orphaned: AtomicFlag,
+    /// There is no thread any more.
+    ended: AtomicFlag,
+    /// The thread, from its start until it is stopped.
+    #[pin]
+    thread: Mutex<Option<ARef<Task>>>,
+}
+
+impl SqPoll {
+    /// For the current task.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(wish: Wish) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                wish,
+                identity: Identity::current(),
+                creator: ARef::from(&**kernel::current!()),
+                idle <- WaitQueue::new(c"miniring::sq_idle", kernel::static_lock_class!()),
+                room <- WaitQueue::new(c"miniring::sq_room", kernel::static_lock_class!()),
+                orphaned: AtomicFlag::new(false),
+                ended: AtomicFlag::new(false),
+                thread <- new_mutex!(None, "miniring::SqPoll"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// `EOWNERDEAD` if there is no thread any more.
+    pub(crate) fn check(&self) -> Result {
+        if self.ended.load(Acquire) {
+            return Err(Error::from_errno(-(bindings::EOWNERDEAD as c_int)));
+        }
+        Ok(())
+    }
+
+    /// Has the thread look again.
+    pub(crate) fn wake(&self) {
+        self.idle.wake();
+    }
+
+    /// The current process, which may be the creator's, exits.
+    pub(crate) fn leave(&self) {
+        // SAFETY: Reads a field of the current task.
+        if unsafe { bindings::miniring_current_process() } == process_of(&self.creator) {
+            self.orphaned.store(true, Release);
+            self.wake();
+        }
+    }
+}
+
+impl Ring {
+    /// Starts the thread, if there is to be one. It has to be stopped before the caller's reference
+    /// goes. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What `kthread_create()` says.
+    pub(super) fn start_polling(self: &Arc<Self>) -> Result {
+        let Some(sq) = &self.sq else {
+            return Ok(());
+        };
+        // SAFETY: The name is a string. The ring lives until the thread was stopped, by the
+        // requirement above; a thread that never ran does not look at it.
+        let thread = from_err_ptr(unsafe {
+            bindings::kthread_create_on_node(
+                Some(main),
+                ptr::from_ref::<Ring>(self).cast_mut().cast(),
+                bindings::NUMA_NO_NODE,
+                c"miniring-sq-%d".as_char_ptr(),
+                sq.creator.pid(),
+            )
+        })?;
+        // SAFETY: The thread is there until it is stopped, at least; it does not run yet.
+        unsafe {
+            if let Some(cpu) = sq.wish.cpu {
+                bindings::kthread_bind(thread, cpu);
+            }
+            *sq.thread.lock() = Some(ARef::from(&*thread.cast::<Task>()));
+            bindings::wake_up_process(thread);
+        }
+        Ok(())
+    }
+
+    /// Stops the thread, if there is one. May sleep.
+    pub(super) fn stop_polling(&self) {
+        let Some(sq) = &self.sq else { return };
+        let thread = sq.thread.lock().take();
+        if let Some(thread) = thread {
+            // SAFETY: A kernel thread of ours, with a reference.
+            unsafe { bindings::kthread_stop(thread.as_ptr()) };
+        }
+        sq.ended.store(true, Release);
+        sq.room.wake();
+    }
+
+    /// Waits until the SQ has room. May sleep; a signal ends that.
+    pub(super) fn wait_for_room(&self, sq: &SqPoll) {
+        let _ = sq
+            .room
+            .wait(None, || self.sq_has_room() || sq.ended.load(Acquire));
+    }
+
+    /// Whether there are SQEs for the thread.
+    fn has_sqes(&self) -> bool {
+        self.is_enabled()
+            && geometry::distance(self.shared.sq_tail(), self.cached_sq_head()) != 0
+    }
+
+    /// Submits what there is. Returns how much that was.
+    fn submit_polled(self: &Arc<Self>) -> Result<u32> {
+        let in_flight = self.notifier.in_flight()?;
+        let mut access = self.gate.access()?;
+        self.submit(&mut access, &in_flight, u32::MAX)
+    }
+
+    /// What the thread does.
+    fn poll_sq(self: &Arc<Self>, sq: &SqPoll) {
+        let mut until = now().saturating_add(sq.wish.idle_ns);
+        loop {
+            // SAFETY: The current task is a kernel thread.
+            if unsafe { bindings::kthread_should_stop() } || sq.orphaned.load(Acquire) {
+                break;
+            }
+            if self.has_sqes() {
+                let Ok(submitted) = sq.identity.assume(|| self.submit_polled()) else {
+                    // The address space is gone.
+                    break;
+                };
+                sq.room.wake();
+                if submitted.is_ok_and(|nr| nr != 0) {
+                    until = now().saturating_add(sq.wish.idle_ns);
+                }
+            }
+            // SAFETY: Nothing is locked here.
+            unsafe { bindings::miniring_cond_resched() };
+            if now() < until {
+                core::hint::spin_loop();
+                continue;
+            }
+            // Said before the tail is looked at once more, with a full barrier between: either the
+            // SQEs of who reads the flag after publishing them are seen, or the flag is.
+            self.shared
+                .raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
+            let _ = sq.idle.wait(None, || {
+                // SAFETY: As above.
+                self.has_sqes()
+                    || sq.orphaned.load(Acquire)
+                    || unsafe { bindings::kthread_should_stop() }
+            });
+            self.shared
+                .lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
+            until = now().saturating_add(sq.wish.idle_ns);
+        }
+        sq.ended.store(true, Release);
+        sq.room.wake();
+    }
+}
+
+fn now() -> i64 {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::ktime_get() }
+}
+
+/// # Safety
+///
+/// `data` is a ring, which lives until the current thread was stopped.
+unsafe extern "C" fn main(data: *mut c_void) -> c_int {
+    // SAFETY: By the safety requirements.
+    let ring: Arc<Ring> = unsafe { ArcBorrow::from_raw(data.cast::<Ring>()) }.into();
+    if let Some(sq) = &ring.sq {
+        ring.poll_sq(sq);
+    }
+    0
+}
+
+/// Whom the current task acts for, if it is such a thread.
+fn with_creator<T>(action: impl FnOnce(&Task) -> T) -> Option<T> {
+    let task = Task::current_raw();
+    // SAFETY: The current task. That function has none but rings for its data, which live as long
+    // as it runs.
+    let ring = unsafe {
+        let mine: ThreadFn = main;
+        if !bindings::miniring_kthread_func(task).is_some_and(|func| ptr::fn_addr_eq(func, mine)) {
+            return None;
+        }
+        &*bindings::kthread_data(task).cast::<Ring>()
+    };
+    ring.sq.as_ref().map(|sq| action(&sq.creator))
+}
+
+type ThreadFn = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+/// Whose request the current task makes: see `miniring_current_process()`.
+pub(super) fn process() -> c_ulong {
+    // SAFETY: Reads a field of the current task.
+    with_creator(process_of).unwrap_or_else(|| unsafe { bindings::miniring_current_process() })
+}
+
+fn process_of(task: &Task) -> c_ulong {
+    // SAFETY: The field is set before the task is seen, and stays.
+    unsafe { (*task.as_ptr()).signal as c_ulong }
+}
+
+/// What the creator has open as `fd`, if the current task is such a thread.
+pub(super) fn creators_file(fd: u32) -> Option<Option<ARef<File>>> {
+    with_creator(|creator| {
+        let search = Search {
+            fd,
+            file: Cell::new(None),
+        };
+        // SAFETY: The lock keeps the table, which the function puts up with being null.
+        unsafe {
+            bindings::miniring_task_lock(creator.as_ptr());
+            bindings::iterate_fd(
+                (*creator.as_ptr()).files,
+                fd,
+                Some(found),
+                ptr::from_ref(&search).cast(),
+            );
+            bindings::miniring_task_unlock(creator.as_ptr());
+        }
+        search.file.into_inner()
+    })
+}
+
+/// A search for one file.
+struct Search {
+    fd: u32,
+    file: Cell<Option<ARef<File>>>,
+}
+
+/// Ends a search with the first file that there is, which may be a later one.
+///
+/// # Safety
+///
+/// `search` is a [`Search`], and `file` is open.
+unsafe extern "C" fn found(search: *const c_void, file: *mut bindings::file, fd: c_uint) -> c_int {
+    // SAFETY: By the safety requirements.
+    let search = unsafe { &*search.cast::<Search>() };
+    if fd == search.fd {
+        // SAFETY: By the safety requirements; the table's lock, under which this is called, keeps
+        // the file open. Nothing here holds a position's lock across calls.
+        search
+            .file
+            .set(Some(ARef::from(unsafe { File::from_raw_file(file) })));
+    }
+    1
+}

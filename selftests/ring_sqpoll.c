@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * IORING_SETUP_SQPOLL: a thread of the kernel submits, sleeps when nothing comes,
+ * and says so in time; it acts for the ring's creator, and goes with it.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include "ring_test.h"
+#include "rings.h"
+
+#define LONG_MS 10000
+#define RACE_MS 1500
+
+FIXTURE(sqpoll)
+{
+	struct uring ring;
+};
+
+FIXTURE_VARIANT(sqpoll)
+{
+	unsigned int flags;
+};
+
+FIXTURE_VARIANT_ADD(sqpoll, plain)
+{
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(sqpoll, single_issuer)
+{
+	.flags = IORING_SETUP_SINGLE_ISSUER,
+};
+
+static int open_polled(struct uring *ring, unsigned int flags, unsigned int idle_ms)
+{
+	*ring = (struct uring){
+		.p.flags = IORING_SETUP_SQPOLL | flags,
+		.p.sq_thread_idle = idle_ms,
+	};
+	return uring_open(ring, 4);
+}
+
+FIXTURE_SETUP(sqpoll)
+{
+	ASSERT_EQ(0, open_polled(&self->ring, variant->flags, 20));
+}
+
+FIXTURE_TEARDOWN(sqpoll)
+{
+	uring_close(&self->ring);
+}
+
+static bool needs_wakeup(struct uring *ring)
+{
+	return __atomic_load_n(ring->sq.flags, __ATOMIC_SEQ_CST) & IORING_SQ_NEED_WAKEUP;
+}
+
+/* What the manual page asks for: publish, a full barrier, look at the flag. */
+static void publish(struct uring *ring)
+{
+	uring_publish(ring);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (needs_wakeup(ring))
+		uring_enter(ring, 1, 0, IORING_ENTER_SQ_WAKEUP);
+}
+
+static bool until_ready(struct uring *ring, unsigned int nr, unsigned int ms)
+{
+	long long start = now_ms();
+
+	while (uring_ready(ring) < nr) {
+		if (now_ms() - start > ms)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+static bool until_asleep(struct uring *ring)
+{
+	long long start = now_ms();
+
+	while (!needs_wakeup(ring)) {
+		if (now_ms() - start > LONG_MS)
+			return false;
+		sleep_ms(1);
+	}
+	return true;
+}
+
+TEST_F(sqpoll, submits)
+{
+	struct uring *ring = &self->ring;
+
+	for (int i = 0; i < 100; i++) {
+		ASSERT_NE(NULL, uring_nop(ring, i));
+		publish(ring);
+		ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+		uring_reap(ring);
+	}
+	EXPECT_EQ(100, *ring->sq.head);
+}
+
+TEST_F(sqpoll, sleeps_until_told)
+{
+	struct uring *ring = &self->ring;
+
+	ASSERT_TRUE(until_asleep(ring));
+	ASSERT_NE(NULL, uring_nop(ring, 1));
+	uring_publish(ring);
+	EXPECT_FALSE(until_ready(ring, 1, 100));
+	EXPECT_EQ(1, uring_enter(ring, 1, 0, 0));
+	EXPECT_FALSE(until_ready(ring, 1, 100)) {
+		TH_LOG("ENTER alone does not wake it");
+	}
+	EXPECT_EQ(1, uring_enter(ring, 1, 1, IORING_ENTER_SQ_WAKEUP | IORING_ENTER_GETEVENTS));
+	EXPECT_STREQ("1 0", next_cqe(ring));
+}
+
+TEST_F(sqpoll, enter_takes_any_number_for_consumed)
+{
+	struct uring *ring = &self->ring;
+
+	EXPECT_EQ(1000, uring_enter(ring, 1000, 0, 0));
+	EXPECT_EQ(0, uring_enter(ring, 0, 0, IORING_ENTER_SQ_WAKEUP));
+	EXPECT_EQ(-ETIME, enter_timeout(ring, 1, 20));
+}
+
+TEST_F(sqpoll, room_can_be_waited_for)
+{
+	struct uring *ring = &self->ring;
+
+	for (int i = 0; i < 200; i++) {
+		while (uring_nop(ring, i))
+			;
+		uring_publish(ring);
+		ASSERT_LE(0, uring_enter(ring, 0, 0,
+					 IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT));
+		EXPECT_LT(uring_publish(ring), ring->p.sq_entries);
+		uring_reap(ring);
+	}
+}
+
+TEST_F(sqpoll, the_other_flag_is_kept)
+{
+	struct uring *ring = &self->ring;
+	unsigned int flags;
+
+	for (int i = 0; i < ring->p.cq_entries + 1; i++) {
+		while (!uring_nop(ring, i))
+			sched_yield();
+		publish(ring);
+	}
+	ASSERT_TRUE(until_asleep(ring));
+	flags = uring_load(ring->sq.flags);
+	EXPECT_EQ(IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW,
+		  flags & (IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW));
+	EXPECT_EQ(ring->p.cq_entries, uring_reap(ring));
+	EXPECT_EQ(0, uring_enter(ring, 0, 1, IORING_ENTER_GETEVENTS));
+	EXPECT_EQ(1, uring_reap(ring));
+	EXPECT_TRUE(needs_wakeup(ring));
+}
+
+/* Files and memory are the creator's. */
+TEST_F(sqpoll, acts_for_the_creator)
+{
+	struct uring *ring = &self->ring;
+	struct io_uring_sqe *sqe;
+	char buffer[8] = "";
+	int fds[2];
+
+	ASSERT_EQ(0, pipe(fds));
+	sqe = uring_get_sqe(ring);
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = fds[0];
+	sqe->poll32_events = POLLIN;
+	sqe->user_data = 1;
+	publish(ring);
+	EXPECT_FALSE(until_ready(ring, 1, 50));
+	ASSERT_EQ(5, write(fds[1], "hello", 5));
+	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	EXPECT_STREQ("1 1", next_cqe(ring));
+
+	sqe = uring_get_sqe(ring);
+	sqe->opcode = IORING_OP_READ;
+	sqe->fd = fds[0];
+	sqe->addr = (unsigned long)buffer;
+	sqe->len = sizeof(buffer);
+	sqe->user_data = 2;
+	publish(ring);
+	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	EXPECT_STREQ("2 5", next_cqe(ring));
+	EXPECT_STREQ("hello", buffer);
+
+	/* What is not open is not found, nor taken for the next that is. */
+	close(fds[0]);
+	sqe = uring_get_sqe(ring);
+	sqe->opcode = IORING_OP_READ;
+	sqe->fd = fds[0];
+	sqe->user_data = 3;
+	publish(ring);
+	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	EXPECT_STREQ("3 -EBADF", next_cqe(ring));
+	close(fds[1]);
+}
+
+TEST_F(sqpoll, waits_for_the_ring_to_be_enabled)
+{
+	struct uring ring;
+
+	ASSERT_EQ(0, open_polled(&ring, variant->flags | IORING_SETUP_R_DISABLED, 5));
+	ASSERT_NE(NULL, uring_nop(&ring, 1));
+	uring_publish(&ring);
+	EXPECT_FALSE(until_ready(&ring, 1, 100));
+	EXPECT_EQ(-EBADFD, uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP));
+	ASSERT_EQ(0, uring_register(&ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0));
+	EXPECT_TRUE(until_ready(&ring, 1, LONG_MS));
+	uring_close(&ring);
+}
+
+/* A wake-up that is lost shows as a completion that does not come. */
+TEST_F(sqpoll, no_wake_up_is_lost)
+{
+	unsigned int sleeps = 0, rounds = 0;
+	long long start = now_ms();
+	struct uring ring;
+
+	ASSERT_EQ(0, open_polled(&ring, variant->flags, 1));
+	while (now_ms() - start < RACE_MS || !sleeps) {
+		/* From before it sleeps until after. */
+		long long next = now_ns() + 900000 + rounds % 64 * 4000;
+
+		while (now_ns() < next)
+			;
+		ASSERT_NE(NULL, uring_nop(&ring, rounds));
+		uring_publish(&ring);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (needs_wakeup(&ring)) {
+			sleeps++;
+			ASSERT_EQ(1, uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP));
+		}
+		ASSERT_TRUE(until_ready(&ring, 1, LONG_MS)) {
+			TH_LOG("in round %u, after %u sleeps", rounds, sleeps);
+		}
+		uring_reap(&ring);
+		rounds++;
+	}
+	uring_close(&ring);
+}
+
+struct busy {
+	struct uring *ring;
+	bool stop;
+	unsigned long long done;
+};
+
+static void *keep_busy(void *arg)
+{
+	struct busy *b = arg;
+
+	while (!__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE)) {
+		if (uring_nop(b->ring, 0))
+			publish(b->ring);
+		b->done += uring_reap(b->ring);
+		if (*b->ring->sq.flags & IORING_SQ_CQ_OVERFLOW)
+			uring_enter(b->ring, 0, 0, IORING_ENTER_GETEVENTS);
+	}
+	return NULL;
+}
+
+/* The creator registers while the thread submits: that is what the lock is for. */
+TEST_F(sqpoll, registers_beside_the_thread)
+{
+	struct busy busy = { .ring = &self->ring };
+	struct iovec iov = { .iov_len = getpagesize() };
+	long long start = now_ms();
+	pthread_t thread;
+	int registered = 0;
+
+	iov.iov_base = mmap(NULL, iov.iov_len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_busy, &busy));
+	while (now_ms() - start < RACE_MS) {
+		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_BUFFERS, &iov, 1));
+		ASSERT_EQ(0, uring_register(&self->ring, IORING_UNREGISTER_BUFFERS, NULL, 0));
+		registered++;
+	}
+	__atomic_store_n(&busy.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	EXPECT_LT(0, registered);
+	EXPECT_LT(0, busy.done);
+}
+
+TEST_F(sqpoll, single_issuer_keeps_the_lock)
+{
+	struct ring_tally before, after;
+	struct uring *ring = &self->ring;
+
+	if (on_io_uring())
+		SKIP(return, "io_uring does not count");
+	ASSERT_EQ(0, ring_tally(0, &before));
+	for (int i = 0; i < 10; i++) {
+		ASSERT_NE(NULL, uring_nop(ring, i));
+		publish(ring);
+		ASSERT_TRUE(until_ready(ring, i + 1 > 8 ? 8 : i + 1, LONG_MS));
+	}
+	ASSERT_EQ(0, ring_tally(0, &after));
+	EXPECT_LT(0, after.submits - before.submits);
+	EXPECT_EQ(after.submits - before.submits, after.locks - before.locks);
+}
+
+static void *register_from_thread(void *arg)
+{
+	return (void *)(long)uring_unregister_eventfd(arg);
+}
+
+static void *enter_from_thread(void *arg)
+{
+	return (void *)(long)uring_enter(arg, 7, 0, IORING_ENTER_SQ_WAKEUP);
+}
+
+static long from_thread(void *(*call)(void *), struct uring *ring)
+{
+	pthread_t thread;
+	void *ret;
+
+	pthread_create(&thread, NULL, call, ring);
+	pthread_join(thread, &ret);
+	return (long)ret;
+}
+
+TEST_F(sqpoll, others_may_enter_but_not_register)
+{
+	EXPECT_EQ(7, from_thread(enter_from_thread, &self->ring));
+	EXPECT_EQ(variant->flags ? -EEXIST : -ENXIO,
+		  from_thread(register_from_thread, &self->ring));
+}
+
+/* The fd, over a socket. */
+
+static void send_fd(int sock, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "", byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	sendmsg(sock, &msg, 0);
+}
+
+static int receive_fd(int sock)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	int fd = -1;
+
+	if (recvmsg(sock, &msg, 0) == 1 && CMSG_FIRSTHDR(&msg))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	return fd;
+}
+
+TEST_F(sqpoll, ends_with_its_creator)
+{
+	struct uring ring = { .backend = uring_backend() };
+	long long start = now_ms();
+	int socks[2], status, ret;
+	pid_t pid;
+
+	if (on_io_uring())
+		SKIP(return, "io_uring does not let its rings be sent");
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, socks));
+	pid = fork();
+	if (!pid) {
+		struct uring mine;
+
+		if (open_polled(&mine, variant->flags, 5))
+			_exit(1);
+		send_fd(socks[1], mine.fd);
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	ring.fd = receive_fd(socks[0]);
+	ASSERT_LE(0, ring.fd);
+	do {
+		ret = uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP);
+	} while (ret == 1 && now_ms() - start < LONG_MS);
+	EXPECT_EQ(-EOWNERDEAD, ret);
+	close(ring.fd);
+}
+
+TEST_F(sqpoll, ends_with_the_ring)
+{
+	struct uring ring;
+
+	for (int i = 0; i < 50; i++) {
+		ASSERT_EQ(0, open_polled(&ring, variant->flags, i % 2 ? 1 : 1000));
+		ASSERT_NE(NULL, uring_nop(&ring, 0));
+		uring_publish(&ring);
+		if (i % 4 == 0)
+			sleep_ms(2);
+		uring_close(&ring);
+	}
+}
+
+static int try_setup(unsigned int flags, unsigned int cpu)
+{
+	struct io_uring_params p = { .flags = flags, .sq_thread_cpu = cpu };
+	int fd = uring_setup(uring_backend(), 4, 0, &p);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+TEST(setup_flags_are_checked)
+{
+	const unsigned int aff = IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF;
+
+	EXPECT_EQ(-EINVAL, try_setup(IORING_SETUP_SQ_AFF, 0));
+	EXPECT_EQ(0, try_setup(aff, 0));
+	EXPECT_EQ(-EINVAL, try_setup(aff, 100000));
+	EXPECT_EQ(-EINVAL, try_setup(aff, -1U));
+	EXPECT_EQ(-EINVAL, try_setup(IORING_SETUP_SQPOLL | IORING_SETUP_COOP_TASKRUN, 0));
+}
+
+TEST_HARNESS_MAIN
