@@ -29,7 +29,7 @@ FIXTURE(reserved)
 /* Writes word after word, each unlike the one before in every byte. */
 static void *scribble(void *arg)
 {
-	FIXTURE_DATA(reserved) *self = arg;
+	struct _test_data_reserved *self = arg;
 	unsigned int value = 0x01020304, tail = 0, seen;
 
 	while (!__atomic_load_n(&self->stop, __ATOMIC_ACQUIRE)) {
@@ -69,7 +69,7 @@ FIXTURE_TEARDOWN(reserved)
 }
 
 /* Whether a test is to go on: for @RACE_MS, and until the writer was there. */
-static bool more(FIXTURE_DATA(reserved) *self, long long start)
+static bool more(struct _test_data_reserved *self, long long start)
 {
 	return now_ms() - start < RACE_MS ||
 	       __atomic_load_n(&self->writes, __ATOMIC_ACQUIRE) < 1000;

@@ -154,9 +154,12 @@ impl Timer {
     /// Stops the timer unless it is expiring at this moment. Any context.
     #[must_use]
     fn try_stop(&self) -> bool {
+        if !self.ready.load(Relaxed) {
+            return true;
+        }
         // SAFETY: Initialised, which is what is asked for.
-        !self.ready.load(Relaxed)
-            || unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) } >= 0
+        let was = unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) };
+        was >= 0
     }
 
     /// Stops the timer, and waits if it is expiring. Process context.
