@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ways into a SINGLE_ISSUER ring that its thread on the mailing list and the
+ * replies raise, other than those of ring_issuer: after exec, by a passed fd,
+ * and what others complete or issue while the submitter submits. None of them
+ * touches issuer state; every request is completed once.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include "ring_test.h"
+
+#define RACE_MS 1000
+#define LONG_MS 10000
+
+FIXTURE(paths)
+{
+	struct uring ring;
+	unsigned long long submitted, completed, cancelled, strange;
+};
+
+FIXTURE_SETUP(paths)
+{
+	self->ring.p.flags = IORING_SETUP_SINGLE_ISSUER;
+	ASSERT_EQ(0, uring_open(&self->ring, 64));
+}
+
+FIXTURE_TEARDOWN(paths)
+{
+	uring_close(&self->ring);
+}
+
+static struct io_uring_sqe *get(FIXTURE_DATA(paths) *self, unsigned int opcode)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
+
+	if (sqe) {
+		sqe->opcode = opcode;
+		self->submitted++;
+	}
+	return sqe;
+}
+
+/* Takes what is there, flushing what was kept. */
+static void take(FIXTURE_DATA(paths) *self)
+{
+	struct io_uring_cqe *cqe;
+
+	if (*self->ring.sq.flags & IORING_SQ_CQ_OVERFLOW)
+		uring_enter(&self->ring, 0, 0, IORING_ENTER_GETEVENTS);
+	while ((cqe = uring_peek(&self->ring))) {
+		if (cqe->res == -ECANCELED)
+			self->cancelled++;
+		else
+			self->completed++;
+		self->strange += cqe->res < 0 && cqe->res != -ECANCELED && cqe->res != -ETIME;
+		uring_advance(&self->ring, 1);
+	}
+}
+
+/* Until all that was submitted has come back; false if it does not. */
+static bool settle(FIXTURE_DATA(paths) *self)
+{
+	long long start = now_ms();
+
+	while (self->completed + self->cancelled < self->submitted) {
+		if (now_ms() - start > LONG_MS)
+			return false;
+		enter_timeout(&self->ring, 1, 10);
+		take(self);
+	}
+	/* And nothing twice. */
+	sleep_ms(20);
+	take(self);
+	return self->completed + self->cancelled == self->submitted;
+}
+
+/* The ring that this program is to try when it was executed by its own test. */
+static int after_exec(int fd)
+{
+	struct uring ring = { .fd = fd, .backend = uring_backend() };
+	int ret = uring_enter(&ring, 1, 0, 0);
+
+	if (ret != -EEXIST)
+		return 1;
+	return uring_unregister_eventfd(&ring) == -EEXIST ? 0 : 2;
+}
+
+TEST_F(paths, another_program_is_another_task)
+{
+	char fd[16];
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, fcntl(self->ring.fd, F_SETFD, 0));
+	snprintf(fd, sizeof(fd), "%d", self->ring.fd);
+	pid = fork();
+	if (!pid) {
+		execl("/proc/self/exe", "ring_issuer_paths", "--after-exec", fd, NULL);
+		_exit(99);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+/* A task that made the ring, and is still the same one after exec. */
+TEST_F(paths, the_submitter_may_execute_another_program)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct uring mine = { .p.flags = IORING_SETUP_SINGLE_ISSUER };
+		char fd[16];
+
+		if (uring_open(&mine, 8) || fcntl(mine.fd, F_SETFD, 0))
+			_exit(98);
+		snprintf(fd, sizeof(fd), "%d", mine.fd);
+		execl("/proc/self/exe", "ring_issuer_paths", "--same-task", fd, NULL);
+		_exit(99);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+TEST_F(paths, a_passed_fd_does_not_make_a_submitter)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "", byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	int socks[2], status;
+	pid_t pid;
+
+	if (on_io_uring())
+		SKIP(return, "io_uring does not let its rings be sent");
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, socks));
+	pid = fork();
+	if (!pid) {
+		struct uring ring = { .backend = URING_MINIRING };
+
+		close(self->ring.fd);
+		if (recvmsg(socks[0], &msg, 0) != 1)
+			_exit(98);
+		memcpy(&ring.fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+		_exit(after_exec(ring.fd));
+	}
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &self->ring.fd, sizeof(int));
+	ASSERT_EQ(1, sendmsg(socks[1], &msg, 0));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+/* Timers complete in interrupt context while the submitter submits. */
+TEST_F(paths, timers_and_workers_complete_during_submission)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 50000 };
+	long long start = now_ms();
+
+	for (int i = 0; now_ms() - start < RACE_MS; i++) {
+		struct io_uring_sqe *sqe = get(self, i % 2 ? IORING_OP_TIMEOUT : IORING_OP_NOP);
+
+		if (!sqe) {
+			uring_submit(&self->ring);
+			take(self);
+			continue;
+		}
+		if (sqe->opcode == IORING_OP_TIMEOUT) {
+			sqe->addr = (unsigned long)&ts;
+			sqe->len = 1;
+		} else {
+			/* A worker has it. */
+			sqe->flags = IOSQE_ASYNC;
+		}
+		if (i % 8 == 7)
+			ASSERT_LE(0, uring_submit(&self->ring));
+		take(self);
+	}
+	uring_submit(&self->ring);
+	EXPECT_TRUE(settle(self));
+	EXPECT_EQ(0, self->strange);
+}
+
+/* What a timer's end issues is issued by a worker, while the submitter submits. */
+TEST_F(paths, links_are_issued_by_workers_during_submission)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 20000 };
+	long long start = now_ms();
+
+	while (now_ms() - start < RACE_MS) {
+		for (int i = 0; i < 8; i++) {
+			struct io_uring_sqe *sqe = get(self, i % 4 ? IORING_OP_NOP :
+						       IORING_OP_TIMEOUT);
+
+			ASSERT_NE(NULL, sqe);
+			if (!(i % 4)) {
+				sqe->addr = (unsigned long)&ts;
+				sqe->len = 1;
+				/* The end of a timeout is an error, but not to this kind. */
+				sqe->flags = IOSQE_IO_HARDLINK;
+			} else if (i % 4 < 3) {
+				sqe->flags = IOSQE_IO_LINK;
+			}
+		}
+		ASSERT_EQ(8, uring_submit(&self->ring));
+		take(self);
+	}
+	EXPECT_TRUE(settle(self));
+	EXPECT_EQ(0, self->strange);
+	EXPECT_EQ(0, self->cancelled);
+}
+
+TEST_F(paths, drained_requests_go_when_others_are_done)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 20000 };
+	long long start = now_ms();
+
+	while (now_ms() - start < RACE_MS) {
+		struct io_uring_sqe *sqe = get(self, IORING_OP_TIMEOUT);
+
+		sqe->addr = (unsigned long)&ts;
+		sqe->len = 1;
+		sqe = get(self, IORING_OP_NOP);
+		sqe->flags = IOSQE_IO_DRAIN;
+		sqe->user_data = 1;
+		get(self, IORING_OP_NOP);
+		ASSERT_EQ(3, uring_submit(&self->ring));
+		if (self->submitted % 48 == 0)
+			ASSERT_TRUE(settle(self));
+		take(self);
+	}
+	EXPECT_TRUE(settle(self));
+	EXPECT_EQ(0, self->strange);
+}
+
+/* MSG_RING from outside. */
+
+struct sender {
+	struct uring ring;
+	int target;
+	bool stop;
+	unsigned long long sent, failed;
+};
+
+static void *send_messages(void *arg)
+{
+	struct sender *s = arg;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+		struct io_uring_sqe *sqe = uring_get_sqe(&s->ring);
+		struct io_uring_cqe *cqe;
+
+		sqe->opcode = IORING_OP_MSG_RING;
+		sqe->fd = s->target;
+		sqe->off = 5;
+		uring_submit_and_wait(&s->ring, 1);
+		cqe = uring_peek(&s->ring);
+		s->failed += !cqe || cqe->res;
+		s->sent += cqe && !cqe->res;
+		uring_reap(&s->ring);
+		/* Not more than is taken: what does not fit is kept. */
+		if (s->sent % 64 == 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
+TEST_F(paths, messages_come_from_outside_during_submission)
+{
+	struct sender sender = { .target = self->ring.fd };
+	long long start = now_ms();
+	unsigned long long mine = 0;
+	pthread_t thread;
+
+	ASSERT_EQ(0, uring_open(&sender.ring, 4));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, send_messages, &sender));
+	while (now_ms() - start < RACE_MS) {
+		if (get(self, IORING_OP_NOP))
+			mine++;
+		ASSERT_LE(0, uring_submit(&self->ring));
+		take(self);
+	}
+	__atomic_store_n(&sender.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	self->submitted = mine + sender.sent;
+	EXPECT_TRUE(settle(self));
+	EXPECT_EQ(0, self->strange);
+	EXPECT_EQ(0, sender.failed);
+	EXPECT_LT(0, sender.sent);
+	uring_close(&sender.ring);
+}
+
+/* The submitter goes with requests in flight, and another has the ring. */
+static void *leave_requests(void *arg)
+{
+	FIXTURE_DATA(paths) *self = arg;
+	struct __kernel_timespec ts = { .tv_sec = 1000 };
+	struct io_uring_sqe *sqe;
+
+	uring_register(&self->ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	for (int i = 0; i < 8; i++) {
+		sqe = get(self, IORING_OP_TIMEOUT);
+		sqe->addr = (unsigned long)&ts;
+		sqe->len = 1;
+	}
+	uring_submit(&self->ring);
+	return NULL;
+}
+
+TEST_F(paths, a_ring_goes_with_requests_of_a_submitter_that_went)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < 20; i++) {
+		uring_close(&self->ring);
+		self->ring = (struct uring){
+			.p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED,
+		};
+		ASSERT_EQ(0, uring_open(&self->ring, 64));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, leave_requests, self));
+		pthread_join(thread, NULL);
+		EXPECT_EQ(-EEXIST, uring_enter(&self->ring, 1, 0, 0));
+	}
+}
+
+static int same_task(int fd)
+{
+	struct uring ring = { .fd = fd, .backend = uring_backend() };
+
+	/* There is nothing to submit; being allowed to is what counts. */
+	if (uring_enter(&ring, 1, 0, 0) != 0)
+		return 1;
+	return uring_unregister_eventfd(&ring) == -ENXIO ? 0 : 2;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "--after-exec"))
+		return after_exec(atoi(argv[2]));
+	if (argc == 3 && !strcmp(argv[1], "--same-task"))
+		return same_task(atoi(argv[2]));
+	return test_harness_run(argc, argv);
+}
