@@ -140,7 +140,7 @@ TEST_F_TIMEOUT(waiter, loses_no_wake_up, 3000)
 	pthread_join(thread, NULL);
 	take_work(self);
 
-	TH_LOG("%llu handshakes, %lld ms, %s: %llu raced, %llu slept, %llu short, %llu not, %llu kicks",
+	TH_LOG("%llu in %lld ms, %s: %llu raced, %llu slept, %llu short, %llu not, %llu kicks",
 	       w->announced, now_ms() - start, w->umwait ? "UMWAIT" : "PAUSE",
 	       self->at[WAKE_ANNOUNCED], self->at[WAKE_SLEPT], self->at[WAKE_SHORT],
 	       self->at[WAKE_AT_ONCE], self->kicks);
