@@ -355,4 +355,30 @@ TEST_F(poll, many_on_one_file)
 	uring_close(&ring);
 }
 
+/*
+ * Each completion wakes those who poll the ring. If that visited the ones that are
+ * already on their way, this would take minutes, and in the kernel.
+ */
+TEST_F(poll, very_many_on_the_ring_itself)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 32768 };
+	unsigned int seen = 0;
+
+	ASSERT_EQ(0, uring_open(&ring, 1024));
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 1024; i++)
+			prep_poll(&ring, ring.fd, POLLIN, 0, i);
+		ASSERT_EQ(1024, uring_submit(&ring));
+	}
+	ASSERT_NE(NULL, uring_nop(&ring, 0));
+	ASSERT_EQ(1, uring_submit(&ring));
+	while (seen < 20 * 1024 + 1) {
+		if (!uring_ready(&ring))
+			ASSERT_EQ(0, enter_timeout(&ring, 1, 10000));
+		seen++;
+		uring_advance(&ring, 1);
+	}
+	uring_close(&ring);
+}
+
 TEST_HARNESS_MAIN

@@ -4,7 +4,10 @@
 
 use super::{
     super::{
-        request::Owned,
+        request::{
+            Owned,
+            Request, //
+        },
         run::{
             Issued,
             Outcome,
@@ -133,15 +136,25 @@ fn cancelled(owned: Owned) -> Issued {
     Issued::Done(owned, Outcome::cancelled())
 }
 
+impl Request {
+    /// Whether it is a poll request that the next event completes. Any context.
+    pub(super) fn reports_once(&self) -> bool {
+        u32::from(self.opcode) == bindings::IORING_OP_POLL_ADD
+            && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
+    }
+}
+
 /// Goes on after a wake-up that showed the events `seen`, or some that are unknown if 0.
 pub(super) fn event(mut owned: Owned, seen: u32, poster: &mut Poster<'_>) -> Issued {
     let mut seen = seen & owned.wakers.events() & EVENTS;
+    let once = seen != 0 && owned.reports_once();
     loop {
         match owned.ownership.word() {
             Some(Word::Cancel) => return cancelled(owned),
-            // More than the wake-up that is told of.
-            Some(Word::Event) => seen = 0,
-            None => (),
+            // More than the wake-up that is told of. But a request that reports once is off the
+            // queue of that one, and reports that one.
+            Some(Word::Event) if !once => seen = 0,
+            _ => (),
         }
         let events = owned.wakers.events();
         if seen == 0 {

@@ -250,6 +250,13 @@ unsafe extern "C" fn wake(
         return 0;
     }
     if let Some(owned) = Owned::claim(request) {
+        if key != 0 && owned.reports_once() {
+            // It is going to complete. What is left in a queue costs every other wake-up of it.
+            //
+            // SAFETY: The entry is in the queue, whose lock is held.
+            unsafe { bindings::miniring_wait_take(wait) };
+            waker.head.store(ptr::null_mut(), Release);
+        }
         if key & bindings::CONST_EPOLL_URING_WAKE != 0 {
             // Caused by a completion: to report it could cause another, without end.
             owned
