@@ -10,6 +10,8 @@
 #   make profile-keys what a key costs in an apply, in instructions
 #   make check        format, lints, checkpatch, documentation
 #   make vm [CMD=..]  a shell, or one command, in a VM
+#   make fuzz         CALLS calls made up from SEED, on the debug kernel
+#   make planted      whether the tests catch the bugs of selftests/planted
 #   make rfc-crash   two VMs: the RFC's order of calls kills one, miniring's does not
 #   make clean
 #
@@ -18,6 +20,9 @@
 KERNEL ?= stock
 CPUS ?= 2
 LIMIT ?= 600
+CALLS ?= 500000
+SEED ?= 1
+THREADS ?= 4
 
 export KERNEL CPUS LIMIT
 
@@ -47,9 +52,19 @@ check:
 vm: override export CMD := $(value CMD)
 vm: stage
 	@scripts/in-vm
+fuzz: export override KERNEL := debug
+# Most of the time would go into kmemleak; make test KERNEL=debug fuzzes with it.
+fuzz: export APPEND := kmemleak=off
+fuzz: export NAME := fuzz
+fuzz: export CMD := insmod miniring.ko && ./selftests/fuzz --calls $(CALLS) --seed $(SEED) \
+	--seconds $(LIMIT) --threads $(THREADS)
+fuzz: stage
+	@LIMIT=$$(($(LIMIT) + 120)) scripts/in-vm
+planted:
+	@scripts/planted
 rfc-crash: stage
 	@scripts/rfc-crash
 clean:
 	rm -rf build
 
-.PHONY: all stage run test bench profile profile-keys check vm rfc-crash clean
+.PHONY: all stage run test bench profile profile-keys check vm fuzz planted rfc-crash clean

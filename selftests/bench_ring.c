@@ -189,6 +189,40 @@ static void bench_nops(const char *id, int batch, const struct side sides[2])
 		uring_close(&rings[i]);
 }
 
+/*
+ * Instructions, where the time stamp counter counts those (scripts/vm --icount):
+ * of a whole NOP, from its entry to its completion being taken. An interrupt in
+ * between does not move the median.
+ */
+static double count_instructions(struct uring *ring, int batch)
+{
+	static double samples[1001];
+
+	for (int i = 0; i < 1001; i++) {
+		unsigned long long start = __builtin_ia32_rdtsc();
+
+		nops(ring, batch);
+		samples[i] = (double)(__builtin_ia32_rdtsc() - start) / batch;
+	}
+	return median(samples, 1001);
+}
+
+static void bench_instructions(const char *id, int batch, const struct side sides[2])
+{
+	double values[2][RUNS];
+
+	for (int i = 0; i < 2; i++) {
+		struct uring ring;
+
+		open_ring(&ring, &sides[i]);
+		for (int run = 0; run < RUNS; run++)
+			values[i][run] = count_instructions(&ring, batch);
+		uring_close(&ring);
+	}
+	report(id, "instructions", values[0], sides[1].name, values[1]);
+	puts("}");
+}
+
 /* A submitter without the lock, in turns with a ring that has it and io_uring. */
 static void bench_issuer(const struct side sides[3])
 {
@@ -422,8 +456,15 @@ int main(int argc, char **argv)
 		rcu.backend = URING_IO_URING;
 		spinlock.backend = URING_IO_URING;
 		quiesce.backend = URING_IO_URING;
+	} else if (argc == 2 && !strcmp(argv[1], "--instructions")) {
+		bench_instructions("nop.instructions", 1, (struct side[]){ rcu, io_uring });
+		bench_instructions("nop.instructions.batch32", 32,
+				   (struct side[]){ rcu, io_uring });
+		bench_instructions("nop.instructions.issuer", 1,
+				   (struct side[]){ issuer, issuer_peer });
+		return 0;
 	} else if (argc != 1) {
-		fprintf(stderr, "usage: %s [--self-check]\n", argv[0]);
+		fprintf(stderr, "usage: %s [--self-check | --instructions]\n", argv[0]);
 		return 2;
 	}
 

@@ -196,6 +196,58 @@ TEST_F(fault, enter)
 	EXPECT_EQ(1, self->state.count.fault);
 }
 
+/* A request that completes later, linked to one that is issued then. */
+static int submit_chain(struct state *s)
+{
+	struct io_uring_sqe *sqe;
+
+	s->head = uring_load(s->ring.sq.head);
+	if (s->ring.sq.filled == s->head) {
+		sqe = uring_get_sqe(&s->ring);
+		sqe->opcode = IORING_OP_TIMEOUT;
+		sqe->addr = 1000;
+		sqe->len = 1;
+		sqe->timeout_flags = IORING_TIMEOUT_IMMEDIATE_ARG |
+			IORING_TIMEOUT_ETIME_SUCCESS;
+		sqe->flags = IOSQE_IO_LINK;
+		uring_nop(&s->ring, 1);
+	}
+	return enter(s, uring_publish(&s->ring));
+}
+
+/* Without memory for the second, the first is a chain, and the second one of its own. */
+static const char *completed_chain(struct state *s, int ret)
+{
+	unsigned int seen = 0;
+
+	if (ret == 1 && uring_submit(&s->ring) != 1)
+		return "did not submit the rest";
+	if (ret != 1 && ret != 2)
+		return "did not submit";
+	for (int i = 0; i < 2; i++) {
+		struct io_uring_cqe *cqe;
+
+		for (int ms = 0; ms < 10000 && !uring_ready(&s->ring); ms++)
+			usleep(1000);
+		cqe = uring_peek(&s->ring);
+		if (!cqe || cqe->user_data > 1 || cqe->res != (cqe->user_data ? 0 : -ETIME))
+			return "a completion is missing";
+		seen |= 1U << cqe->user_data;
+		uring_advance(&s->ring, 1);
+	}
+	return seen != 3 || uring_ready(&s->ring) ? "a completion is wrong" : NULL;
+}
+
+TEST_F_TIMEOUT(fault, chain, 240)
+{
+	ASSERT_EQ(0, uring_open(&self->state.ring, ENTRIES));
+	FAIL_EACH(&self->state, (&(struct call){
+		.make = submit_chain, .changed = sq_moved, .wrong = completed_chain,
+		.fallback = -EAGAIN,
+	}));
+	EXPECT_LT(0, self->state.count.fallback);
+}
+
 /* As many NOPs as the SQ has room for. */
 static void fill_sq(struct state *s)
 {
@@ -216,7 +268,7 @@ static int short_submit_all(struct state *s)
 	int ret;
 
 	fill_sq(s);
-	ret = ioctl(s->ring.fd, MINIRING_IOC_SUBMIT, MINIRING_SUBMIT(ENTRIES, 0));
+	ret = lseek(s->ring.fd, MINIRING_SUBMIT(ENTRIES, 0), SEEK_SET);
 	return ret < 0 ? -errno : ret;
 }
 

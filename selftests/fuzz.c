@@ -38,6 +38,10 @@ static struct worker workers[THREADS_MAX];
 static struct slot shared[SHARED_SLOTS];
 static unsigned long long calls_made;
 static bool over;
+/* All memory but the windows is mapped before the first program runs: what the
+ * kernel put into the hole of a failed mapping, a window would soon cover.
+ */
+static pthread_barrier_t ready;
 
 /* Programs that reached something new. */
 static struct {
@@ -165,6 +169,7 @@ static void *work(void *arg)
 	w->fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (kcov_available())
 		kcov_start(&w->kcov);
+	pthread_barrier_wait(&ready);
 	while (!is_over()) {
 		program_make(&w->rng, &program);
 		w->keep = false;
@@ -200,8 +205,10 @@ static void on_fault(int signal)
 {
 	if (self && __atomic_load_n(&self->may_fault, __ATOMIC_RELAXED))
 		siglongjmp(self->jump, 1);
-	/* What failed was the delivery of another signal. */
-	if (self && self->armed) {
+	/* What failed was the delivery of a signal; the next one got through, and may
+	 * have come before this. A fault that comes again and again is found stuck.
+	 */
+	if (self && self->faulty) {
 		disarm();
 		return;
 	}
@@ -244,8 +251,10 @@ static void stuck(void)
 static void *tick(void *arg)
 {
 	unsigned long long last[THREADS_MAX] = {}, beat;
-	double end = now() + options.seconds;
+	double end;
 
+	pthread_barrier_wait(&ready);
+	end = now() + options.seconds;
 	while (!is_over()) {
 		usleep(TICK_US);
 		for (int i = 0; i < options.threads; i++) {
@@ -338,6 +347,7 @@ static void *witness(void *arg)
 	(void)arg;
 	for (int i = 0; i < ARRAY_LEN(witnesses); i++)
 		witness_open(&witnesses[i], i);
+	pthread_barrier_wait(&ready);
 	while (!is_over()) {
 		for (int i = 0; i < ARRAY_LEN(witnesses); i++)
 			witness_round(&witnesses[i], 1 + round % WITNESS_ENTRIES);
@@ -449,6 +459,8 @@ static double run(void)
 	bool joined = false;
 	double start = now();
 
+	if (pthread_barrier_init(&ready, NULL, options.threads + 2))
+		ksft_exit_fail_msg("no barrier\n");
 	for (int i = 0; i < options.threads; i++) {
 		workers[i].rng.state = options.seed + i * 0x1000193;
 		if (!worker_init(&workers[i], shared))
@@ -506,7 +518,7 @@ int main(int argc, char **argv)
 	ksft_print_msg("%llu calls in %.1f s, %.0f per second\n", calls_made, seconds,
 		       calls_made / seconds);
 	if (text_end)
-		ksft_print_msg("%u blocks of the module covered, %u programs kept\n",
+		ksft_print_msg("%u edges of the module covered, %u programs kept\n",
 			       kcov_covered(), corpus.len);
 	if (options.pcs && text_end && !kcov_write(options.pcs))
 		ksft_print_msg("%s could not be written\n", options.pcs);

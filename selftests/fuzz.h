@@ -121,9 +121,11 @@ struct worker {
 	/* Changes with each call, by which it is seen that one takes long. */
 	unsigned long long beat;
 	unsigned int unexpected;
-	/* Where faults are asked for, if the kernel has them, and whether one is. */
+	/* Where faults are asked for, if the kernel has them; whether one is due, and
+	 * whether one was for what runs.
+	 */
 	int fail_nth;
-	bool armed;
+	bool armed, faulty;
 	/* The program that runs, and where it is. */
 	const struct program *program;
 	unsigned int pc;

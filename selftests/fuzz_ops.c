@@ -60,9 +60,9 @@ static unsigned int number(unsigned int gene)
 /* How many entries to ask for: large rings cost too much to have many of them. */
 static unsigned int entries(unsigned int gene)
 {
-	if (gene % 64)
-		return gene / 64 % 65;
-	return number(gene / 64);
+	if (gene % 1024)
+		return gene / 1024 % 65;
+	return number(gene / 1024);
 }
 
 /* Where @size bytes with the value of @obj are, or should not be. */
@@ -153,8 +153,10 @@ static void arm(struct worker *w, unsigned int nth)
 	snprintf(text, sizeof(text), "%u", nth);
 	/* Set from before to after: the delivery of a signal may be what fails. */
 	w->armed = true;
+	w->faulty = true;
 	CALL(w, pwrite(w->fail_nth, text, strlen(text), 0));
 	w->armed = nth;
+	w->faulty = nth;
 }
 
 /* Files. */
@@ -341,7 +343,7 @@ static void do_setup(struct worker *w, const struct op *op)
 	ret = result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_SETUP,
 				   c % 128 ? (void *)&setup : (void *)where)));
 	expect(w, "SETUP", ret, ALLOWED(EINVAL, EFAULT, EBUSY, ENOMEM));
-	if (w->armed)
+	if (w->faulty)
 		arm(w, 0);
 	if (ret)
 		return;
@@ -391,7 +393,10 @@ static void do_unmap(struct worker *w, const struct op *op)
 	reserve(s, region);
 }
 
-/* Has @write write to a ring, which may go away meanwhile. */
+/*
+ * Has @write write to a ring, which may go away meanwhile. No fault may be due: if
+ * the signal for a stray write cannot be delivered, the process ends.
+ */
 static void poke(struct worker *w, const struct op *op,
 		 void (*write)(struct slot *s, const struct op *op))
 {
@@ -407,6 +412,57 @@ static void poke(struct worker *w, const struct op *op,
 static unsigned int *word(struct slot *s, unsigned int offset)
 {
 	return (unsigned int *)(s->window[REGION_SQ] + offset % WINDOW / 4 * 4);
+}
+
+/* A request that may wait, for whatever file that number is, or about one that does. */
+static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
+{
+	static const unsigned char opcodes[] = {
+		IORING_OP_POLL_ADD, IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE,
+		IORING_OP_TIMEOUT, IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE,
+		IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING, IORING_OP_NOP,
+	};
+	static const struct __kernel_timespec soon = { .tv_nsec = 100000 };
+	unsigned char opcode = opcodes[rng_below(rng, sizeof(opcodes))];
+
+	*sqe = (struct io_uring_sqe){
+		.opcode = opcode,
+		.fd = rng_below(rng, 32),
+		.user_data = rng_below(rng, 8),
+	};
+	if (!rng_below(rng, 3))
+		sqe->flags = 1U << rng_below(rng, 8);
+	switch (opcode) {
+	case IORING_OP_POLL_ADD:
+		sqe->poll32_events = rng_next(rng);
+		sqe->len = rng_below(rng, 2);
+		break;
+	case IORING_OP_TIMEOUT:
+		sqe->addr = (unsigned long)&soon;
+		sqe->len = 1;
+		sqe->off = rng_below(rng, 4);
+		sqe->timeout_flags = rng_below(rng, 2) ? 0 : 1U << rng_below(rng, 8);
+		break;
+	case IORING_OP_POLL_REMOVE:
+		sqe->addr = rng_below(rng, 8);
+		sqe->len = rng_below(rng, 8);
+		break;
+	case IORING_OP_TIMEOUT_REMOVE:
+		sqe->addr = rng_below(rng, 8);
+		sqe->addr2 = rng_below(rng, 2) ? (unsigned long)&soon : 0;
+		sqe->timeout_flags = sqe->addr2 ? IORING_TIMEOUT_UPDATE : 0;
+		break;
+	case IORING_OP_ASYNC_CANCEL:
+		sqe->addr = rng_below(rng, 8);
+		sqe->cancel_flags = rng_below(rng, 64);
+		break;
+	case IORING_OP_MSG_RING:
+		sqe->off = rng_below(rng, 8);
+		sqe->msg_ring_flags = rng_below(rng, 3);
+		break;
+	case IORING_OP_NOP:
+		sqe->nop_flags = rng_below(rng, 64);
+	}
 }
 
 static void fill(struct io_uring_sqe *sqe, struct rng *rng)
@@ -450,6 +506,9 @@ static void fill(struct io_uring_sqe *sqe, struct rng *rng)
 	case 5:
 		for (int i = 0; i < sizeof(new) / 8; i++)
 			((unsigned long long *)&new)[i] = rng_next(rng);
+		break;
+	case 6 ... 10:
+		fill_waiting(&new, rng);
 	}
 	*sqe = new;
 }
@@ -560,9 +619,14 @@ static void do_short_submit(struct worker *w, const struct op *op)
 {
 	unsigned int to_submit = number(op->gene[0]);
 	unsigned int min_complete = op->gene[1] % 4 ? 0 : number(op->gene[1] / 4);
-	int ret = result(CALL(w, ioctl(slot_fd(slot_of(w, op)), MINIRING_IOC_SUBMIT,
-				       MINIRING_SUBMIT(to_submit, min_complete))));
+	int whence = op->gene[2] % 8 ? SEEK_SET : op->gene[2] / 8 % 6;
+	int ret = result(CALL(w, lseek(slot_fd(slot_of(w, op)),
+				       MINIRING_SUBMIT(to_submit, min_complete), whence)));
 
+	if (whence) {
+		expect(w, "seeking", ret, ALLOWED(ESPIPE, EINVAL));
+		return;
+	}
 	expect(w, "SUBMIT", ret, ALLOWED(EBADFD, EEXIST, EAGAIN, EINTR));
 	if (ret > 0 && (unsigned int)ret > to_submit)
 		expect(w, "SUBMIT consumed too much", -ERANGE, ALLOWED(EINVAL));
@@ -573,10 +637,16 @@ static void do_burst(struct worker *w, const struct op *op)
 {
 	struct miniring_enter args = { .to_submit = op->gene[0] % 6 };
 	struct op next = *op;
+	int ret;
 
 	for (unsigned int i = 1 + op->gene[2] % 16; i; i--, next.gene[1]++) {
 		do_prepare(w, &next);
-		if (enter(w, slot_of(w, op), &args) < 0)
+		if (op->fail)
+			arm(w, op->fail);
+		ret = enter(w, slot_of(w, op), &args);
+		if (w->faulty)
+			arm(w, 0);
+		if (ret < 0)
 			break;
 		do_reap(w, &next);
 	}
@@ -846,16 +916,16 @@ static const struct {
 	{ "dup", 6, do_dup, false },
 	{ "pass", 6, do_pass, false },
 	{ "other", 20, do_other, false },
-	{ "setup", 8, do_setup, true },
+	{ "setup", 5, do_setup, true },
 	{ "map", 3, do_map, true },
 	{ "map-oddly", 6, do_map_oddly, true },
 	{ "unmap", 2, do_unmap, true },
-	{ "prepare", 300, do_prepare, false },
-	{ "reap", 100, do_reap, false },
-	{ "scribble", 100, do_scribble, false },
+	{ "prepare", 300, do_prepare, true },
+	{ "reap", 100, do_reap, true },
+	{ "scribble", 100, do_scribble, true },
 	{ "submit", 400, do_submit, false },
 	{ "short-submit", 200, do_short_submit, false },
-	{ "burst", 400, do_burst, false },
+	{ "burst", 400, do_burst, true },
 	{ "wait", 100, do_wait, false },
 	{ "enter-oddly", 200, do_enter_oddly, false },
 	{ "register", 200, do_register, false },
@@ -908,7 +978,7 @@ void program_run(struct worker *w, const struct program *program)
 		if (op->fail && !kinds[op->kind].whole)
 			arm(w, op->fail);
 		kinds[op->kind].run(w, op);
-		if (op->fail)
+		if (w->faulty)
 			arm(w, 0);
 		if (kcov_harvest(&w->kcov))
 			w->keep = true;

@@ -3,8 +3,11 @@
  * Loading and unloading: refused while a ring is open, and otherwise nothing is
  * left behind, whatever was going on a moment before. Leaves the module loaded.
  */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -14,6 +17,7 @@
 #define MODULE	"miniring.ko"
 #define DEBUGFS	"/sys/kernel/debug/miniring"
 #define CYCLES	20
+#define CALLBACKS	5000
 
 static int load(void)
 {
@@ -115,7 +119,7 @@ TEST_F(module, loads_only_once)
 	EXPECT_EQ(-EEXIST, load());
 }
 
-TEST_F(module, unloads_with_a_callback_pending)
+TEST_F_TIMEOUT(module, unloads_with_a_callback_pending, 120)
 {
 	for (int i = 0; i < CYCLES; i++) {
 		struct uring ring = {};
@@ -131,7 +135,7 @@ TEST_F(module, unloads_with_a_callback_pending)
 	}
 }
 
-TEST_F(module, unloads_straight_after_a_ring_with_an_eventfd)
+TEST_F_TIMEOUT(module, unloads_straight_after_a_ring_with_an_eventfd, 120)
 {
 	for (int i = 0; i < CYCLES; i++) {
 		struct uring ring = {};
@@ -143,6 +147,69 @@ TEST_F(module, unloads_straight_after_a_ring_with_an_eventfd)
 		ASSERT_EQ(0, unload());
 		ASSERT_EQ(0, load());
 		close(fd);
+	}
+}
+
+static int run_on(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	return sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+/* What keeps CPU 0 busy, from before the callbacks are queued until there is no module. */
+struct hog {
+	bool queued, unloaded;
+	int err;
+};
+
+static void *queue_and_hog(void *arg)
+{
+	const struct sched_param priority = { .sched_priority = 1 };
+	int fd = eventfd(0, EFD_CLOEXEC);
+	struct uring ring = {};
+	struct hog *hog = arg;
+	long long end = now_ms() + 500;
+
+	hog->err = run_on(0) ? -errno : uring_open(&ring, 8);
+	sched_setscheduler(0, SCHED_FIFO, &priority);
+	for (int i = 0; !hog->err && i < CALLBACKS && now_ms() < end; i++) {
+		hog->err = uring_register_eventfd(&ring, fd);
+		if (!hog->err)
+			hog->err = uring_unregister_eventfd(&ring);
+	}
+	if (ring.map)
+		uring_close(&ring);
+	close(fd);
+	__atomic_store_n(&hog->queued, true, __ATOMIC_RELEASE);
+	end = now_ms() + 3000;
+	while (!__atomic_load_n(&hog->unloaded, __ATOMIC_ACQUIRE) && now_ms() < end)
+		;
+	return NULL;
+}
+
+/*
+ * Unloading waits for a grace period anyway. The callbacks of another CPU that
+ * is busy can come long after that: a few at each of its timer interrupts.
+ */
+TEST_F_TIMEOUT(module, unloads_with_callbacks_pending_on_another_cpu, 120)
+{
+	if (run_on(1))
+		SKIP(return, "no second CPU");
+	for (int i = 0; i < CYCLES / 4; i++) {
+		struct hog hog = {};
+		pthread_t thread;
+
+		ASSERT_EQ(0, pthread_create(&thread, NULL, queue_and_hog, &hog));
+		while (!__atomic_load_n(&hog.queued, __ATOMIC_ACQUIRE))
+			sched_yield();
+		EXPECT_EQ(0, hog.err);
+		EXPECT_EQ(0, unload());
+		__atomic_store_n(&hog.unloaded, true, __ATOMIC_RELEASE);
+		pthread_join(thread, NULL);
+		ASSERT_EQ(0, load());
 	}
 }
 

@@ -13,7 +13,7 @@
 
 #define MAX_BUFFERS 16384
 #define HUGE (2UL << 20)
-#define TIB (1UL << 40)
+#define TIB 0x10000000000UL
 
 static long page_size;
 

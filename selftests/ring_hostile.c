@@ -4,7 +4,10 @@
  * Nothing in it may hurt the kernel or another ring, and a ring works again
  * once its words make sense.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
 #include "ring_test.h"
 
 #define SCRIBBLE_MS 1000
@@ -18,6 +21,17 @@ struct scribbler {
 	int stop;
 	unsigned long long rounds;
 };
+
+/*
+ * Any field but the opcode: a NOP does nothing whatever its fields are, and so
+ * nothing is done to this process either.
+ */
+static void scribble_sqe(unsigned int *sqes, unsigned int word, unsigned int value)
+{
+	bool has_opcode = word % (sizeof(struct io_uring_sqe) / 4) == 0;
+
+	uring_store(&sqes[word], has_opcode ? value & ~0xffU : value);
+}
 
 static void *scribble(void *arg)
 {
@@ -36,7 +50,7 @@ static void *scribble(void *arg)
 			/* Favour the indices: they are all at the start. */
 			uring_store(&words[r & 0x20000 ? r % 32 : r % nr], value);
 			if (!s->header_only)
-				uring_store(&sqes[value % (s->ring->sqes_len / 4)], r);
+				scribble_sqe(sqes, value % (s->ring->sqes_len / 4), r);
 		}
 		s->rounds++;
 	}
@@ -58,6 +72,51 @@ static void scribbler_stop(struct scribbler *s)
 	s->running = false;
 }
 
+/* A thread that writes two values in turn to every one of some words. */
+struct flipper {
+	pthread_t thread;
+	unsigned int *words, nr, values[2];
+	bool running;
+	int stop;
+};
+
+/* The thread that submits and the one that flips would share a CPU at times. */
+static void run_on(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+static void *flip(void *arg)
+{
+	struct flipper *f = arg;
+
+	run_on(1);
+	while (!__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE))
+		for (int i = 0; i < 2; i++)
+			for (unsigned int j = 0; j < f->nr; j++)
+				uring_store(&f->words[j], f->values[i]);
+	return NULL;
+}
+
+static void flipper_start(struct flipper *f)
+{
+	run_on(0);
+	f->running = !pthread_create(&f->thread, NULL, flip, f);
+}
+
+static void flipper_stop(struct flipper *f)
+{
+	if (!f->running)
+		return;
+	__atomic_store_n(&f->stop, 1, __ATOMIC_RELEASE);
+	pthread_join(f->thread, NULL);
+	f->running = false;
+}
+
 /* Whether a ring of its own does what it should. */
 static bool ring_works(void)
 {
@@ -76,6 +135,7 @@ FIXTURE(hostile)
 {
 	struct uring ring;
 	struct scribbler scribbler;
+	struct flipper flipper;
 };
 
 FIXTURE_SETUP(hostile)
@@ -86,6 +146,7 @@ FIXTURE_SETUP(hostile)
 FIXTURE_TEARDOWN(hostile)
 {
 	scribbler_stop(&self->scribbler);
+	flipper_stop(&self->flipper);
 	uring_close(&self->ring);
 	EXPECT_TRUE(ring_works());
 }
@@ -115,16 +176,12 @@ TEST_F(hostile, words_that_change_while_submitting)
 	EXPECT_LT(0, self->scribbler.rounds);
 }
 
-/*
- * Entries as well. On io_uring they could become any request, with whatever
- * that does to this process; miniring has few opcodes, all harmless.
- */
 TEST_F(hostile, everything_changes_while_submitting)
 {
 	long long end = now_ms() + SCRIBBLE_MS;
 
 	if (on_io_uring())
-		SKIP(return, "random entries are any of io_uring's requests");
+		SKIP(return, "random flags make a NOP wait for what never comes");
 	scribbler_start(&self->scribbler, &self->ring, false);
 	while (now_ms() < end) {
 		int ret = uring_enter(&self->ring, ENTRIES, 0, 0);
@@ -135,6 +192,88 @@ TEST_F(hostile, everything_changes_while_submitting)
 		enter_timeout(&self->ring, 1, 1);
 	}
 	scribbler_stop(&self->scribbler);
+}
+
+/* Somebody who minds his own ring. */
+struct bystander {
+	pthread_t thread;
+	struct uring ring;
+	const int *stop;
+	int event;
+	unsigned long long sent, seen;
+	const char *lost;
+};
+
+static void bystander_round(struct bystander *b, int nr)
+{
+	unsigned long long count = 0;
+	struct io_uring_cqe *cqe;
+
+	for (int i = 0; i < nr; i++)
+		if (!uring_nop(&b->ring, b->sent++))
+			b->lost = "room for an entry";
+	if (uring_submit_and_wait(&b->ring, nr) != nr)
+		b->lost = "an entry";
+	for (; (cqe = uring_peek(&b->ring)); uring_advance(&b->ring, 1))
+		if (cqe->user_data != b->seen++ || cqe->res)
+			b->lost = "the order";
+	if (b->seen != b->sent)
+		b->lost = "a completion";
+	if (read(b->event, &count, sizeof(count)) != sizeof(count))
+		b->lost = "a signal";
+}
+
+static void *bystand(void *arg)
+{
+	struct bystander *b = arg;
+
+	while (!b->lost && !__atomic_load_n(b->stop, __ATOMIC_ACQUIRE))
+		bystander_round(b, 1 + b->sent % 4);
+	return NULL;
+}
+
+static void *submit_blindly(void *arg)
+{
+	struct scribbler *s = arg;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE))
+		uring_enter(s->ring, ENTRIES, 0, 0);
+	return NULL;
+}
+
+/* Two submit from a ring whose every word changes; a ring of each model beside it. */
+TEST_F(hostile, other_rings_lose_nothing_while_one_is_scribbled_on)
+{
+	struct scribbler *s = &self->scribbler;
+	struct bystander others[3] = {};
+	long long end = now_ms() + 2 * SCRIBBLE_MS;
+	pthread_t submitter;
+
+	for (int i = 0; i < ARRAY_SIZE(others); i++) {
+		others[i] = (struct bystander){ .ring.model = i, .stop = &s->stop };
+		others[i].event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ASSERT_EQ(0, uring_open(&others[i].ring, 4));
+		ASSERT_EQ(0, uring_register_eventfd(&others[i].ring, others[i].event));
+	}
+	scribbler_start(s, &self->ring, on_io_uring());
+	ASSERT_EQ(0, pthread_create(&submitter, NULL, submit_blindly, s));
+	for (int i = 0; i < ARRAY_SIZE(others); i++)
+		ASSERT_EQ(0, pthread_create(&others[i].thread, NULL, bystand, &others[i]));
+	while (now_ms() < end)
+		enter_timeout(&self->ring, 1, 1);
+	scribbler_stop(s);
+	pthread_join(submitter, NULL);
+	for (int i = 0; i < ARRAY_SIZE(others); i++) {
+		pthread_join(others[i].thread, NULL);
+		EXPECT_EQ(NULL, others[i].lost) {
+			TH_LOG("the ring of model %d lost %s after %llu completions", i,
+			       others[i].lost, others[i].seen);
+		}
+		EXPECT_LT(0, others[i].seen);
+		uring_close(&others[i].ring);
+		close(others[i].event);
+	}
+	EXPECT_LT(0, s->rounds);
 }
 
 TEST_F(hostile, an_sq_tail_far_away_submits_one_ring_at_most)
@@ -238,6 +377,87 @@ TEST_F(hostile, pointers_that_lead_nowhere_fault)
 			TH_LOG("pointer 0x%llx", pointers[i]);
 		}
 	}
+}
+
+/*
+ * Flags that are fine and ask for a completion, and flags that are refused, which
+ * is a completion too. Only who checks the ones and obeys the others posts none.
+ */
+TEST_F(hostile, flags_that_change_are_those_that_were_checked)
+{
+	const unsigned char refused = IOSQE_CQE_SKIP_SUCCESS | 1 << 7;
+	long long end = now_ms() + SCRIBBLE_MS;
+	struct uring *ring = &self->ring;
+	unsigned int seen[2] = {};
+
+	memset(ring->sq.sqes, 0, ring->sqes_len);
+	for (int i = 0; i < ENTRIES; i++)
+		ring->sq.array[i] = 0;
+	/* Opcode, flags and ioprio are one word: NOP with either flags. */
+	self->flipper = (struct flipper){
+		.words = (unsigned int *)ring->sq.sqes, .nr = 1, .values = { 0, refused << 8 },
+	};
+	flipper_start(&self->flipper);
+	while (now_ms() < end) {
+		unsigned int head = uring_load(ring->sq.head);
+		int ret;
+
+		uring_store(ring->sq.tail, head + ENTRIES);
+		/* One that is refused ends the batch. */
+		ret = uring_enter(ring, ENTRIES, 0, 0);
+		ASSERT_TRUE(ret > 0 && ret <= ENTRIES) {
+			TH_LOG("enter returned %s", result_name(ret));
+		}
+		ASSERT_EQ(ret, uring_ready(ring)) {
+			TH_LOG("an entry was consumed without a completion");
+		}
+		for (; ret; ret--, uring_advance(ring, 1)) {
+			int res = uring_peek(ring)->res;
+
+			ASSERT_TRUE(res == 0 || res == -EINVAL) {
+				TH_LOG("completion with %s", result_name(res));
+			}
+			seen[res != 0]++;
+		}
+	}
+	flipper_stop(&self->flipper);
+	TH_LOG("%u in order, %u refused", seen[0], seen[1]);
+	EXPECT_LT(0, seen[0]);
+	EXPECT_LT(0, seen[1]);
+}
+
+TEST_F(hostile, an_index_that_changes_is_the_one_that_was_checked)
+{
+	long long end = now_ms() + SCRIBBLE_MS;
+	struct uring *ring = &self->ring;
+	unsigned int taken = 0;
+
+	memset(ring->sq.sqes, 0, ring->sqes_len);
+	for (int i = 0; i < ENTRIES; i++)
+		ring->sq.sqes[i].user_data = i;
+	/* The second is out of range, and that of entry 1 if it is only reduced. */
+	self->flipper = (struct flipper){
+		.words = ring->sq.array, .nr = ENTRIES, .values = { 0, ENTRIES + 1 },
+	};
+	flipper_start(&self->flipper);
+	while (now_ms() < end) {
+		unsigned int head = uring_load(ring->sq.head);
+		int ret;
+
+		uring_store(ring->sq.tail, head + ENTRIES);
+		/* One that is dropped ends the batch. */
+		ret = uring_enter(ring, ENTRIES, 0, 0);
+		ASSERT_TRUE(ret >= 0 && ret <= ENTRIES) {
+			TH_LOG("enter returned %s", result_name(ret));
+		}
+		ASSERT_EQ(ret, uring_ready(ring));
+		taken += ret;
+		for (; ret; ret--, uring_advance(ring, 1))
+			ASSERT_EQ(0, uring_peek(ring)->user_data);
+	}
+	flipper_stop(&self->flipper);
+	EXPECT_LT(0, taken);
+	EXPECT_LT(0, uring_load(ring->sq.dropped));
 }
 
 /* Another thread maps and unmaps the ring under the one that submits. */

@@ -63,6 +63,7 @@ TEST_F(device, unknown_commands_are_refused)
 	const unsigned long cmds[] = {
 		0, -1U,
 		_IO(MINIRING_IOC_MAGIC, 0),
+		_IO(MINIRING_IOC_MAGIC, 3),
 		_IO(MINIRING_IOC_MAGIC, 4),
 		_IOW(MINIRING_IOC_MAGIC, 0, int),
 		_IOW(MINIRING_IOC_MAGIC, 3, struct miniring_setup),
@@ -178,6 +179,40 @@ TEST_F(device, arguments_that_cannot_be_read_fault)
 		if (!i)
 			ASSERT_EQ(0, set_up(self));
 	}
+}
+
+static long do_lseek(int fd, off_t offset, int whence)
+{
+	long ret = lseek(fd, offset, whence);
+
+	return ret < 0 ? -errno : ret;
+}
+
+TEST_F(device, seeking_is_the_short_form_of_enter)
+{
+	struct uring ring = {};
+
+	EXPECT_EQ(-EBADFD, do_lseek(self->fd, MINIRING_SUBMIT(0, 0), SEEK_SET));
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	EXPECT_EQ(0, do_lseek(ring.fd, MINIRING_SUBMIT(0, 0), SEEK_SET));
+	for (int i = 0; i < 3; i++)
+		ASSERT_NE(NULL, uring_nop(&ring, i));
+	uring_publish(&ring);
+	EXPECT_EQ(1, do_lseek(ring.fd, MINIRING_SUBMIT(1, 0), SEEK_SET));
+	EXPECT_EQ(2, do_lseek(ring.fd, MINIRING_SUBMIT(-1U, 3), SEEK_SET));
+	EXPECT_EQ(3, uring_reap(&ring));
+	/* All ones are no error. */
+	EXPECT_EQ(0, do_lseek(ring.fd, MINIRING_SUBMIT(-1U, -1U), SEEK_SET));
+	uring_close(&ring);
+}
+
+TEST_F(device, has_no_position)
+{
+	ASSERT_EQ(0, set_up(self));
+	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_CUR));
+	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_END));
+	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_HOLE));
+	EXPECT_EQ(-EINVAL, do_lseek(self->fd, 0, 99));
 }
 
 TEST_F(device, random_arguments_do_no_harm)

@@ -338,7 +338,7 @@ TEST_F(link, messages)
 	uring_close(&other);
 }
 
-TEST_F(link, a_long_chain)
+TEST_F_TIMEOUT(link, a_long_chain, 180)
 {
 	struct uring ring = {};
 

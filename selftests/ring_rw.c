@@ -351,10 +351,12 @@ TEST_F(rw, a_chain_of_copies)
 	struct uring *ring = &self->ring;
 
 	for (int i = 0; i < 3; i++) {
-		prep_rw(ring, IORING_OP_READ, self->fds[0], self->back, 64, 0, 2 * i)->flags =
-			IOSQE_IO_LINK | (i & 1 ? IOSQE_ASYNC : 0);
-		prep_rw(ring, IORING_OP_WRITE, self->file, self->back, 64, 64 * i, 2 * i + 1)->flags =
-			i < 2 ? IOSQE_IO_LINK : 0;
+		struct io_uring_sqe *sqe;
+
+		sqe = prep_rw(ring, IORING_OP_READ, self->fds[0], self->back, 64, 0, 2 * i);
+		sqe->flags = IOSQE_IO_LINK | (i & 1 ? IOSQE_ASYNC : 0);
+		sqe = prep_rw(ring, IORING_OP_WRITE, self->file, self->back, 64, 64 * i, 2 * i + 1);
+		sqe->flags = i < 2 ? IOSQE_IO_LINK : 0;
 	}
 	ASSERT_EQ(6, uring_submit(ring));
 	for (int i = 0; i < 3; i++) {

@@ -158,6 +158,20 @@ TEST_F(timeout, those_that_wait_for_fewer_come_first)
 	}
 }
 
+TEST_F(timeout, many_that_wait_for_the_same)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4096 };
+
+	ASSERT_EQ(0, uring_open(&ring, 2048));
+	for (int i = 0; i < 2048; i++)
+		prep_timeout(&ring, &self->never, 1, 0, i);
+	ASSERT_EQ(2048, uring_submit(&ring));
+	uring_nop(&ring, 5000);
+	ASSERT_EQ(1, uring_submit(&ring));
+	EXPECT_EQ(2049, wait_for(&ring, 2049));
+	uring_close(&ring);
+}
+
 TEST_F(timeout, absolute_on_each_clock)
 {
 	const struct {

@@ -336,6 +336,9 @@ TEST_F(keys, without_memory_nothing_is_lost)
 
 	if (access(FAIL_NTH, W_OK))
 		SKIP(return, "no fault injection");
+	/* By itself it spares whoever may sleep, and so all that applies. */
+	ASSERT_EQ(0, put(DEBUGFS "failslab/ignore-gfp-wait", "N"));
+	ASSERT_EQ(0, put(DEBUGFS "failslab/verbose", "0"));
 	for (i = 0; i < 2; i++) {
 		bool more = true;
 

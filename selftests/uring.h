@@ -126,8 +126,8 @@ static inline int uring_enter_arg(struct uring *ring, unsigned int to_submit,
 		ret = syscall(__NR_io_uring_enter, ring->fd, to_submit,
 			      min_complete, flags, arg, argsz);
 	else if (!arg && flags == (min_complete ? IORING_ENTER_GETEVENTS : 0))
-		ret = ioctl(ring->fd, MINIRING_IOC_SUBMIT,
-			    MINIRING_SUBMIT(to_submit, min_complete));
+		ret = lseek(ring->fd, MINIRING_SUBMIT(to_submit, min_complete),
+			    SEEK_SET);
 	else
 		ret = ioctl(ring->fd, MINIRING_IOC_ENTER, &enter);
 	return ret < 0 ? -errno : ret;

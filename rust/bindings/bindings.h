@@ -10,6 +10,7 @@
 #include <linux/percpu-refcount.h>
 #include <linux/vmalloc.h>
 #include <linux/poll.h>
+#include <trace/events/miniring.h>
 #include <uapi/linux/io_uring.h>
 #include <uapi/linux/miniring.h>
 

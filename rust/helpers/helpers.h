@@ -79,6 +79,14 @@ bool miniring_wq_has_sleeper(struct wait_queue_head *wq);
 void miniring_wake_up_input(struct wait_queue_head *wq);
 s64 miniring_timens_monotonic_to_host(s64 ns);
 
+/* trace.c */
+void miniring_trace_create(const void *ctx, u32 sq_entries, u32 cq_entries, u32 flags);
+void miniring_trace_register(const void *ctx, unsigned int opcode, unsigned int nr_bufs,
+			     bool eventfd, long ret);
+void miniring_trace_submit_req(const void *ctx, u64 user_data, u8 opcode, u8 flags);
+void miniring_trace_complete(const void *ctx, u64 user_data, int res, unsigned int cflags);
+void miniring_trace_cqe_overflow(const void *ctx, u64 user_data, int res, unsigned int cflags);
+
 /* static_key.c */
 extern char *miniring_backend;
 extern bool miniring_sort;

@@ -99,6 +99,11 @@ impl Table {
         Ok(core::mem::replace(self, Self::new()))
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// This table with buffers of `source`, which may be the same, at the places that `clones`
     /// names. They are shared. May sleep.
     ///

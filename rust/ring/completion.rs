@@ -6,9 +6,12 @@
 //! complete in hard interrupt context. It is a leaf: under it nothing else is locked, and nobody is
 //! woken or signalled.
 
-use super::shared::{
-    Cqe,
-    Shared, //
+use super::{
+    shared::{
+        Cqe,
+        Shared, //
+    },
+    trace, //
 };
 use crate::{
     bindings,
@@ -226,6 +229,7 @@ impl Completion {
                 self.overflowed.store(true, Relaxed);
                 shared.raise_sq_flags(bindings::IORING_SQ_CQ_OVERFLOW);
             }
+            trace::cqe_overflow(shared, cqe);
             state.overflow.push_back(entry.fill(*cqe));
         }
         let published = self.publish(&state, shared, before);
@@ -264,11 +268,19 @@ impl Completion {
         Some(state.published)
     }
 
-    /// Calls `show` with each completion that waits for room, in order. `show` must not sleep.
-    pub(crate) fn for_each_overflow(&self, mut show: impl FnMut(&Cqe)) {
-        for entry in &self.state.lock().overflow {
-            show(&entry.cqe);
+    /// The first completions that wait for room, in order, of which there may be more than anybody
+    /// should hold the lock for; and whether there are more than fit into `first`.
+    pub(crate) fn first_overflow(&self, first: &mut [Cqe]) -> (usize, bool) {
+        let state = self.state.lock();
+        let mut nr = 0;
+        for entry in &state.overflow {
+            let Some(slot) = first.get_mut(nr) else {
+                return (nr, true);
+            };
+            *slot = entry.cqe;
+            nr += 1;
         }
+        (nr, false)
     }
 }
 
@@ -287,6 +299,7 @@ impl State {
 
     #[inline]
     fn push(&mut self, shared: &Shared, cqe: Cqe) {
+        trace::complete(shared, &cqe);
         shared.write_cqe(self.published as u32, cqe);
         self.published = self.published.wrapping_add(1);
     }
@@ -321,9 +334,9 @@ mod tests {
     }
 
     fn overflow(completion: &Completion) -> u64 {
-        let mut sum = 0;
-        completion.for_each_overflow(|cqe| sum += cqe.user_data);
-        sum
+        let mut first = [Cqe::default(); 16];
+        completion.first_overflow(&mut first);
+        first.iter().map(|cqe| cqe.user_data).sum()
     }
 
     #[test]

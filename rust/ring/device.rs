@@ -15,10 +15,7 @@ use core::ptr;
 use kernel::{
     error::to_result,
     fs::File,
-    ioctl::{
-        _IO,
-        _IOW, //
-    },
+    ioctl::_IOW,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -41,7 +38,6 @@ const MAGIC: u32 = bindings::MINIRING_IOC_MAGIC;
 const SETUP: u32 = _IOW::<bindings::miniring_setup>(MAGIC, 0x00);
 const ENTER: u32 = _IOW::<bindings::miniring_enter>(MAGIC, 0x01);
 const REGISTER: u32 = _IOW::<bindings::miniring_register>(MAGIC, 0x02);
-const SUBMIT: u32 = _IO(MAGIC, 0x03);
 
 /// An open file: no ring yet, then one for good.
 struct Handle {
@@ -94,9 +90,6 @@ impl MiscDevice for Handle {
     fn ioctl(this: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = arg as u64;
         let ret = match cmd {
-            SUBMIT => this
-                .ring()?
-                .submit_and_wait(arg as u32, (arg >> 32) as u32)?,
             ENTER => this.ring()?.enter(&read(arg)?)?,
             REGISTER => this.ring()?.register(&read(arg)?)?,
             SETUP => {
@@ -153,6 +146,35 @@ unsafe extern "C" fn poll(
     ring.ready_for()
 }
 
+/// ENTER's short form: `offset` is `MINIRING_SUBMIT(to_submit, min_complete)`, and what comes back
+/// is the number of SQEs consumed. A ring has no position.
+///
+/// Of the calls that reach a driver this is the one that costs what `io_uring_enter(2)` does: it
+/// passes by value what that does, and neither of the two asks the security modules, which the
+/// making of a ring does.
+///
+/// # Safety
+///
+/// `file` is a file of this device, as in every llseek operation.
+unsafe extern "C" fn llseek(
+    file: *mut bindings::file,
+    offset: bindings::loff_t,
+    whence: c_int,
+) -> bindings::loff_t {
+    if whence != bindings::SEEK_SET as c_int {
+        return ESPIPE.to_errno().into();
+    }
+    // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
+    let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
+    let submitted = handle
+        .ring()
+        .and_then(|ring| ring.submit_and_wait(offset as u32, (offset >> 32) as u32));
+    match submitted {
+        Ok(submitted) => submitted.into(),
+        Err(error) => error.to_errno().into(),
+    }
+}
+
 /// A descriptor is closed. If that is because its process exits, what the process has in flight is
 /// cancelled, though others may have the ring open.
 ///
@@ -194,7 +216,8 @@ type PollFn =
 
 /// The registered device. Dropping it removes `/dev/miniring`.
 ///
-/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, and the file's mode.
+/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, llseek, flush, and
+/// the file's mode.
 ///
 /// # Invariants
 ///
@@ -224,6 +247,7 @@ impl Registration {
         // SAFETY: `into_raw` points to a constant table of operations.
         let mut operations = unsafe { *misc.fops };
         operations.poll = Some(poll);
+        operations.llseek = Some(llseek);
         operations.flush = Some(flush);
         try_pin_init!(&this in Self {
             fops: Opaque::new(operations),

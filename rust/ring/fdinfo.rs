@@ -2,12 +2,18 @@
 
 //! What `/proc/PID/fdinfo/FD` says about a ring, in `io_uring`'s words.
 
-use super::Ring;
+use super::{
+    shared::Cqe,
+    Ring, //
+};
 use crate::pure::geometry;
 use kernel::{
     seq_file::SeqFile,
     seq_print, //
 };
+
+/// How many completions that wait for room are shown.
+const OVERFLOW: usize = 32;
 
 impl Ring {
     /// Shows the ring's state at this moment, which no lock holds still. May sleep.
@@ -47,7 +53,9 @@ impl Ring {
         }
         seq_print!(m, "CQEs:\t{}\n", geometry::distance(cq_tail, cq_head));
         seq_print!(m, "CqOverflowList:\n");
-        self.completion.for_each_overflow(|cqe| {
+        let mut first = [Cqe::default(); OVERFLOW];
+        let (nr, more) = self.completion.first_overflow(&mut first);
+        for cqe in first.iter().take(nr) {
             seq_print!(
                 m,
                 "  user_data={}, res={}, flags={:x}\n",
@@ -55,6 +63,9 @@ impl Ring {
                 cqe.res,
                 cqe.flags
             );
-        });
+        }
+        if more {
+            seq_print!(m, "  ...\n");
+        }
     }
 }

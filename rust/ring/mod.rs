@@ -40,6 +40,7 @@ mod sqe;
 mod sqpoll;
 mod submit;
 mod target;
+mod trace;
 mod uaccess;
 mod wait;
 mod worker;
@@ -151,6 +152,7 @@ impl Ring {
         if !disabled {
             ring.gate.claim()?;
         }
+        trace::create(&ring.shared, ring.config.flags);
         dyn_debug!(
             new,
             "a ring: {} and {} entries, notify model {notify_model}\n",

@@ -231,6 +231,20 @@ impl Notifier {
         }
     }
 
+    /// Whether an eventfd is registered, for those who change nothing. False if a change is under
+    /// way and a signal ends the wait for that.
+    pub(crate) fn has_eventfd(&self) -> bool {
+        match &self.0 {
+            Slot::Rcu(slot) => !slot.is_null(),
+            Slot::Spinlock(slot) => slot.lock().is_some(),
+            Slot::Quiesce(quiesce) => quiesce.enter().is_ok_and(|_in_flight| {
+                // SAFETY: `_in_flight` keeps a `Still` of that slot from existing, and only with
+                // one is it written.
+                unsafe { &*quiesce.slot() }.is_some()
+            }),
+        }
+    }
+
     /// Registers `evfd`. Completions posted from now on find it.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 use super::{
     notify::EvFd,
     probe::probe,
+    trace,
     uaccess::read,
     Ring, //
 };
@@ -26,6 +27,19 @@ impl Ring {
         if args.opcode >= bindings::IORING_REGISTER_LAST {
             return Err(EINVAL);
         }
+        let ret = self.do_register(args);
+        let number = match &ret {
+            Ok(number) => *number as isize,
+            Err(error) => error.to_errno() as isize,
+        };
+        trace::register(&self.shared, args.opcode, number, || {
+            let buffers = self.gate.access().map(|access| access.buffers.len());
+            (buffers.unwrap_or(0), self.notifier.has_eventfd())
+        });
+        ret
+    }
+
+    fn do_register(&self, args: &bindings::miniring_register) -> Result<u32> {
         // Before anything is looked at, or waited for.
         self.gate.check_submitter()?;
         match args.opcode {

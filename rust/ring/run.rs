@@ -195,12 +195,17 @@ impl Drop for Poster<'_> {
 impl Ring {
     /// Posts a completion and tells everybody. Any context.
     pub(crate) fn post_one(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry, worker: bool) {
+        self.post_uncounted(in_flight, cqe, entry, worker);
+        self.sequenced.flush(self);
+    }
+
+    /// Posts the completion of a timeout, which no other waits for; else likewise.
+    fn post_uncounted(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry, worker: bool) {
         let published = self.completion.post_one(&self.shared, cqe, entry);
         self.cq_wait.wake();
         if let Some(published) = published {
             self.notify(in_flight, published, worker);
         }
-        self.sequenced.flush(self);
     }
 
     /// Posts a completion, if there is room, and tells everybody. Any context.
@@ -232,8 +237,8 @@ impl Ring {
         let _ = batch.spare.refill();
     }
 
-    /// Posts a request's completion from interrupt context, and leaves the rest to a worker. Any
-    /// context.
+    /// Posts a timeout's completion, and leaves the rest to a worker. Any context. Several may be
+    /// due because of one completion, so this does not look for more.
     pub(crate) fn complete_in_irq(&self, mut owned: Owned, outcome: Outcome) {
         if owned.inner().next.is_some() {
             // With its chain, which is to be seen together with it.
@@ -246,7 +251,7 @@ impl Ring {
         if let (false, Some(entry)) = (skip, entry) {
             let cqe = owned.cqe(outcome.res, outcome.flags);
             self.sequenced.skip_one(&owned);
-            self.post_one(&owned.hold.in_flight(), cqe, entry, false);
+            self.post_uncounted(&owned.hold.in_flight(), cqe, entry, false);
         }
         owned.enqueue(
             Step::Retire {

@@ -38,6 +38,10 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
     | bindings::IORING_FEAT_SUBMIT_STABLE
     | bindings::IORING_FEAT_EXT_ARG
     | bindings::IORING_FEAT_CQE_SKIP
+    | bindings::IORING_FEAT_RW_CUR_POS
+    | bindings::IORING_FEAT_CUR_PERSONALITY
+    | bindings::IORING_FEAT_FAST_POLL
+    | bindings::IORING_FEAT_POLL_32BITS
     | bindings::IORING_FEAT_SQPOLL_NONFIXED
     | bindings::IORING_FEAT_MIN_TIMEOUT
     | bindings::IORING_FEAT_NO_IOWAIT;
@@ -45,7 +49,7 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
 /// A ring that can be made.
 pub(crate) struct Config {
     pub(crate) geometry: Geometry,
-    flags: u32,
+    pub(crate) flags: u32,
     /// The ring has IORING_SETUP_SQPOLL.
     pub(crate) sqpoll: Option<Wish>,
     /// A 32-bit program made the ring.

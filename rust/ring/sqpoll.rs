@@ -107,6 +107,13 @@ impl SqPoll {
         self.idle.wake();
     }
 
+    /// Whether the current task, which is the thread, is to end.
+    fn is_over(&self) -> bool {
+        // SAFETY: The current task is a kernel thread.
+        let stopped = unsafe { bindings::kthread_should_stop() };
+        stopped || self.orphaned.load(Acquire)
+    }
+
     /// The current process, which may be the creator's, exits.
     pub(crate) fn leave(&self) {
         // SAFETY: Reads a field of the current task.
@@ -171,8 +178,7 @@ impl Ring {
 
     /// Whether there are SQEs for the thread.
     fn has_sqes(&self) -> bool {
-        self.is_enabled()
-            && geometry::distance(self.shared.sq_tail(), self.cached_sq_head()) != 0
+        self.is_enabled() && geometry::distance(self.shared.sq_tail(), self.cached_sq_head()) != 0
     }
 
     /// Submits what there is. Returns how much that was.
@@ -186,8 +192,7 @@ impl Ring {
     fn poll_sq(self: &Arc<Self>, sq: &SqPoll) {
         let mut until = now().saturating_add(sq.wish.idle_ns);
         loop {
-            // SAFETY: The current task is a kernel thread.
-            if unsafe { bindings::kthread_should_stop() } || sq.orphaned.load(Acquire) {
+            if sq.is_over() {
                 break;
             }
             if self.has_sqes() {
@@ -208,16 +213,13 @@ impl Ring {
             }
             // Said before the tail is looked at once more, with a full barrier between: either the
             // SQEs of who reads the flag after publishing them are seen, or the flag is.
-            self.shared
-                .raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
+            self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             let _ = sq.idle.wait(None, || {
                 // SAFETY: As above.
-                self.has_sqes()
-                    || sq.orphaned.load(Acquire)
-                    || unsafe { bindings::kthread_should_stop() }
+                let stop = unsafe { bindings::kthread_should_stop() };
+                stop || self.has_sqes() || sq.orphaned.load(Acquire)
             });
-            self.shared
-                .lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
+            self.shared.lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             until = now().saturating_add(sq.wish.idle_ns);
         }
         sq.ended.store(true, Release);
@@ -309,9 +311,8 @@ unsafe extern "C" fn found(search: *const c_void, file: *mut bindings::file, fd:
     if fd == search.fd {
         // SAFETY: By the safety requirements; the table's lock, under which this is called, keeps
         // the file open. Nothing here holds a position's lock across calls.
-        search
-            .file
-            .set(Some(ARef::from(unsafe { File::from_raw_file(file) })));
+        let file = unsafe { File::from_raw_file(file) };
+        search.file.set(Some(ARef::from(file)));
     }
     1
 }

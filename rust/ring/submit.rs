@@ -29,6 +29,7 @@ use super::{
     },
     shared::Cqe,
     sqe::Sqe,
+    trace,
     Ring, //
 };
 use crate::{
@@ -135,6 +136,7 @@ impl Ring {
                 break;
             }
             let sqe = self.shared.copy_sqe(index);
+            trace::submit_req(&self.shared, &sqe);
             match submission.take(&sqe) {
                 Taken::InOrder => submitted += 1,
                 Taken::Refused => {

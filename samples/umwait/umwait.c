@@ -218,9 +218,8 @@ int main(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 
 	print_tallies();
-	printf("  %llu sleeps announced, %lu ended by a completion made for that,\n",
-	       s.waiter.announced, s.kicks);
-	printf("  %u wake-ups lost\n", lost);
+	printf("  %llu sleeps announced, %lu ended by a completion for that, %u wake-ups lost\n",
+	       s.waiter.announced, s.kicks, lost);
 	printf("  the waiter used %.0f of %.0f ms\n", cpu / 1e6, start / 1e6);
 	uring_close(&s.ring);
 	return lost ? 1 : 0;

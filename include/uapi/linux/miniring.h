@@ -71,10 +71,10 @@ struct miniring_register {
 /* Returns what the opcode returns. */
 #define MINIRING_IOC_REGISTER	_IOW(MINIRING_IOC_MAGIC, 0x02, struct miniring_register)
 /*
- * ENTER without a structure, for the common case: the argument is a number,
- * MINIRING_SUBMIT(to_submit, min_complete). Waits if min_complete is not 0.
+ * ENTER without a structure, for the common case:
+ * lseek(fd, MINIRING_SUBMIT(to_submit, min_complete), SEEK_SET). Returns what
+ * ENTER does. Waits if min_complete is not 0.
  */
-#define MINIRING_IOC_SUBMIT	_IO(MINIRING_IOC_MAGIC, 0x03)
 #define MINIRING_SUBMIT(to_submit, min_complete) \
 	((__u64)(to_submit) | (__u64)(min_complete) << 32)
 

@@ -2,6 +2,8 @@
 
 //! Properties of batch planning.
 
+mod persistence;
+
 use miniring_pure::batch::{
     coalesce, flushes_unsorted, order_by_code, syncs, Request, TEXT_POKE_BATCH,
 };
@@ -10,6 +12,8 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 
 proptest! {
+    #![proptest_config(persistence::config())]
+
     #[test]
     fn coalescing_is_a_map_that_is_written_in_order(
         requests in vec((0usize..20, any::<bool>()), 0..200),

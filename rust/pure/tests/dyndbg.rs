@@ -2,6 +2,8 @@
 
 //! Properties of the query language.
 
+mod persistence;
+
 use miniring_pure::dyndbg::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -174,6 +176,8 @@ fn printed(site: &Site<'_>, flags: u8) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(persistence::config())]
+
     #[test]
     fn no_write_makes_it_panic(mut write in any_write(), site in any_site()) {
         for query in queries(&mut write) {

@@ -2,6 +2,8 @@
 
 //! Properties of ring geometry.
 
+mod persistence;
+
 use miniring_pure::geometry::*;
 use proptest::prelude::*;
 
@@ -31,6 +33,8 @@ fn model(entries: u64, cq_entries: Option<u64>, clamp: bool) -> Option<(u64, u64
 }
 
 proptest! {
+    #![proptest_config(persistence::config())]
+
     #[test]
     fn entries_are_those_of_io_uring_setup(
         entries in prop_oneof![0u32..70000, any::<u32>()],

@@ -154,9 +154,12 @@ impl Timer {
     /// Stops the timer unless it is expiring at this moment. Any context.
     #[must_use]
     fn try_stop(&self) -> bool {
+        if !self.ready.load(Relaxed) {
+            return true;
+        }
         // SAFETY: Initialised, which is what is asked for.
-        !self.ready.load(Relaxed)
-            || unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) } >= 0
+        let was = unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) };
+        was >= 0
     }
 
     /// Stops the timer, and waits if it is expiring. Process context.
@@ -469,18 +472,25 @@ impl Sequenced {
         drop(entry);
     }
 
-    /// Takes out one that is due, for whoever owns it.
-    fn take(&self, counted: u64) -> Option<ListArc<Request, 1>> {
+    /// Takes out one that is due, and gains its ownership. One that somebody owns is passed over:
+    /// its owner takes it out.
+    fn take(&self, counted: u64) -> Option<Owned> {
         let mut list = self.list.lock();
         let mut cursor = list.cursor_front();
-        let first = cursor.peek_next()?;
-        if first.timer.due.load(Relaxed) > counted {
-            return None;
+        loop {
+            let next = cursor.peek_next()?;
+            if next.timer.due.load(Relaxed) > counted {
+                return None;
+            }
+            if next.ownership.try_claim() == Claim::Gained {
+                let entry = next.remove();
+                entry.timer.due.store(u64::MAX, Relaxed);
+                self.len.fetch_sub(1, Relaxed);
+                // SAFETY: Just gained.
+                return Some(unsafe { Owned::assume(entry.into_arc()) });
+            }
+            cursor.move_next();
         }
-        let entry = first.remove();
-        entry.timer.due.store(u64::MAX, Relaxed);
-        self.len.fetch_sub(1, Relaxed);
-        Some(entry)
     }
 
     /// Completes those that are due, after CQEs were posted. Any context.
@@ -495,13 +505,10 @@ impl Sequenced {
     }
 
     fn complete(&self, ring: &Ring) {
-        while let Some(entry) = self.take(self.counted(ring.completion.published())) {
-            let request = entry.into_arc();
-            if let Ok(owned) = Owned::try_claim(request.as_arc_borrow()) {
-                // If it is expiring it finds the request completed.
-                let _ = owned.timer.try_stop();
-                ring.complete_in_irq(owned, Outcome::new(0));
-            }
+        while let Some(owned) = self.take(self.counted(ring.completion.published())) {
+            // If it is expiring it finds the request completed.
+            let _ = owned.timer.try_stop();
+            ring.complete_in_irq(owned, Outcome::new(0));
         }
     }
 }

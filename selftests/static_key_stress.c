@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Queued static keys for a bounded time, against the kernel's own functions on
+ * the same key, and against modules that come and go with keys queued. Whoever
+ * asked for a state finds it once the apply is over, whatever the others did.
+ *
+ * The kernel's functions have rules of their own. They warn if one caller disables
+ * what another enables: so those who share a key here want the same. And who
+ * disables what another is disabling returns at once, before the code is changed.
+ *
+ * Needs miniring.ko and debugfs.
+ */
+#include <pthread.h>
+#include "keys.h"
+
+#define STRESS_SECONDS	3
+
+/* What two callers have in common. */
+static struct {
+	pthread_barrier_t turn;
+	time_t end;
+	bool over;
+} both;
+
+/* One of them: its orders for off and on, and what came of them. */
+struct caller {
+	const char *orders[2];
+	bool decides, waits_for_off;
+	int rounds, failures;
+};
+
+static void *agree(void *arg)
+{
+	struct caller *caller = arg;
+
+	for (;;) {
+		if (caller->decides)
+			both.over = seconds() >= both.end;
+		pthread_barrier_wait(&both.turn);
+		if (both.over)
+			return NULL;
+		for (int on = 1; on >= 0; on--) {
+			int wanted = on ? ON(MANY) : OFF;
+
+			caller->failures += command(caller->orders[on]) != 0;
+			if (on || caller->waits_for_off)
+				caller->failures += state("many") != wanted;
+			pthread_barrier_wait(&both.turn);
+			caller->failures += state("many") != wanted;
+			pthread_barrier_wait(&both.turn);
+		}
+		caller->rounds++;
+	}
+}
+
+TEST_F(keys, queued_and_immediate_requests_for_one_key_agree)
+{
+	struct caller callers[2] = {
+		{
+			.orders = { "queue_off many\napply", "queue_on many\napply" },
+			.decides = true,
+			.waits_for_off = !ON_BACKEND("immediate"),
+		},
+		{ .orders = { "off many", "on many" } },
+	};
+	pthread_t threads[2];
+
+	both.end = seconds() + STRESS_SECONDS;
+	ASSERT_EQ(0, pthread_barrier_init(&both.turn, NULL, 2));
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, agree, &callers[i]));
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		EXPECT_EQ(0, callers[i].failures);
+		EXPECT_LT(0, callers[i].rounds);
+	}
+	pthread_barrier_destroy(&both.turn);
+	EXPECT_EQ(OFF, state("many"));
+}
+
+/* Loads a module that queues a key of its own, in each of the ways it can. */
+struct loader {
+	time_t end;
+	int loads, failures;
+};
+
+static bool load_once(int way)
+{
+	static const char * const parameters[] = { "queue=1 fail=1", "queue=1 apply=1", "queue=1" };
+	bool right = true;
+	int err = load("miniring_keys_user", parameters[way]);
+
+	if (!way)
+		return err == -ECANCELED;
+	if (err)
+		return false;
+	/* Applied in its own init, or by whoever applies first from here on. */
+	if (way == 2 && command("apply"))
+		right = false;
+	if (state_of(USER_STATE, "own") != ON(1))
+		right = false;
+	return !unload("miniring_keys_user") && right;
+}
+
+static void *load_and_unload(void *arg)
+{
+	struct loader *loader = arg;
+
+	while (seconds() < loader->end) {
+		for (int way = 0; way < 3; way++)
+			loader->failures += !load_once(way);
+		/* And gone with its key still queued, unless another applied meanwhile. */
+		loader->failures += load("miniring_keys_user", "queue=1") != 0;
+		loader->failures += unload("miniring_keys_user") != 0;
+		loader->loads++;
+	}
+	return NULL;
+}
+
+TEST_F(keys, modules_come_and_go_with_keys_queued)
+{
+	struct loader loader = { .end = seconds() + STRESS_SECONDS };
+	pthread_t thread;
+	int rounds = 0;
+	long applies;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, load_and_unload, &loader));
+	while (seconds() < loader.end) {
+		EXPECT_EQ(0, command("queue_on many\nqueue_on shared\napply"));
+		EXPECT_EQ(ON(MANY), state("many"));
+		EXPECT_EQ(ON(1), state("shared"));
+		EXPECT_EQ(0, command("queue_off shared\nqueue_off many\napply"));
+		EXPECT_EQ(OFF, state("many"));
+		EXPECT_EQ(OFF, state("shared"));
+		rounds++;
+	}
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, loader.failures);
+	EXPECT_LT(0, loader.loads);
+	EXPECT_LT(0, rounds);
+	/* Of what the modules queued nothing is left: it was applied or dropped. */
+	applies = stat("applies");
+	EXPECT_EQ(0, command("apply"));
+	EXPECT_EQ(applies, stat("applies"));
+}
+
+TEST_HARNESS_MAIN
