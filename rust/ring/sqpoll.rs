@@ -214,11 +214,7 @@ impl Ring {
             // Said before the tail is looked at once more, with a full barrier between: either the
             // SQEs of who reads the flag after publishing them are seen, or the flag is.
             self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
-            let _ = sq.idle.wait(None, || {
-                // SAFETY: As above.
-                let stop = unsafe { bindings::kthread_should_stop() };
-                stop || self.has_sqes() || sq.orphaned.load(Acquire)
-            });
+            let _ = sq.idle.wait(None, || self.has_sqes() || sq.is_over());
             self.shared.lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             until = now().saturating_add(sq.wish.idle_ns);
         }
