@@ -31,7 +31,7 @@ FIXTURE_TEARDOWN(paths)
 	uring_close(&self->ring);
 }
 
-static struct io_uring_sqe *get(FIXTURE_DATA(paths) *self, unsigned int opcode)
+static struct io_uring_sqe *get(struct _test_data_paths *self, unsigned int opcode)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
 
@@ -43,7 +43,7 @@ static struct io_uring_sqe *get(FIXTURE_DATA(paths) *self, unsigned int opcode)
 }
 
 /* Takes what is there, flushing what was kept. */
-static void take(FIXTURE_DATA(paths) *self)
+static void take(struct _test_data_paths *self)
 {
 	struct io_uring_cqe *cqe;
 
@@ -60,7 +60,7 @@ static void take(FIXTURE_DATA(paths) *self)
 }
 
 /* Until all that was submitted has come back; false if it does not. */
-static bool settle(FIXTURE_DATA(paths) *self)
+static bool settle(struct _test_data_paths *self)
 {
 	long long start = now_ms();
 
@@ -300,7 +300,7 @@ TEST_F(paths, messages_come_from_outside_during_submission)
 /* The submitter goes with requests in flight, and another has the ring. */
 static void *leave_requests(void *arg)
 {
-	FIXTURE_DATA(paths) *self = arg;
+	struct _test_data_paths *self = arg;
 	struct __kernel_timespec ts = { .tv_sec = 1000 };
 	struct io_uring_sqe *sqe;
 

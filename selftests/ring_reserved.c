@@ -131,6 +131,74 @@ TEST_F(reserved, completions_overflow_and_are_flushed)
 	}
 }
 
+TEST_F(reserved, timers_complete)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 10000 };
+	long long start = now_ms();
+
+	while (more(self, start)) {
+		struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
+
+		ASSERT_NE(NULL, sqe);
+		sqe->opcode = IORING_OP_TIMEOUT;
+		sqe->addr = (unsigned long)&ts;
+		sqe->len = 1;
+		ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
+		ASSERT_EQ(++self->tail, uring_load(self->ring.cq.tail));
+		ASSERT_EQ(1, uring_reap(&self->ring));
+	}
+}
+
+TEST_F(reserved, messages_come)
+{
+	long long start = now_ms();
+	struct uring sender = {};
+
+	ASSERT_EQ(0, uring_open(&sender, 4));
+	while (more(self, start)) {
+		struct io_uring_sqe *sqe = uring_get_sqe(&sender);
+
+		ASSERT_NE(NULL, sqe);
+		sqe->opcode = IORING_OP_MSG_RING;
+		sqe->fd = self->ring.fd;
+		ASSERT_EQ(1, uring_submit(&sender));
+		ASSERT_EQ(1, uring_reap(&sender));
+		ASSERT_EQ(++self->tail, uring_load(self->ring.cq.tail));
+		ASSERT_EQ(1, uring_reap(&self->ring));
+	}
+	uring_close(&sender);
+}
+
+/* Another thread of the kernel has the SQ; the fixture's ring is left alone. */
+TEST_F(reserved, a_thread_submits)
+{
+	long long start;
+
+	__atomic_store_n(&self->stop, true, __ATOMIC_RELEASE);
+	pthread_join(self->thread, NULL);
+	uring_close(&self->ring);
+	self->ring = (struct uring){
+		.p.flags = IORING_SETUP_SQPOLL, .p.sq_thread_idle = 1000,
+	};
+	ASSERT_EQ(0, uring_open(&self->ring, 4));
+	self->word = self->ring.cq.tail + 1;
+	self->stop = false;
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, scribble, self));
+
+	start = now_ms();
+	while (more(self, start)) {
+		ASSERT_NE(NULL, uring_nop(&self->ring, 0));
+		uring_publish(&self->ring);
+		ASSERT_EQ(1, uring_enter(&self->ring, 1, 1, IORING_ENTER_GETEVENTS |
+					 IORING_ENTER_SQ_WAKEUP));
+		ASSERT_EQ(++self->tail, uring_load(self->ring.cq.tail));
+		ASSERT_EQ(1, uring_reap(&self->ring));
+		/* The thread gives the entry back after it published. */
+		while (uring_load(self->ring.sq.head) != self->tail)
+			sched_yield();
+	}
+}
+
 /* Watchpoints */
 
 #define MAX_CPUS 64
@@ -239,7 +307,25 @@ TEST_F(reserved, the_kernel_does_not_touch_it)
 	ASSERT_EQ(0, uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS));
 	ASSERT_EQ(100, uring_reap(&ring));
 
-	EXPECT_EQ(4096 + 1, watch_close(&tail)) {
+	/* And what completes in an interrupt, or comes from another ring. */
+	for (int i = 0; i < 20; i++) {
+		struct __kernel_timespec ts = { .tv_nsec = 10000 };
+		struct io_uring_sqe *sqe = uring_get_sqe(&ring);
+
+		sqe->opcode = IORING_OP_TIMEOUT;
+		sqe->addr = (unsigned long)&ts;
+		sqe->len = 1;
+		ASSERT_EQ(1, uring_submit_and_wait(&ring, 1));
+		ASSERT_EQ(1, uring_reap(&ring));
+		sqe = uring_get_sqe(&self->ring);
+		sqe->opcode = IORING_OP_MSG_RING;
+		sqe->fd = ring.fd;
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		uring_reap(&self->ring);
+		ASSERT_EQ(1, uring_reap(&ring));
+	}
+
+	EXPECT_EQ(4096 + 1 + 40, watch_close(&tail)) {
 		TH_LOG("one for each call that published");
 	}
 	EXPECT_EQ(0, watch_close(&word));

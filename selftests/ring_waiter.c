@@ -140,9 +140,10 @@ TEST_F_TIMEOUT(waiter, loses_no_wake_up, 3000)
 	pthread_join(thread, NULL);
 	take_work(self);
 
-	TH_LOG("%llu in %lld ms, %s: %llu raced, %llu slept, %llu short, %llu not, %llu kicks",
-	       w->announced, now_ms() - start, w->umwait ? "UMWAIT" : "PAUSE",
-	       self->at[WAKE_ANNOUNCED], self->at[WAKE_SLEPT], self->at[WAKE_SHORT],
+	TH_LOG("%llu handshakes in %lld ms, %s: %llu raced, %llu slept", w->announced,
+	       now_ms() - start, w->umwait ? "UMWAIT" : "PAUSE",
+	       self->at[WAKE_ANNOUNCED], self->at[WAKE_SLEPT]);
+	TH_LOG("and %llu short, %llu at once; %llu kicks", self->at[WAKE_SHORT],
 	       self->at[WAKE_AT_ONCE], self->kicks);
 	EXPECT_EQ(0, lost);
 	EXPECT_EQ(self->made, self->taken);

@@ -107,6 +107,13 @@ impl SqPoll {
         self.idle.wake();
     }
 
+    /// Whether the current task, which is the thread, is to end.
+    fn is_over(&self) -> bool {
+        // SAFETY: The current task is a kernel thread.
+        let stopped = unsafe { bindings::kthread_should_stop() };
+        stopped || self.orphaned.load(Acquire)
+    }
+
     /// The current process, which may be the creator's, exits.
     pub(crate) fn leave(&self) {
         // SAFETY: Reads a field of the current task.
@@ -185,8 +192,7 @@ impl Ring {
     fn poll_sq(self: &Arc<Self>, sq: &SqPoll) {
         let mut until = now().saturating_add(sq.wish.idle_ns);
         loop {
-            // SAFETY: The current task is a kernel thread.
-            if unsafe { bindings::kthread_should_stop() } || sq.orphaned.load(Acquire) {
+            if sq.is_over() {
                 break;
             }
             if self.has_sqes() {
@@ -208,11 +214,7 @@ impl Ring {
             // Said before the tail is looked at once more, with a full barrier between: either the
             // SQEs of who reads the flag after publishing them are seen, or the flag is.
             self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
-            let _ = sq.idle.wait(None, || {
-                // SAFETY: As above.
-                let stop = unsafe { bindings::kthread_should_stop() };
-                stop || self.has_sqes() || sq.orphaned.load(Acquire)
-            });
+            let _ = sq.idle.wait(None, || self.has_sqes() || sq.is_over());
             self.shared.lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             until = now().saturating_add(sq.wish.idle_ns);
         }
