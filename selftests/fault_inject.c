@@ -310,8 +310,8 @@ TEST_F_TIMEOUT(fault, enter_with_a_full_cq, 240)
 	ASSERT_EQ(ENTRIES, submit_all(s));
 	ASSERT_EQ(NULL, lost_none(s, ENTRIES));
 	FAIL_EACH(s, &call);
+	/* One entry fewer in the stock is no reason to stop. */
 	EXPECT_EQ(1, self->state.count.fault);
-	EXPECT_LT(0, self->state.count.fallback);
 	EXPECT_LT(0, self->state.count.tolerated);
 	EXPECT_EQ(0, self->state.count.nomem);
 }
@@ -329,7 +329,7 @@ TEST_F_TIMEOUT(fault, short_submit_with_a_full_cq, 240)
 	ASSERT_EQ(NULL, lost_none(s, ENTRIES));
 	FAIL_EACH(s, &call);
 	EXPECT_EQ(0, self->state.count.fault);
-	EXPECT_LT(0, self->state.count.fallback);
+	EXPECT_LT(0, self->state.count.tolerated);
 	EXPECT_EQ(0, self->state.count.nomem);
 }
 

@@ -246,6 +246,7 @@ TEST_F(poll, a_file_without_poll)
 
 TEST_F(poll, a_file_with_two_wait_queues)
 {
+	const char *text;
 	int master, slave;
 
 	ASSERT_EQ(0, openpty(&master, &slave, NULL, NULL, NULL));
@@ -260,7 +261,11 @@ TEST_F(poll, a_file_with_two_wait_queues)
 	EXPECT_STREQ("2 1 MORE", wait_cqe(&self->ring));
 	prep_remove(&self->ring, 2, 3);
 	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
-	EXPECT_STREQ("3 0", wait_cqe(&self->ring));
+	/* A terminal may wake more than once for what is still there. */
+	do
+		text = wait_cqe(&self->ring);
+	while (!strcmp("2 1 MORE", text));
+	EXPECT_STREQ("3 0", text);
 	EXPECT_STREQ("2 -ECANCELED", wait_cqe(&self->ring));
 	close(slave);
 	close(master);
