@@ -322,8 +322,13 @@ impl Owned {
     /// Has a worker go on. Any context.
     pub(crate) fn enqueue(mut self, step: Step, kind: Kind) {
         self.inner().step = step;
-        // Not queued yet: only an owner does, and gives the ownership up.
-        let _ = kind.queue().enqueue(self.0);
+        let mut request = self.0;
+        // Not queued yet: only an owner does, and gives the ownership up. But `cancel_work()` marks
+        // what it finds idle as queued for a moment, with interrupts off: see `Owned::cancel`.
+        while let Err(refused) = kind.queue().enqueue(request) {
+            request = refused;
+            core::hint::spin_loop();
+        }
     }
 
     /// The CQE of a result.
