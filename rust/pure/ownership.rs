@@ -27,6 +27,8 @@ pub enum Claim {
     Gained,
     /// There is an owner, which will hear of it.
     Told,
+    /// There is an owner, which was told to cancel the request before.
+    Again,
     /// The request was completed.
     Done,
 }
@@ -68,6 +70,7 @@ impl Ownership {
             let (new, claim) = match now {
                 _ if now & DONE != 0 => return Claim::Done,
                 _ if now & OWNED == 0 => (now | OWNED | with, Claim::Gained),
+                _ if now & word & CANCEL != 0 => return Claim::Again,
                 _ => (now | word, Claim::Told),
             };
             match self.0.compare_exchange_weak(now, new, AcqRel, Relaxed) {
@@ -113,6 +116,22 @@ impl Ownership {
     /// The owner completes the request. Nobody else is going to.
     pub fn finish(&self) {
         self.0.fetch_or(DONE, AcqRel);
+    }
+
+    /// The owner completes the request, unless it was told to cancel it. Who told it that after
+    /// this finds the request completed. Returns whether it did.
+    pub fn try_finish(&self) -> bool {
+        let mut now = self.0.load(Relaxed);
+        while now & CANCEL == 0 {
+            match self
+                .0
+                .compare_exchange_weak(now, now | DONE, AcqRel, Relaxed)
+            {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
     }
 
     /// Whether the request was completed.
@@ -162,7 +181,49 @@ mod tests {
         assert_eq!(request.release(), Ok(()));
         assert_eq!(request.cancel(), Claim::Gained);
         assert_eq!(request.word(), Some(Word::Cancel));
+        assert_eq!(request.cancel(), Claim::Again);
+    }
+
+    #[test]
+    fn an_owner_is_told_once_to_cancel() {
+        let request = Ownership::new();
+        assert_eq!(request.claim(), Claim::Told);
         assert_eq!(request.cancel(), Claim::Told);
+        assert_eq!(request.cancel(), Claim::Again);
+        assert_eq!(request.claim(), Claim::Told);
+    }
+
+    #[test]
+    fn a_cancellation_comes_before_the_end_or_finds_it() {
+        let request = Ownership::new();
+        assert!(request.try_finish());
+        assert!(request.is_finished());
+        assert_eq!(request.cancel(), Claim::Done);
+        let request = Ownership::new();
+        assert_eq!(request.cancel(), Claim::Told);
+        assert!(!request.try_finish());
+        assert!(!request.is_finished());
+    }
+
+    #[test]
+    fn the_end_and_a_cancellation_race() {
+        use std::sync::{
+            Arc,
+            Barrier, //
+        };
+        let barrier = Arc::new(Barrier::new(2));
+        for _ in 0..2_000 {
+            let request = Arc::new(Ownership::new());
+            let (other, start) = (request.clone(), barrier.clone());
+            let canceller = std::thread::spawn(move || {
+                start.wait();
+                other.cancel()
+            });
+            barrier.wait();
+            let finished = request.try_finish();
+            let expected = if finished { Claim::Done } else { Claim::Told };
+            assert_eq!(canceller.join().unwrap(), expected);
+        }
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Owned {
         match request.ownership.claim() {
             // INVARIANT: Just gained.
             Claim::Gained => Some(Self(request.into())),
-            Claim::Told | Claim::Done => None,
+            Claim::Told | Claim::Again | Claim::Done => None,
         }
     }
 
@@ -269,7 +269,7 @@ impl Owned {
         match request.ownership.cancel() {
             // INVARIANT: Just gained.
             Claim::Gained => Ok(Self(request)),
-            Claim::Told => {
+            claim @ (Claim::Told | Claim::Again) => {
                 // SAFETY: The work item is initialised.
                 let queued = unsafe {
                     let work = <Request as HasWork<Request>>::raw_get_work(
@@ -278,7 +278,7 @@ impl Owned {
                     bindings::cancel_work(Work::raw_get(work))
                 };
                 if !queued {
-                    return Err(Claim::Told);
+                    return Err(claim);
                 }
                 // SAFETY: The queue had a reference, from `into_raw`, that is ours now.
                 drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });

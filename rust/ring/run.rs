@@ -239,7 +239,14 @@ impl Ring {
 
     /// Posts a timeout's completion, and leaves the rest to a worker. Any context. Several may be
     /// due because of one completion, so this does not look for more.
+    ///
+    /// If the owner was told to cancel it, that is what becomes of it.
     pub(crate) fn complete_in_irq(&self, mut owned: Owned, outcome: Outcome) {
+        let outcome = if owned.ownership.try_finish() {
+            outcome
+        } else {
+            Outcome::cancelled()
+        };
         if owned.inner().next.is_some() {
             // With its chain, which is to be seen together with it.
             owned.ownership.finish();

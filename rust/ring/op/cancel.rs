@@ -126,12 +126,16 @@ impl Cancel {
 
 /// Cancels one request.
 fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
-    let is_poll = u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD;
+    // Whoever has one of these looks before it completes it, and not much later.
+    let heeds = matches!(
+        u32::from(request.opcode),
+        bindings::IORING_OP_POLL_ADD | bindings::IORING_OP_TIMEOUT
+    );
     match Owned::cancel(request) {
         Ok(owned) => poster.cancel(owned),
         Err(Claim::Done) => return Err(ENOENT),
-        // The worker is about to look.
-        Err(_) if is_poll => (),
+        Err(Claim::Told) if heeds => (),
+        Err(Claim::Again) if heeds => return Err(ENOENT),
         Err(_) => return Err(EALREADY),
     }
     Ok(())
