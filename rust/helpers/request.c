@@ -3,6 +3,7 @@
 
 #include <linux/cred.h>
 #include <linux/poll.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/time_namespace.h>
 #include <linux/wait.h>
@@ -60,6 +61,12 @@ const struct cred *miniring_override_creds(const struct cred *cred)
 const struct cred *miniring_revert_creds(const struct cred *cred)
 {
 	return revert_creds(cred);
+}
+
+/* Waits until no task is anywhere that it can only have been preempted. */
+void miniring_synchronize_rcu_tasks(void)
+{
+	synchronize_rcu_tasks();
 }
 
 s64 miniring_timens_to_host(int clock, s64 time)

@@ -54,6 +54,7 @@ use kernel::{
     new_work,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             ordering::Relaxed,
             Atomic,
@@ -63,6 +64,8 @@ use kernel::{
         ArcBorrow,
         UniqueArc, //
     },
+    task::Task,
+    types::Opaque,
     workqueue::{
         impl_has_work,
         HasWork,
@@ -81,6 +84,8 @@ pub(crate) struct Request {
     pub(crate) flags: u8,
     /// Whose it is: see `miniring_current_process()`.
     pub(crate) process: c_ulong,
+    /// The task that has to go on, where that matters: see [`super::task`].
+    pub(crate) submitter: ARef<Task>,
     /// What it is about, or 0: see `Target::id`.
     pub(crate) target: usize,
     pub(crate) user_data: Atomic<u64>,
@@ -97,6 +102,8 @@ pub(crate) struct Request {
     pub(crate) wakers: Wakers,
     #[pin]
     work: Work<Self>,
+    #[pin]
+    pub(crate) task_work: Opaque<bindings::callback_head>,
     #[pin]
     tracker: AtomicTracker<0>,
     #[pin]
@@ -117,11 +124,11 @@ pub(crate) struct Inner {
     pub(crate) pending: bool,
     /// The result, if what took the request out of its wait decided on one.
     pub(crate) verdict: Option<Outcome>,
-    step: Step,
+    pub(crate) step: Step,
     entry: Option<Entry>,
 }
 
-/// What a worker is to do.
+/// What a worker, or the submitter's task, is to do.
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
     /// Issue the request; it may block.
@@ -198,6 +205,7 @@ impl Room {
             opcode: sqe.opcode,
             flags: sqe.flags,
             process: sqpoll::process(),
+            submitter: sqpoll::submitter(),
             target,
             user_data: Atomic::new(sqe.user_data),
             bucket: Atomic::new(0),
@@ -208,6 +216,7 @@ impl Room {
             timer <- Timer::new(),
             wakers <- Wakers::new(),
             work <- new_work!("miniring::Request"),
+            task_work: Opaque::uninit(),
             tracker <- AtomicTracker::new(),
             list <- ListLinks::new(),
             other_tracker <- AtomicTracker::new(),

@@ -356,6 +356,28 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     next
 }
 
+/// What the submitter's task does, which may be exiting. Its chain is left to a worker.
+pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
+    let request: Arc<Request> = owned.to_arc();
+    let in_flight = request.hold.in_flight();
+    let mut poster = Poster::direct(&request.ring, &in_flight, false);
+    // SAFETY: Reads a flag of the current task.
+    let exiting = unsafe { bindings::miniring_current_exiting() };
+    let issued = match step {
+        Step::Issue if !exiting => op::issue(owned, false, &mut poster),
+        Step::Event(events) if !exiting => op::event(owned, events, &mut poster),
+        _ => {
+            let outcome = op::cancelled(&mut owned);
+            Issued::Done(owned, outcome)
+        }
+    };
+    if let Issued::Done(owned, outcome) = issued {
+        if let Some(next) = end(owned, outcome, &mut poster) {
+            next.enqueue(Step::Issue, Kind::Blocking);
+        }
+    }
+}
+
 /// What a worker does.
 pub(crate) fn work(mut owned: Owned, step: Step) {
     let request: Arc<Request> = owned.to_arc();
