@@ -281,7 +281,7 @@ TEST_F(signalfd, of_a_process_that_ends)
 {
 	int reported = 0, cancelled = 0;
 
-	for (int round = 0; round < 40; round++) {
+	for (int round = 0; round < 12; round++) {
 		struct uring ring = {};
 		int status;
 		pid_t pid;

@@ -43,6 +43,7 @@ struct workqueue_struct *miniring_alloc_workqueue(const char *name);
 __poll_t miniring_vfs_poll(struct file *file, struct poll_table_struct *table);
 void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry *entry);
 void miniring_wait_take(struct wait_queue_entry *entry);
+bool miniring_exiting(struct task_struct *task);
 bool miniring_current_exiting(void);
 unsigned long miniring_current_process(void);
 const struct cred *miniring_current_cred(void);

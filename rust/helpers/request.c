@@ -37,9 +37,14 @@ void miniring_wait_take(struct wait_queue_entry *entry)
 	list_del_init(&entry->entry);
 }
 
+bool miniring_exiting(struct task_struct *task)
+{
+	return READ_ONCE(task->flags) & PF_EXITING;
+}
+
 bool miniring_current_exiting(void)
 {
-	return current->flags & PF_EXITING;
+	return miniring_exiting(current);
 }
 
 /* Tells processes apart, and nothing else. */

@@ -95,6 +95,8 @@ pub(crate) struct Request {
     /// Of the first of a chain: how many requests it has, and whether it is to be drained.
     pub(crate) links: Atomic<usize>,
     pub(crate) drain: AtomicFlag,
+    /// It, or one that it is linked with, is about a ring: the exit of its process cancels it.
+    pub(crate) about_ring: AtomicFlag,
     pub(crate) ownership: Ownership,
     #[pin]
     pub(crate) timer: Timer,
@@ -199,6 +201,7 @@ impl Room {
             rw.identify();
         }
         let target = op.target();
+        let about_ring = op.is_about_ring();
         let request = memory.pin_init_with(pin_init!(Request {
             ring: ring.clone(),
             hold: ring.notifier.hold(in_flight),
@@ -212,6 +215,7 @@ impl Room {
             round: Atomic::new(0),
             links: Atomic::new(1),
             drain: AtomicFlag::new(u32::from(sqe.flags) & bindings::CONST_IOSQE_IO_DRAIN != 0),
+            about_ring: AtomicFlag::new(about_ring),
             ownership: Ownership::new(),
             timer <- Timer::new(),
             wakers <- Wakers::new(),

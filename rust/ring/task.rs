@@ -58,6 +58,13 @@ impl Request {
     pub(super) fn is_elsewhere(&self) -> bool {
         self.wakers.is_of_task() && !ptr::eq(Task::current_raw(), self.submitter.as_ptr())
     }
+
+    /// Whether nobody is there who would go on with the request in `io_uring`: its submitter has
+    /// ended, or is about to.
+    pub(super) fn is_orphan(&self) -> bool {
+        // SAFETY: The task is held. A flag that is being set may be seen or not.
+        self.ring.sq.is_none() && unsafe { bindings::miniring_exiting(self.submitter.as_ptr()) }
+    }
 }
 
 /// Has the submitter's task go on, at once if it is in userspace or sleeps so that a signal ends

@@ -22,7 +22,10 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
 };
 
 /// Cancels requests.
@@ -148,14 +151,17 @@ impl Ring {
         self.cancel_each(|_| true);
     }
 
-    /// Cancels every request of the current process, which exits. Process context.
+    /// Cancels the requests of the current process, which exits, that are about rings. Any other
+    /// may be of use to who else has the ring. Process context.
     pub(in super::super) fn leave(&self) {
         if let Some(sq) = &self.sq {
             sq.leave();
         }
         // SAFETY: Reads a field of the current task.
         let process = unsafe { bindings::miniring_current_process() };
-        self.cancel_each(|request| request.process == process);
+        self.cancel_each(|request| {
+            request.process == process && request.about_ring.load(Relaxed)
+        });
     }
 
     fn cancel_each(&self, wanted: impl Fn(&Request) -> bool) {

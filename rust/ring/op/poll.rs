@@ -157,6 +157,9 @@ impl Request {
 
 /// Goes on after a wake-up that showed the events `seen`, or some that are unknown if 0.
 pub(super) fn event(mut owned: Owned, seen: u32, poster: &mut Poster<'_>) -> Issued {
+    if owned.is_orphan() {
+        return cancelled(owned);
+    }
     let mut seen = seen & owned.wakers.events() & EVENTS;
     let once = seen != 0 && owned.reports_once();
     loop {
