@@ -14,7 +14,8 @@ use super::{
     buffers::Table,
     completion::Spare,
     rings::Listed,
-    shared::Cqe, //
+    shared::Cqe,
+    submit::Position, //
 };
 use crate::bindings;
 use core::{
@@ -52,10 +53,8 @@ pub(crate) const BATCH: usize = 32;
 
 /// What only the holder of an [`Access`] may touch.
 pub(crate) struct Issuer {
-    /// Position of the next SQE to take.
-    pub(crate) sq_head: u32,
-    /// SQEs skipped because their index was out of range.
-    pub(crate) sq_dropped: u32,
+    /// What was taken off the SQ.
+    pub(crate) sq: Position,
     /// Completions of requests that ended while they were issued.
     pub(crate) done: Done,
     /// The registered buffers.
@@ -68,10 +67,28 @@ pub(crate) struct Issuer {
     pub(crate) has_skipped: bool,
 }
 
+impl Issuer {
+    #[inline]
+    pub(crate) fn batch(&mut self) -> Batch<'_> {
+        Batch {
+            done: &mut self.done,
+            spare: &mut self.spare,
+        }
+    }
+}
+
 /// What completions are collected in.
 pub(crate) struct Batch<'a> {
     pub(crate) done: &'a mut Done,
     pub(crate) spare: &'a mut Spare,
+}
+
+impl Batch<'_> {
+    /// Whether there is an overflow entry for one more completion.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.done.len() < self.spare.len()
+    }
 }
 
 /// Completions to be posted, at most [`BATCH`].
@@ -175,8 +192,7 @@ impl Gate {
             held: AtomicFlag::new(false),
             tally,
             state: UnsafeCell::new(Issuer {
-                sq_head: 0,
-                sq_dropped: 0,
+                sq: Position::default(),
                 done: Done {
                     cqes: [Cqe::default(); BATCH],
                     len: 0,

@@ -27,7 +27,10 @@ use super::{
         end_chain,
         Poster, //
     },
-    shared::Cqe,
+    shared::{
+        Cqe,
+        Shared, //
+    },
     sqe::Sqe,
     trace,
     Ring, //
@@ -79,11 +82,47 @@ struct Submission<'a> {
     has_skipped: &'a mut bool,
 }
 
+/// Where a submitter is in the SQ.
+#[derive(Default)]
+pub(crate) struct Position {
+    /// Of the next SQE to take.
+    head: u32,
+    /// SQEs skipped because their index was out of range.
+    dropped: u32,
+}
+
+impl Position {
+    /// Takes the next SQE, a copy of it; None if its index is out of range, which drops it.
+    #[inline]
+    fn next(&mut self, shared: &Shared) -> Option<Sqe> {
+        let head = self.head;
+        self.head = head.wrapping_add(1);
+        let index = shared.sq_index(head);
+        if index >= shared.geometry().sq_entries() {
+            self.dropped = self.dropped.wrapping_add(1);
+            shared.set_sq_dropped(self.dropped);
+            return None;
+        }
+        let sqe = shared.copy_sqe(index);
+        trace::submit_req(shared, &sqe);
+        Some(sqe)
+    }
+
+    /// The SQE taken last was not consumed.
+    fn put_back(&mut self) {
+        self.head = self.head.wrapping_sub(1);
+    }
+}
+
 impl Ring {
     /// Consumes up to `to_submit` SQEs; returns how many.
     ///
     /// Stops after an SQE that is not in order, unless the ring has IORING_SETUP_SUBMIT_ALL, and at
     /// one whose index is out of range, which is dropped.
+    ///
+    /// NOPs that ask for nothing are dealt with here, up to the first SQE that is something else:
+    /// they need nothing of what a [`Submission`] is made of, whose making and dropping takes longer
+    /// than they do. What they cost is what the ring costs, and is measured.
     ///
     /// # Errors
     ///
@@ -95,15 +134,66 @@ impl Ring {
         to_submit: u32,
     ) -> Result<u32> {
         access.count_submit();
-        let entries = self.config.geometry.sq_entries();
+        let entries = self.shared.geometry().sq_entries();
         let issuer: &mut Issuer = access;
-        let ready = geometry::sq_ready(issuer.sq_head, self.shared.sq_tail(), entries);
+        let ready = geometry::sq_ready(issuer.sq.head, self.shared.sq_tail(), entries);
         let wanted = ready.min(to_submit);
         if wanted == 0 {
             return Ok(0);
         }
         let mut submitted = 0;
         let mut no_memory = issuer.spare.refill().is_err();
+        // NOPs do not change that, and nobody else can.
+        let apart = issuer.drain_next || self.drain.is_active();
+        while submitted < wanted {
+            if !issuer.batch().is_ready() {
+                no_memory = true;
+                break;
+            }
+            let Some(sqe) = issuer.sq.next(&self.shared) else {
+                break;
+            };
+            let (Some(res), false) = (plain_nop(&sqe), apart) else {
+                let short;
+                (submitted, short) = self.submit_others(issuer, in_flight, sqe, submitted, wanted);
+                no_memory |= short;
+                break;
+            };
+            submitted += 1;
+            let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
+            issuer.has_skipped |= skip;
+            if skip && res >= 0 {
+                continue;
+            }
+            let full = issuer.done.push(Cqe {
+                user_data: sqe.user_data,
+                res,
+                flags: 0,
+            });
+            if full {
+                self.post_batch(in_flight, &mut issuer.batch());
+            }
+        }
+        self.post_batch(in_flight, &mut issuer.batch());
+        self.sq_head_seen(issuer.sq.head);
+        if submitted == 0 && no_memory {
+            return Err(EAGAIN);
+        }
+        Ok(submitted)
+    }
+
+    /// Goes on with `sqe`, which was taken, and what is behind it, of any kind. Returns how many of
+    /// the `wanted` SQEs were consumed, and whether that ended for want of memory.
+    #[inline(never)]
+    fn submit_others(
+        self: &Arc<Self>,
+        issuer: &mut Issuer,
+        in_flight: &InFlight<'_>,
+        mut sqe: Sqe,
+        mut submitted: u32,
+        wanted: u32,
+    ) -> (u32, bool) {
+        let mut no_memory = false;
         let mut submission = Submission {
             ring: self,
             poster: Poster::collecting(
@@ -122,21 +212,7 @@ impl Ring {
             drain_next: &mut issuer.drain_next,
             has_skipped: &mut issuer.has_skipped,
         };
-        while submitted < wanted {
-            if !submission.poster.is_ready() {
-                no_memory = true;
-                break;
-            }
-            let head = issuer.sq_head;
-            issuer.sq_head = head.wrapping_add(1);
-            let index = self.shared.sq_index(head);
-            if index >= entries {
-                issuer.sq_dropped = issuer.sq_dropped.wrapping_add(1);
-                self.shared.set_sq_dropped(issuer.sq_dropped);
-                break;
-            }
-            let sqe = self.shared.copy_sqe(index);
-            trace::submit_req(&self.shared, &sqe);
+        loop {
             match submission.take(&sqe) {
                 Taken::InOrder => submitted += 1,
                 Taken::Refused => {
@@ -146,46 +222,35 @@ impl Ring {
                     }
                 }
                 Taken::NoMemory => {
-                    issuer.sq_head = head;
+                    issuer.sq.put_back();
                     no_memory = true;
                     break;
                 }
             }
+            if submitted == wanted {
+                break;
+            }
+            if !submission.poster.is_ready() {
+                no_memory = true;
+                break;
+            }
+            match issuer.sq.next(&self.shared) {
+                Some(next) => sqe = next,
+                None => break,
+            }
         }
         submission.end_of_chain();
-        drop(submission);
-        self.sq_head_seen(issuer.sq_head);
-        if submitted == 0 && no_memory {
-            return Err(EAGAIN);
-        }
-        Ok(submitted)
+        (submitted, no_memory)
     }
 }
 
 impl Submission<'_> {
-    #[inline]
     fn take(&mut self, sqe: &Sqe) -> Taken {
+        let op = Op::prepare(sqe, &Context::new(self.buffers));
+        let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
+        *self.has_skipped |= skip;
         let apart =
             !self.chain.requests.is_empty() || *self.drain_next || self.ring.drain.is_active();
-        let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
-        if let (Some(res), false) = (plain_nop(sqe), apart) {
-            *self.has_skipped |= skip;
-            if !skip || res < 0 {
-                self.poster.push(Cqe {
-                    user_data: sqe.user_data,
-                    res,
-                    flags: 0,
-                });
-            }
-            return Taken::InOrder;
-        }
-        self.take_other(sqe, apart, skip)
-    }
-
-    /// Takes an SQE that is not a NOP without ado.
-    fn take_other(&mut self, sqe: &Sqe, apart: bool, skip: bool) -> Taken {
-        let op = Op::prepare(sqe, &Context::new(self.buffers));
-        *self.has_skipped |= skip;
         if apart || u32::from(sqe.flags) & APART != 0 {
             return self.take_apart(sqe, op);
         }
