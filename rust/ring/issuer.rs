@@ -19,7 +19,10 @@ use super::{
 };
 use crate::bindings;
 use core::{
-    cell::UnsafeCell,
+    cell::{
+        Cell,
+        UnsafeCell, //
+    },
     cmp::Ordering,
     ops::{
         Deref,
@@ -33,7 +36,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::{Acquire, Relaxed, Release},
+            ordering::{Acquire, Release},
             AtomicFlag, //
         },
         lock::{
@@ -130,7 +133,7 @@ impl Done {
 ///
 /// # Invariants
 ///
-/// `state` is accessed by the holder of the only [`Access`].
+/// `state` is accessed by the holder of the only [`Access`], `inside` by the submitter.
 #[pin_data]
 pub(crate) struct Gate {
     #[pin]
@@ -143,7 +146,7 @@ pub(crate) struct Gate {
     /// submits, and the submitter registers.
     elided: bool,
     /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
-    inside: AtomicFlag,
+    inside: Cell<bool>,
     /// An `Access` exists. Only kept where debug assertions are on, to find a second one.
     held: AtomicFlag,
     /// How often the lock was taken, and for what. Written under exclusion.
@@ -153,7 +156,8 @@ pub(crate) struct Gate {
 
 // SAFETY: The issuer state may be sent, and moves between tasks under exclusion.
 unsafe impl Send for Gate {}
-// SAFETY: By the type invariants `state` is reached by one task at a time.
+// SAFETY: By the type invariants `state` is reached by one task at a time, and `inside` by the
+// submitter alone.
 unsafe impl Sync for Gate {}
 
 /// Exclusive access to a ring's issuer state.
@@ -188,7 +192,7 @@ impl Gate {
             submitter: SetOnce::new(),
             single_issuer,
             elided,
-            inside: AtomicFlag::new(false),
+            inside: Cell::new(false),
             held: AtomicFlag::new(false),
             tally,
             state: UnsafeCell::new(Issuer {
@@ -310,16 +314,17 @@ impl Gate {
         }
     }
 
-    #[inline]
+    // Inlined so that the result is not passed in memory.
+    #[inline(always)]
     fn access_by<'a>(
         &'a self,
         lock: impl FnOnce(&'a Self) -> Guard<'a, (), MutexBackend>,
     ) -> Result<Access<'a>> {
         if let Some(submitter) = self.elider() {
-            if !self.is_submitter(submitter) || self.inside.load(Relaxed) {
+            if !self.is_submitter(submitter) || self.inside.get() {
                 return Err(EEXIST);
             }
-            self.inside.store(true, Relaxed);
+            self.inside.set(true);
             // INVARIANT: Another `Access` would be the submitter's, and `inside` was clear; or
             // would hold the mutex and have seen no submitter there. But the submitter was
             // claimed under the mutex, after that one was gone.
@@ -383,7 +388,7 @@ impl Drop for Access<'_> {
             warn_on!(!self.gate.held.xchg(false, Release));
         }
         if self._lock.is_none() {
-            self.gate.inside.store(false, Relaxed);
+            self.gate.inside.set(false);
         }
     }
 }

@@ -147,8 +147,11 @@ impl Ring {
         let apart = issuer.drain_next || self.drain.is_active();
         while submitted < wanted {
             if !issuer.batch().is_ready() {
-                no_memory = true;
-                break;
+                self.post_batch(in_flight, &mut issuer.batch());
+                if !issuer.batch().is_ready() {
+                    no_memory = true;
+                    break;
+                }
             }
             let Some(sqe) = issuer.sq.next(&self.shared) else {
                 break;
@@ -165,14 +168,11 @@ impl Ring {
             if skip && res >= 0 {
                 continue;
             }
-            let full = issuer.done.push(Cqe {
+            issuer.done.push(Cqe {
                 user_data: sqe.user_data,
                 res,
                 flags: 0,
             });
-            if full {
-                self.post_batch(in_flight, &mut issuer.batch());
-            }
         }
         self.post_batch(in_flight, &mut issuer.batch());
         self.sq_head_seen(issuer.sq.head);
