@@ -218,7 +218,7 @@ impl Ring {
     }
 
     /// Posts what was collected, and tells everybody. May sleep.
-    #[inline]
+    #[inline(always)]
     pub(super) fn post_batch(&self, in_flight: &InFlight<'_>, batch: &mut Batch<'_>) {
         if batch.done.is_empty() {
             return;

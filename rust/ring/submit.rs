@@ -147,7 +147,7 @@ impl Ring {
         let apart = issuer.drain_next || self.drain.is_active();
         while submitted < wanted {
             if !issuer.batch().is_ready() {
-                self.post_batch(in_flight, &mut issuer.batch());
+                self.make_ready(in_flight, issuer);
                 if !issuer.batch().is_ready() {
                     no_memory = true;
                     break;
@@ -180,6 +180,13 @@ impl Ring {
             return Err(EAGAIN);
         }
         Ok(submitted)
+    }
+
+    /// Posts what was collected, for room for more.
+    #[cold]
+    #[inline(never)]
+    fn make_ready(&self, in_flight: &InFlight<'_>, issuer: &mut Issuer) {
+        self.post_batch(in_flight, &mut issuer.batch());
     }
 
     /// Goes on with `sqe`, which was taken, and what is behind it, of any kind. Returns how many of
