@@ -253,7 +253,7 @@ impl Ring {
 
 impl Submission<'_> {
     fn take(&mut self, sqe: &Sqe) -> Taken {
-        let op = Op::prepare(sqe, &Context::new(self.buffers));
+        let mut op = Op::prepare(sqe, &Context::new(self.buffers));
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
         *self.has_skipped |= skip;
         let apart =
@@ -261,12 +261,13 @@ impl Submission<'_> {
         if apart || u32::from(sqe.flags) & APART != 0 {
             return self.take_apart(sqe, op);
         }
-        let (outcome, taken) = match op {
-            Ok(mut op) => match op.run(self.ring, 0, &mut self.poster) {
-                Some(outcome) => (outcome, Taken::InOrder),
-                None => return self.issue(sqe, op),
-            },
-            Err(error) => (error.into(), Taken::Refused),
+        // An operation is large, and moved only if it has to wait.
+        let (outcome, taken) = match &mut op {
+            Ok(op) => (op.run(self.ring, 0, &mut self.poster), Taken::InOrder),
+            Err(error) => (Some((*error).into()), Taken::Refused),
+        };
+        let Some(outcome) = outcome else {
+            return op.map_or(Taken::Refused, |op| self.issue(sqe, op));
         };
         if !skip || outcome.failed {
             self.poster.push(Cqe {
