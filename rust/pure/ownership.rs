@@ -105,6 +105,11 @@ impl Ownership {
         }
     }
 
+    /// Whether the owner was told something that it did not ask for yet.
+    pub fn has_word(&self) -> bool {
+        self.0.load(Acquire) & (EVENT | CANCEL) != 0
+    }
+
     /// The owner completes the request. Nobody else is going to.
     pub fn finish(&self) {
         self.0.fetch_or(DONE, AcqRel);
@@ -130,7 +135,9 @@ mod tests {
     fn one_owner_at_a_time() {
         let request = Ownership::new();
         assert_eq!(request.claim(), Claim::Told);
+        assert!(request.has_word());
         assert_eq!(request.release(), Err(Word::Event));
+        assert!(!request.has_word());
         assert_eq!(request.release(), Ok(()));
         assert_eq!(request.claim(), Claim::Gained);
         assert_eq!(request.release(), Ok(()));
