@@ -64,6 +64,7 @@ enum Taken {
 }
 
 /// Requests linked so far.
+#[derive(Default)]
 struct Chain {
     requests: KVec<Owned>,
     /// One of them was not in order.
@@ -75,7 +76,8 @@ struct Submission<'a> {
     ring: &'a Arc<Ring>,
     poster: Poster<'a>,
     buffers: &'a Table,
-    chain: Chain,
+    /// None as long as nothing was linked: dropping even an empty vector is a call of the allocator.
+    chain: Option<Chain>,
     /// The request after the chain is to be drained, because one in it was.
     drain_next: &'a mut bool,
     /// A request had IOSQE_CQE_SKIP_SUCCESS: none may be drained, since nobody could count.
@@ -212,10 +214,7 @@ impl Ring {
                 },
             ),
             buffers: &issuer.buffers,
-            chain: Chain {
-                requests: KVec::new(),
-                failed: false,
-            },
+            chain: None,
             drain_next: &mut issuer.drain_next,
             has_skipped: &mut issuer.has_skipped,
         };
@@ -256,8 +255,11 @@ impl Submission<'_> {
         let mut op = Op::prepare(sqe, &Context::new(self.buffers));
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
         *self.has_skipped |= skip;
-        let apart =
-            !self.chain.requests.is_empty() || *self.drain_next || self.ring.drain.is_active();
+        let linked = self
+            .chain
+            .as_ref()
+            .is_some_and(|chain| !chain.requests.is_empty());
+        let apart = linked || *self.drain_next || self.ring.drain.is_active();
         if apart || u32::from(sqe.flags) & APART != 0 {
             return self.take_apart(sqe, op);
         }
@@ -295,10 +297,9 @@ impl Submission<'_> {
     /// Takes an SQE whose request is, or may be, issued later.
     fn take_apart(&mut self, sqe: &Sqe, op: Result<Op>) -> Taken {
         let flags = u32::from(sqe.flags);
-        let (Ok(room), Ok(())) = (
-            Room::new(),
-            self.chain.requests.reserve(1, GFP_KERNEL_ACCOUNT),
-        ) else {
+        let chain = self.chain.get_or_insert_default();
+        let (Ok(room), Ok(())) = (Room::new(), chain.requests.reserve(1, GFP_KERNEL_ACCOUNT))
+        else {
             return Taken::NoMemory;
         };
         let drain = flags & bindings::CONST_IOSQE_IO_DRAIN != 0;
@@ -314,7 +315,7 @@ impl Submission<'_> {
             Err(error) => (Op::Failed(error), true),
         };
         let request = room.fill(self.ring, self.poster.in_flight(), sqe, op);
-        match self.chain.requests.first() {
+        match chain.requests.first() {
             Some(head) if drain && !refused => {
                 head.drain.store(true, Relaxed);
                 *self.drain_next = true;
@@ -322,9 +323,9 @@ impl Submission<'_> {
             None if core::mem::take(self.drain_next) => request.drain.store(true, Relaxed),
             _ => (),
         }
-        self.chain.failed |= refused;
+        chain.failed |= refused;
         // There is room.
-        let _ = self.chain.requests.push_within_capacity(request);
+        let _ = chain.requests.push_within_capacity(request);
         if flags & LINKS != 0 {
             return Taken::InOrder;
         }
@@ -338,13 +339,16 @@ impl Submission<'_> {
 
     /// Issues what was linked.
     fn end_of_chain(&mut self) {
-        let links = self.chain.requests.len();
+        let Some(chain) = &mut self.chain else {
+            return;
+        };
+        let links = chain.requests.len();
         let mut next = None;
-        while let Some(mut request) = self.chain.requests.pop() {
+        while let Some(mut request) = chain.requests.pop() {
             request.inner().next = next;
             next = Some(request);
         }
-        let failed = core::mem::take(&mut self.chain.failed);
+        let failed = core::mem::take(&mut chain.failed);
         let Some(chain) = next else {
             return;
         };
