@@ -287,14 +287,24 @@ struct witness {
 	const char *lost;
 };
 
+/* Descriptors that no operation hits upon: a ring may send messages to any other. */
+static int out_of_reach(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_LIMIT);
+
+	close(fd);
+	return high;
+}
+
 static bool witness_open(struct witness *w, unsigned int model)
 {
 	*w = (struct witness){ .ring.model = model };
-	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->eventfd = out_of_reach(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (w->eventfd < 0 || uring_open_on(URING_MINIRING, &w->ring, WITNESS_ENTRIES)) {
 		w->lost = "could not be opened";
 		return false;
 	}
+	w->ring.fd = out_of_reach(w->ring.fd);
 	if (uring_register_eventfd(&w->ring, w->eventfd))
 		w->lost = "got no eventfd";
 	return !w->lost;

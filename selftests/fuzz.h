@@ -106,6 +106,9 @@ struct slot {
 #define SHARED_SLOTS 4
 #define EVENTFDS 4
 
+/* Requests name files below this. */
+#define FD_LIMIT 32
+
 struct worker {
 	pthread_t thread;
 	struct rng rng;
