@@ -478,7 +478,7 @@ TEST_F(kept, by_the_parent_of_who_submitted)
 	struct tally seen;
 	int status;
 
-	for (int round = 0; round < 2; round++) {
+	for (int round = 0; round < 3; round++) {
 		pid_t pid = fork();
 
 		ASSERT_GE(pid, 0);
@@ -490,6 +490,8 @@ TEST_F(kept, by_the_parent_of_who_submitted)
 				_exit(1);
 			if (round == 0)
 				raise(SIGKILL);
+			if (round == 1)
+				close(ring->fd);
 			_exit(0);
 		}
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
@@ -534,6 +536,82 @@ TEST_F(kept, by_exec)
 	/* Both requests of before, and the NOP of the program that was executed. */
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	EXPECT_EQ(3, tally(ring, 3).total);
+}
+
+/*
+ * Cycles of files: what the ring has in flight holds a file that holds the ring. The
+ * process closes what it has of both; nothing may be left of them when it ends.
+ */
+
+static bool cycle_by_socket(struct uring *ring, int held)
+{
+	int sockets[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return false;
+	never(ring, 1)->flags = IOSQE_IO_HARDLINK;
+	poll_in(ring, sockets[1], 2);
+	poll_in(ring, held, 3);
+	if (uring_submit(ring) != 3 || send_fd(sockets[0], ring->fd))
+		return false;
+	close(sockets[0]);
+	close(sockets[1]);
+	return true;
+}
+
+static bool cycle_by_io_uring(struct uring *ring, int held)
+{
+	struct uring other = {};
+
+	if (uring_open_on(URING_IO_URING, &other, 4))
+		return false;
+	poll_in(ring, other.fd, 1);
+	poll_in(ring, held, 2);
+	if (uring_submit(ring) != 2 ||
+	    uring_register(&other, IORING_REGISTER_FILES, &ring->fd, 1))
+		return false;
+	uring_close(&other);
+	return true;
+}
+
+static void run_cycle(struct __test_metadata *_metadata,
+		      bool (*make)(struct uring *ring, int held))
+{
+	int held[2], status;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(held));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		struct uring ring = {};
+
+		close(held[1]);
+		if (uring_open(&ring, ENTRIES) || !make(&ring, held[0]))
+			_exit(1);
+		uring_close(&ring);
+		_exit(0);
+	}
+	close(held[0]);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	EXPECT_TRUE(closes(held[1]));
+	EXPECT_TRUE(rings_become(pid, 0));
+	close(held[1]);
+}
+
+TEST(a_cycle_through_a_socket)
+{
+	if (on_io_uring())
+		SKIP(return, "io_uring cannot be sent over a socket");
+	run_cycle(_metadata, cycle_by_socket);
+}
+
+TEST(a_cycle_through_an_io_uring)
+{
+	if (on_io_uring())
+		SKIP(return, "io_uring cannot be registered with another");
+	run_cycle(_metadata, cycle_by_io_uring);
 }
 
 /* What this program does when a test executes it, given a ring to use or -1. */
