@@ -286,7 +286,7 @@ TEST_F_TIMEOUT(rings, all_but_one_go, 600)
 	sleep_ms(50);
 	taken += take();
 	TH_LOG("%llu rings, %u requests", shared->rings, shared->submitted);
-	EXPECT_LT(10, shared->rings);
+	EXPECT_LT(0, shared->rings);
 	EXPECT_EQ(shared->submitted, taken);
 	EXPECT_EQ(0, shared->lost) {
 		TH_LOG("requests completed twice, or never were");
