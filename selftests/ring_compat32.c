@@ -19,7 +19,7 @@
 static struct uring ring;
 static int fds[2];
 static char text[16];
-static char pages[8192] __attribute__((aligned(4096)));
+static char pages[8192];
 
 /* Submits what was prepared, one request, and returns its result. */
 static int result(void)
@@ -129,7 +129,7 @@ static bool registered_buffers(void)
 
 	if (uring_register(&ring, IORING_REGISTER_BUFFERS, iov, 2))
 		return false;
-	strcpy(pages + 5000, "fixed");
+	memcpy(pages + 5000, "fixed", 5);
 	prepare(IORING_OP_WRITE_FIXED, fds[1], pages + 5000, 5)->buf_index = 1;
 	fine = result() == 5;
 	prepare(IORING_OP_READ_FIXED, fds[0], pages + 10, 5)->buf_index = 0;
