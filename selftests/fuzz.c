@@ -287,24 +287,25 @@ struct witness {
 	const char *lost;
 };
 
-/* Descriptors that no operation hits upon: a ring may send messages to any other. */
-static int out_of_reach(int fd)
+/* Gives a file a number that no request is about. */
+static bool out_of_reach(int *fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_LIMIT);
+	int low = *fd;
 
-	close(fd);
-	return high;
+	*fd = fcntl(low, F_DUPFD_CLOEXEC, REQUEST_FDS);
+	close(low);
+	return *fd >= 0;
 }
 
 static bool witness_open(struct witness *w, unsigned int model)
 {
 	*w = (struct witness){ .ring.model = model };
-	w->eventfd = out_of_reach(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	if (w->eventfd < 0 || uring_open_on(URING_MINIRING, &w->ring, WITNESS_ENTRIES)) {
+	w->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->eventfd < 0 || uring_open_on(URING_MINIRING, &w->ring, WITNESS_ENTRIES) ||
+	    !out_of_reach(&w->eventfd) || !out_of_reach(&w->ring.fd)) {
 		w->lost = "could not be opened";
 		return false;
 	}
-	w->ring.fd = out_of_reach(w->ring.fd);
 	if (uring_register_eventfd(&w->ring, w->eventfd))
 		w->lost = "got no eventfd";
 	return !w->lost;
@@ -412,6 +413,40 @@ static void faults_configure(void)
 	}
 }
 
+/* How many of the rings that this process made there are, saying which if @say. */
+static unsigned int rings_left(bool say)
+{
+	FILE *file = fopen("/sys/kernel/debug/miniring/rings", "re");
+	unsigned int left = 0;
+	char *line = NULL;
+	size_t size = 0;
+	int pid;
+
+	if (!file) {
+		ksft_print_msg("the list of rings cannot be read\n");
+		return 1;
+	}
+	while (getline(&line, &size, file) >= 0) {
+		if (sscanf(line, "pid=%d", &pid) != 1 || pid != getpid())
+			continue;
+		left++;
+		if (say)
+			ksft_print_msg("left: %s", line);
+	}
+	free(line);
+	fclose(file);
+	return left;
+}
+
+static bool rings_gone(void)
+{
+	double end = now() + STUCK_SECONDS;
+
+	while (rings_left(false) && now() < end)
+		usleep(TICK_US);
+	return !rings_left(true);
+}
+
 static unsigned long taint(void)
 {
 	FILE *file = fopen("/proc/sys/kernel/tainted", "re");
@@ -506,7 +541,7 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	if (access(MINIRING_DEVICE, F_OK))
 		ksft_exit_skip("the module is not loaded\n");
-	ksft_set_plan(5);
+	ksft_set_plan(6);
 	ksft_print_msg("seed %llu, %llu threads\n", options.seed, options.threads);
 	if (!kcov_available())
 		ksft_print_msg("no KCOV: programs are not guided by coverage\n");
@@ -536,6 +571,7 @@ int main(int argc, char **argv)
 	ksft_test_result(!unexpected, "calls return what the interface allows\n");
 	ksft_test_result(witnesses_content(), "rings of others lose nothing\n");
 	ksft_test_result(rings_work(), "new rings work\n");
+	ksft_test_result(rings_gone(), "rings are freed when they are closed\n");
 	ksft_test_result(sites_restore(sites), "the kernel's sites are as they were\n");
 	ksft_test_result(taint() == tainted, "the kernel is not tainted\n");
 	free(sites);

@@ -105,9 +105,8 @@ struct slot {
 #define LOCAL_SLOTS 6
 #define SHARED_SLOTS 4
 #define EVENTFDS 4
-
-/* Requests name files below this. */
-#define FD_LIMIT 32
+/* Requests are about files of lower numbers. */
+#define REQUEST_FDS 64
 
 struct worker {
 	pthread_t thread;

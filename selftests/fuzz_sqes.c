@@ -39,7 +39,7 @@ static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
 
 	*sqe = (struct io_uring_sqe){
 		.opcode = opcode,
-		.fd = rng_below(rng, FD_LIMIT),
+		.fd = rng_below(rng, REQUEST_FDS),
 		.user_data = rng_below(rng, 8),
 	};
 	if (!rng_below(rng, 3))

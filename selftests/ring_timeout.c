@@ -120,6 +120,28 @@ TEST_F(timeout, completions_of_timeouts_do_not_count)
 	EXPECT_STREQ("1 -ETIME", next_cqe(&self->ring));
 }
 
+/* Those of timeouts that wait for room are not yet among the completions. */
+TEST_F(timeout, counts_while_completions_of_timeouts_overflow)
+{
+	struct uring ring = {};
+
+	ASSERT_EQ(0, uring_open(&ring, 1));
+	for (int i = 0; i < 4; i++) {
+		prep_timeout(&ring, &self->soon, 0, 0, i);
+		ASSERT_EQ(1, uring_submit(&ring));
+	}
+	usleep(100000);
+	prep_timeout(&ring, &self->never, 1, 0, 9);
+	ASSERT_EQ(1, uring_submit(&ring));
+	for (int i = 0; i < 4; i++) {
+		ASSERT_LE(1, wait_for(&ring, 1));
+		EXPECT_NE(NULL, strstr(next_cqe(&ring), "-ETIME"));
+	}
+	ASSERT_EQ(1, wait_for(&ring, 1));
+	EXPECT_STREQ("9 0", next_cqe(&ring));
+	uring_close(&ring);
+}
+
 TEST_F(timeout, those_that_wait_for_fewer_come_first)
 {
 	prep_timeout(&self->ring, &self->never, 3, 0, 13);

@@ -7,7 +7,7 @@
 //! it has heard. So every event is seen by an owner that comes after it, and a request is completed
 //! once: by an owner, who stays that for good.
 
-use core::sync::atomic::{
+use super::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed}, //
 };
@@ -42,7 +42,7 @@ pub enum Word {
 
 impl Ownership {
     /// Of a request that its maker owns.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self(AtomicU32::new(OWNED))
     }
 
@@ -105,6 +105,11 @@ impl Ownership {
         }
     }
 
+    /// Whether the owner was told something that it did not ask for yet.
+    pub fn has_word(&self) -> bool {
+        self.0.load(Acquire) & (EVENT | CANCEL) != 0
+    }
+
     /// The owner completes the request. Nobody else is going to.
     pub fn finish(&self) {
         self.0.fetch_or(DONE, AcqRel);
@@ -119,87 +124,5 @@ impl Ownership {
 impl Default for Ownership {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_owner_at_a_time() {
-        let request = Ownership::new();
-        assert_eq!(request.claim(), Claim::Told);
-        assert_eq!(request.release(), Err(Word::Event));
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.claim(), Claim::Gained);
-        assert_eq!(request.release(), Ok(()));
-    }
-
-    #[test]
-    fn a_cancellation_is_not_forgotten() {
-        let request = Ownership::new();
-        assert_eq!(request.cancel(), Claim::Told);
-        assert_eq!(request.claim(), Claim::Told);
-        for _ in 0..3 {
-            assert_eq!(request.release(), Err(Word::Cancel));
-        }
-        request.finish();
-        assert_eq!(request.cancel(), Claim::Done);
-        assert_eq!(request.claim(), Claim::Done);
-    }
-
-    #[test]
-    fn who_cancels_a_request_without_owner_owns_it() {
-        let request = Ownership::new();
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.cancel(), Claim::Gained);
-        assert_eq!(request.word(), Some(Word::Cancel));
-        assert_eq!(request.cancel(), Claim::Told);
-    }
-
-    #[test]
-    fn to_try_leaves_no_word() {
-        let request = Ownership::new();
-        assert_eq!(request.try_claim(), Claim::Told);
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.try_claim(), Claim::Gained);
-    }
-
-    #[test]
-    fn each_event_is_heard_of() {
-        use std::sync::{
-            atomic::AtomicU32,
-            Arc, //
-        };
-        // Producers count, then claim; an owner reads the count. In the end it must have been
-        // read by an owner that came last.
-        let request = Arc::new(Ownership::new());
-        assert_eq!(request.release(), Ok(()));
-        let made = Arc::new(AtomicU32::new(0));
-        let seen = Arc::new(AtomicU32::new(0));
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let (request, made, seen) = (request.clone(), made.clone(), seen.clone());
-                std::thread::spawn(move || {
-                    for _ in 0..10_000 {
-                        made.fetch_add(1, Relaxed);
-                        if request.claim() != Claim::Gained {
-                            continue;
-                        }
-                        loop {
-                            seen.store(made.load(Relaxed), Relaxed);
-                            if request.release().is_ok() {
-                                break;
-                            }
-                        }
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        assert_eq!(seen.load(Relaxed), 40_000);
     }
 }

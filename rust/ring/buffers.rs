@@ -345,11 +345,6 @@ impl Buffer {
         )?))
     }
 
-    /// The user address and the length.
-    pub(crate) fn range(&self) -> (usize, usize) {
-        (self.addr, self.len)
-    }
-
     /// What an operation on a file needs to transfer `len` bytes, which userspace knows as those at
     /// `addr`, without the user's page tables. In any task.
     ///

@@ -175,6 +175,7 @@ impl Ring {
             if let Some(published) = self.completion.flush(&self.shared) {
                 self.cq_wait.wake();
                 self.notify(&in_flight, published, false);
+                self.sequenced.flush(self);
             }
         }
         Ok(())

@@ -10,14 +10,13 @@
 //! * [`notify`]: the eventfd, protected in the way that SETUP chose;
 //! * [`account`]: what the [`buffers`] count against.
 //!
-//! What it does: [`setup`], [`enter`] or [`sqpoll`] with [`submit`] and [`op`], [`register`], [`fdinfo`], and
-//! [`device`] for the file they are called on. [`rings`] is the list of all of them.
+//! What it does: [`setup`], [`enter`] or [`sqpoll`] with [`submit`] and [`op`], [`register`],
+//! [`fdinfo`], and [`device`] for the file they are called on. [`rings`] is the list of all of them.
 //!
-//! Lock order: notify's `Still`, the issuer mutex (of two rings by address), then one of account's mutex and the spinlocks of
-//! completion and notify, which are leaves.
+//! Lock order: notify's `Still`, the issuer mutex (of two rings by address), then one of account's
+//! mutex and the spinlocks of completion and notify, which are leaves.
 
 mod account;
-#[expect(dead_code, reason = "READ_FIXED and WRITE_FIXED will use the rest")]
 mod buffers;
 mod clone;
 mod completion;

@@ -143,7 +143,7 @@ impl Notifier {
     /// Announces that completions may be posted, unless that would have to wait. Any context.
     pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
         match &self.0 {
-            Slot::Quiesce(quiesce) => quiesce.try_enter().then_some(InFlight(Some(quiesce))),
+            Slot::Quiesce(quiesce) => quiesce.try_enter().then(|| InFlight(Some(quiesce))),
             _ => Some(InFlight(None)),
         }
     }

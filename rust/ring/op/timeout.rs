@@ -53,6 +53,9 @@ use kernel::{
     types::Opaque, //
 };
 
+/// That a timeout waits for its time only.
+const NEVER: i64 = i64::MAX;
+
 /// A request's timer, and how many CQEs it waits for.
 #[pin_data]
 pub(crate) struct Timer {
@@ -60,8 +63,8 @@ pub(crate) struct Timer {
     timer: Opaque<bindings::hrtimer>,
     /// `timer` is initialised.
     ready: AtomicFlag,
-    /// Due when so many CQEs were posted that are not those of timeouts.
-    due: Atomic<u64>,
+    /// Due when so many CQEs were published that are not those of timeouts, or [`NEVER`].
+    due: Atomic<i64>,
 }
 
 /// When a timer expires.
@@ -122,23 +125,24 @@ impl Timer {
         pin_init!(Self {
             timer: Opaque::uninit(),
             ready: AtomicFlag::new(false),
-            due: Atomic::new(u64::MAX),
+            due: Atomic::new(NEVER),
         })
     }
 
-    /// Starts the timer, which is not running.
+    /// Starts the timer.
     ///
     /// # Safety
     ///
-    /// It is that of a [`Request`], and is stopped before that is dropped.
+    /// It is that of a [`Request`], and is stopped before that is dropped. It is neither running nor
+    /// expiring, and whoever could start it is the caller.
     unsafe fn start(&self, time: Time) {
         let mode = if time.absolute {
             bindings::hrtimer_mode_HRTIMER_MODE_ABS
         } else {
             bindings::hrtimer_mode_HRTIMER_MODE_REL
         };
-        // SAFETY: The timer is pinned, and not running; the callback finds its request by the
-        // safety requirements.
+        // SAFETY: The timer is pinned, and may be set up by the safety requirements, by which the
+        // callback finds its request as well.
         unsafe {
             bindings::hrtimer_setup(
                 self.timer.get(),
@@ -281,15 +285,19 @@ pub(super) fn rearm(mut owned: Owned) -> Issued {
         return Issued::Done(owned, EINVAL.into());
     };
     let time = timeout.time;
+    // The callback that had this done may not have returned.
+    owned.timer.stop();
     start(owned, time)
 }
 
+/// Starts a timer that is neither running nor expiring.
 fn start(owned: Owned, time: Time) -> Issued {
     if owned.ownership.word() == Some(Word::Cancel) {
         return Issued::Done(owned, Outcome::cancelled());
     }
     let request = owned.to_arc();
-    // SAFETY: It is the request's timer, which `disarm` stops.
+    // SAFETY: It is the request's timer, which `disarm` stops, and at rest by the requirement above;
+    // only an owner starts it.
     unsafe { request.timer.start(time) };
     match owned.release() {
         Ok(()) => Issued::Pending,
@@ -375,7 +383,8 @@ fn change(owned: &mut Owned, time: Time) -> Result {
     if timeout.is_multishot() && time.absolute {
         return Err(EINVAL);
     }
-    if !request.timer.try_stop() {
+    // It may have expired when the request was owned already, which is left to be reported.
+    if !request.timer.try_stop() || request.ownership.has_word() {
         return Err(EALREADY);
     }
     if !timeout.is_multishot() {
@@ -388,7 +397,8 @@ fn change(owned: &mut Owned, time: Time) -> Result {
     .of_host();
     let time = timeout.time;
     request.ring.sequenced.remove(&request);
-    // SAFETY: It is the request's timer, which `disarm` stops.
+    // SAFETY: It is the request's timer, which `disarm` stops. It was stopped just now, while it was
+    // not expiring; only an owner starts it.
     unsafe { request.timer.start(time) };
     Ok(())
 }
@@ -400,7 +410,8 @@ fn change(owned: &mut Owned, time: Time) -> Result {
 pub(crate) struct Sequenced {
     /// How many are in the list.
     len: Atomic<usize>,
-    /// CQEs posted that do not count, because they are those of timeouts.
+    /// CQEs posted that do not count, because they are those of timeouts. Before they are published
+    /// this may be more than there are.
     skipped: Atomic<u64>,
     /// The next that is due first.
     #[pin]
@@ -433,8 +444,10 @@ impl Sequenced {
         self.skipped.fetch_sub(1, Relaxed);
     }
 
-    fn counted(&self, published: u64) -> u64 {
-        published.wrapping_sub(self.skipped.load(Relaxed))
+    /// How many CQEs count of the `published` ones; negative while those that do not are kept for
+    /// want of room.
+    fn counted(&self, published: u64) -> i64 {
+        published.wrapping_sub(self.skipped.load(Relaxed)) as i64
     }
 
     /// Makes a timeout due in `count` completions, after the `published` ones.
@@ -458,11 +471,11 @@ impl Sequenced {
 
     /// Has a timeout wait for its time only.
     pub(crate) fn remove(&self, request: &Request) {
-        if request.timer.due.load(Relaxed) == u64::MAX {
+        if request.timer.due.load(Relaxed) == NEVER {
             return;
         }
         let mut list = self.list.lock();
-        request.timer.due.store(u64::MAX, Relaxed);
+        request.timer.due.store(NEVER, Relaxed);
         // SAFETY: A request whose `due` is set is in no other list: see `take`.
         let entry = unsafe { list.remove(request) };
         if entry.is_some() {
@@ -474,7 +487,7 @@ impl Sequenced {
 
     /// Takes out one that is due, and gains its ownership. One that somebody owns is passed over:
     /// its owner takes it out.
-    fn take(&self, counted: u64) -> Option<Owned> {
+    fn take(&self, counted: i64) -> Option<Owned> {
         let mut list = self.list.lock();
         let mut cursor = list.cursor_front();
         loop {
@@ -484,7 +497,7 @@ impl Sequenced {
             }
             if next.ownership.try_claim() == Claim::Gained {
                 let entry = next.remove();
-                entry.timer.due.store(u64::MAX, Relaxed);
+                entry.timer.due.store(NEVER, Relaxed);
                 self.len.fetch_sub(1, Relaxed);
                 // SAFETY: Just gained.
                 return Some(unsafe { Owned::assume(entry.into_arc()) });
