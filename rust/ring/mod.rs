@@ -39,6 +39,7 @@ mod sqe;
 mod sqpoll;
 mod submit;
 mod target;
+mod task;
 mod trace;
 mod uaccess;
 mod wait;
@@ -47,6 +48,7 @@ mod worker;
 pub(crate) use self::{
     device::Registration,
     rings::FILES,
+    task::find as find_task_work,
     worker::Workers, //
 };
 

@@ -266,6 +266,12 @@ impl Submission<'_> {
     /// Issues what was linked.
     fn end_of_chain(&mut self) {
         let links = self.chain.requests.len();
+        let about_ring = |request: &Owned| request.about_ring.load(Relaxed);
+        if self.chain.requests.iter().any(about_ring) {
+            for request in &self.chain.requests {
+                request.about_ring.store(true, Relaxed);
+            }
+        }
         let mut next = None;
         while let Some(mut request) = self.chain.requests.pop() {
             request.inner().next = next;
