@@ -30,7 +30,8 @@ use kernel::{
             Atomic, //
         },
         SpinLockIrq, //
-    }, //
+    },
+    warn_on, //
 };
 
 struct State {
@@ -96,6 +97,7 @@ impl Drain {
         let mut ready = List::new();
         {
             let mut state = self.state.lock();
+            warn_on!(state.alive == 0);
             state.alive = state.alive.saturating_sub(1);
             if state.alive == 0 {
                 state.alone = false;
@@ -106,7 +108,9 @@ impl Drain {
         }
         while let Some(entry) = ready.pop_front() {
             // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
-            let owned = unsafe { Owned::assume(entry.into_arc()) };
+            let mut owned = unsafe { Owned::assume(entry.into_arc()) };
+            let ring = owned.ring.clone();
+            ring.pending.add(&mut owned);
             owned.enqueue(Step::Issue, Kind::Blocking);
         }
     }

@@ -28,7 +28,10 @@ use kernel::{
     },
     pr_warn_once,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
 };
 
 /// The result of a request.
@@ -163,7 +166,9 @@ impl<'a> Poster<'a> {
     }
 
     /// Has a request completed as cancelled when what cancels it was completed.
-    pub(crate) fn cancel(&mut self, owned: Owned) {
+    pub(crate) fn cancel(&mut self, mut owned: Owned) {
+        // Searches need not pass it.
+        self.ring.pending.remove(&mut owned);
         owned.ring.sequenced.remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {
             Ok(entry) => self.victims.push_back(entry),
@@ -307,7 +312,9 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
 /// Completes a request as cancelled. Process context.
 pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
     let outcome = op::cancelled(&mut owned);
-    if let Some(next) = end(owned, outcome, poster) {
+    if let Some(mut next) = end(owned, outcome, poster) {
+        let ring = next.ring.clone();
+        ring.pending.add(&mut next);
         next.enqueue(Step::Issue, Kind::Blocking);
     }
 }
@@ -343,6 +350,10 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     let ring = owned.ring.clone();
     ring.pending.remove(&mut owned);
     let mut next = owned.inner().next.take();
+    if let (Some(next), true) = (&next, owned.left.load(Relaxed)) {
+        next.left.store(true, Relaxed);
+        next.ownership.cancel();
+    }
     if failed && !owned.has(bindings::CONST_IOSQE_IO_HARDLINK) {
         end_links(
             next.take(),
