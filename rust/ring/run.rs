@@ -287,10 +287,12 @@ pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
         };
         let next = end(done, outcome, poster);
         poster.settle();
-        match next {
-            Some(next) => owned = next,
-            None => return,
-        }
+        let Some(next) = next else {
+            return;
+        };
+        // The next may be left to a worker, whose completion comes after this one.
+        poster.flush();
+        owned = next;
     }
 }
 
@@ -310,6 +312,7 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
 pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
     let outcome = op::cancelled(&mut owned);
     if let Some(next) = end(owned, outcome, poster) {
+        poster.flush();
         next.enqueue(Step::Issue, Kind::Blocking);
     }
 }
