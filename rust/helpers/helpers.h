@@ -61,7 +61,6 @@ void miniring_task_unlock(struct task_struct *task);
 bool miniring_cpu_online(unsigned int cpu);
 
 /* rw.c */
-void miniring_kiocb_init(struct kiocb *iocb, struct file *file);
 int miniring_kiocb_set_rw_flags(struct kiocb *iocb, int flags, int type);
 void miniring_start_write(struct file *file);
 bool miniring_start_write_trylock(struct file *file);

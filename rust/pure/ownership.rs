@@ -7,7 +7,7 @@
 //! it has heard. So every event is seen by an owner that comes after it, and a request is completed
 //! once: by an owner, who stays that for good.
 
-use core::sync::atomic::{
+use super::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed}, //
 };
@@ -44,7 +44,7 @@ pub enum Word {
 
 impl Ownership {
     /// Of a request that its maker owns.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self(AtomicU32::new(OWNED))
     }
 
@@ -143,131 +143,5 @@ impl Ownership {
 impl Default for Ownership {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_owner_at_a_time() {
-        let request = Ownership::new();
-        assert_eq!(request.claim(), Claim::Told);
-        assert!(request.has_word());
-        assert_eq!(request.release(), Err(Word::Event));
-        assert!(!request.has_word());
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.claim(), Claim::Gained);
-        assert_eq!(request.release(), Ok(()));
-    }
-
-    #[test]
-    fn a_cancellation_is_not_forgotten() {
-        let request = Ownership::new();
-        assert_eq!(request.cancel(), Claim::Told);
-        assert_eq!(request.claim(), Claim::Told);
-        for _ in 0..3 {
-            assert_eq!(request.release(), Err(Word::Cancel));
-        }
-        request.finish();
-        assert_eq!(request.cancel(), Claim::Done);
-        assert_eq!(request.claim(), Claim::Done);
-    }
-
-    #[test]
-    fn who_cancels_a_request_without_owner_owns_it() {
-        let request = Ownership::new();
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.cancel(), Claim::Gained);
-        assert_eq!(request.word(), Some(Word::Cancel));
-        assert_eq!(request.cancel(), Claim::Again);
-    }
-
-    #[test]
-    fn an_owner_is_told_once_to_cancel() {
-        let request = Ownership::new();
-        assert_eq!(request.claim(), Claim::Told);
-        assert_eq!(request.cancel(), Claim::Told);
-        assert_eq!(request.cancel(), Claim::Again);
-        assert_eq!(request.claim(), Claim::Told);
-    }
-
-    #[test]
-    fn a_cancellation_comes_before_the_end_or_finds_it() {
-        let request = Ownership::new();
-        assert!(request.try_finish());
-        assert!(request.is_finished());
-        assert_eq!(request.cancel(), Claim::Done);
-        let request = Ownership::new();
-        assert_eq!(request.cancel(), Claim::Told);
-        assert!(!request.try_finish());
-        assert!(!request.is_finished());
-    }
-
-    #[test]
-    fn the_end_and_a_cancellation_race() {
-        use std::sync::{
-            Arc,
-            Barrier, //
-        };
-        let barrier = Arc::new(Barrier::new(2));
-        for _ in 0..2_000 {
-            let request = Arc::new(Ownership::new());
-            let (other, start) = (request.clone(), barrier.clone());
-            let canceller = std::thread::spawn(move || {
-                start.wait();
-                other.cancel()
-            });
-            barrier.wait();
-            let finished = request.try_finish();
-            let expected = if finished { Claim::Done } else { Claim::Told };
-            assert_eq!(canceller.join().unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn to_try_leaves_no_word() {
-        let request = Ownership::new();
-        assert_eq!(request.try_claim(), Claim::Told);
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.try_claim(), Claim::Gained);
-    }
-
-    #[test]
-    fn each_event_is_heard_of() {
-        use std::sync::{
-            atomic::AtomicU32,
-            Arc, //
-        };
-        // Producers count, then claim; an owner reads the count. In the end it must have been
-        // read by an owner that came last.
-        let request = Arc::new(Ownership::new());
-        assert_eq!(request.release(), Ok(()));
-        let made = Arc::new(AtomicU32::new(0));
-        let seen = Arc::new(AtomicU32::new(0));
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let (request, made, seen) = (request.clone(), made.clone(), seen.clone());
-                std::thread::spawn(move || {
-                    for _ in 0..10_000 {
-                        made.fetch_add(1, Relaxed);
-                        if request.claim() != Claim::Gained {
-                            continue;
-                        }
-                        loop {
-                            seen.store(made.load(Relaxed), Relaxed);
-                            if request.release().is_ok() {
-                                break;
-                            }
-                        }
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        assert_eq!(seen.load(Relaxed), 40_000);
     }
 }

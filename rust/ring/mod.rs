@@ -30,6 +30,7 @@ mod op;
 mod pending;
 mod probe;
 mod register;
+mod relaxed;
 mod request;
 mod rings;
 mod run;
@@ -186,7 +187,7 @@ impl Ring {
     /// Tells userspace, and who shows the ring's state, how far the SQ was consumed.
     #[inline]
     fn sq_head_seen(&self, head: u32) {
-        self.cached_sq_head.store(head, Relaxed);
+        relaxed::store(&self.cached_sq_head, head);
         self.shared.publish_sq_head(head);
     }
 

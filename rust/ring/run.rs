@@ -159,9 +159,7 @@ impl<'a> Poster<'a> {
     /// Whether the next SQE's completion can be taken.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        self.batch
-            .as_ref()
-            .is_some_and(|batch| batch.done.len() < batch.spare.len())
+        self.batch.as_ref().is_some_and(Batch::is_ready)
     }
 
     /// Has a request completed as cancelled when what cancels it was completed.
@@ -220,8 +218,8 @@ impl Ring {
     }
 
     /// Posts what was collected, and tells everybody. May sleep.
-    #[inline]
-    fn post_batch(&self, in_flight: &InFlight<'_>, batch: &mut Batch<'_>) {
+    #[inline(always)]
+    pub(super) fn post_batch(&self, in_flight: &InFlight<'_>, batch: &mut Batch<'_>) {
         if batch.done.is_empty() {
             return;
         }

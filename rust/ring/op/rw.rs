@@ -385,14 +385,14 @@ impl Memory {
                 } else {
                     Direction::Into
                 };
-                let mut iter = buffer.iter(*addr, *len, direction)?;
-                let left = (*len as usize).saturating_sub(done);
-                let plain = Plain::One(addr.wrapping_add(done as u64));
-                // SAFETY: `Iter` is valid; not more than there is was done.
-                let (result, nowait) = unsafe {
-                    bindings::iov_iter_advance(iter.as_raw(), done);
-                    transfer.attempt(file, iter.as_raw(), left, plain, wait)
-                };
+                // Not more than there is was done.
+                let left = len.saturating_sub(done as u32);
+                let addr = addr.wrapping_add(done as u64);
+                let mut iter = buffer.iter(addr, left, direction)?;
+                let (left, plain) = (left as usize, Plain::One(addr));
+                // SAFETY: `Iter` is valid, made for this direction, and of `left` bytes.
+                let (result, nowait) =
+                    unsafe { transfer.attempt(file, iter.as_raw(), left, plain, wait) };
                 Ok((result, left, nowait))
             }
         }

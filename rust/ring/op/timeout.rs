@@ -8,6 +8,7 @@
 
 use super::{
     super::{
+        relaxed,
         request::{
             Owned,
             Request,
@@ -515,10 +516,7 @@ impl Sequenced {
     /// Completes those that are due, after CQEs were posted. Any context.
     #[inline]
     pub(crate) fn flush(&self, ring: &Ring) {
-        // SAFETY: The word is valid and aligned; every other access is atomic, and a volatile load
-        // is one in the kernel's memory model. The kernel crate's own is a call of a C helper,
-        // which every batch of completions would pay for.
-        if unsafe { self.len.as_ptr().read_volatile() } != 0 {
+        if relaxed::load(&self.len) != 0 {
             self.complete(ring);
         }
     }
