@@ -108,10 +108,8 @@ impl Drain {
         }
         while let Some(entry) = ready.pop_front() {
             // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
-            let mut owned = unsafe { Owned::assume(entry.into_arc()) };
-            let ring = owned.ring.clone();
-            ring.pending.add(&mut owned);
-            owned.enqueue(Step::Issue, Kind::Blocking);
+            let owned = unsafe { Owned::assume(entry.into_arc()) };
+            owned.issue_later();
         }
     }
 

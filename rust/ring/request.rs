@@ -348,6 +348,13 @@ impl Owned {
         }
     }
 
+    /// Has a worker issue the request, which is to be found from now on. Process context.
+    pub(crate) fn issue_later(mut self) {
+        let ring = self.ring.clone();
+        ring.pending.add(&mut self);
+        self.enqueue(Step::Issue, Kind::Blocking);
+    }
+
     /// The CQE of a result.
     pub(crate) fn cqe(&self, res: i32, flags: u32) -> Cqe {
         Cqe {

@@ -281,19 +281,19 @@ impl Ring {
 pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
     loop {
         if owned.has(bindings::CONST_IOSQE_ASYNC) {
-            let ring = owned.ring.clone();
-            ring.pending.add(&mut owned);
-            return owned.enqueue(Step::Issue, Kind::Blocking);
+            return owned.issue_later();
         }
         let Issued::Done(done, outcome) = op::issue(owned, false, poster) else {
             return;
         };
         let next = end(done, outcome, poster);
         poster.settle();
-        match next {
-            Some(next) => owned = next,
-            None => return,
-        }
+        let Some(next) = next else {
+            return;
+        };
+        // The next may be left to a worker, whose completion comes after this one.
+        poster.flush();
+        owned = next;
     }
 }
 
@@ -312,10 +312,9 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
 /// Completes a request as cancelled. Process context.
 pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
     let outcome = op::cancelled(&mut owned);
-    if let Some(mut next) = end(owned, outcome, poster) {
-        let ring = next.ring.clone();
-        ring.pending.add(&mut next);
-        next.enqueue(Step::Issue, Kind::Blocking);
+    if let Some(next) = end(owned, outcome, poster) {
+        poster.flush();
+        next.issue_later();
     }
 }
 
@@ -382,7 +381,7 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     };
     if let Issued::Done(owned, outcome) = issued {
         if let Some(next) = end(owned, outcome, &mut poster) {
-            next.enqueue(Step::Issue, Kind::Blocking);
+            next.issue_later();
         }
     }
 }
