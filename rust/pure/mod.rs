@@ -10,3 +10,6 @@ pub mod batch;
 pub mod dyndbg;
 pub mod geometry;
 pub mod ownership;
+
+// What `ownership` is made of, by a name for which a test has others.
+use core::sync::atomic;

@@ -7,7 +7,7 @@
 //! it has heard. So every event is seen by an owner that comes after it, and a request is completed
 //! once: by an owner, who stays that for good.
 
-use core::sync::atomic::{
+use super::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed}, //
 };
@@ -27,6 +27,8 @@ pub enum Claim {
     Gained,
     /// There is an owner, which will hear of it.
     Told,
+    /// There is an owner, which was told to cancel the request before.
+    Again,
     /// The request was completed.
     Done,
 }
@@ -42,7 +44,7 @@ pub enum Word {
 
 impl Ownership {
     /// Of a request that its maker owns.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self(AtomicU32::new(OWNED))
     }
 
@@ -68,6 +70,7 @@ impl Ownership {
             let (new, claim) = match now {
                 _ if now & DONE != 0 => return Claim::Done,
                 _ if now & OWNED == 0 => (now | OWNED | with, Claim::Gained),
+                _ if now & word & CANCEL != 0 => return Claim::Again,
                 _ => (now | word, Claim::Told),
             };
             match self.0.compare_exchange_weak(now, new, AcqRel, Relaxed) {
@@ -115,6 +118,22 @@ impl Ownership {
         self.0.fetch_or(DONE, AcqRel);
     }
 
+    /// The owner completes the request, unless it was told to cancel it. Who told it that after
+    /// this finds the request completed. Returns whether it did.
+    pub fn try_finish(&self) -> bool {
+        let mut now = self.0.load(Relaxed);
+        while now & CANCEL == 0 {
+            match self
+                .0
+                .compare_exchange_weak(now, now | DONE, AcqRel, Relaxed)
+            {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
+    }
+
     /// Whether the request was completed.
     pub fn is_finished(&self) -> bool {
         self.0.load(Acquire) & DONE != 0
@@ -124,89 +143,5 @@ impl Ownership {
 impl Default for Ownership {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_owner_at_a_time() {
-        let request = Ownership::new();
-        assert_eq!(request.claim(), Claim::Told);
-        assert!(request.has_word());
-        assert_eq!(request.release(), Err(Word::Event));
-        assert!(!request.has_word());
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.claim(), Claim::Gained);
-        assert_eq!(request.release(), Ok(()));
-    }
-
-    #[test]
-    fn a_cancellation_is_not_forgotten() {
-        let request = Ownership::new();
-        assert_eq!(request.cancel(), Claim::Told);
-        assert_eq!(request.claim(), Claim::Told);
-        for _ in 0..3 {
-            assert_eq!(request.release(), Err(Word::Cancel));
-        }
-        request.finish();
-        assert_eq!(request.cancel(), Claim::Done);
-        assert_eq!(request.claim(), Claim::Done);
-    }
-
-    #[test]
-    fn who_cancels_a_request_without_owner_owns_it() {
-        let request = Ownership::new();
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.cancel(), Claim::Gained);
-        assert_eq!(request.word(), Some(Word::Cancel));
-        assert_eq!(request.cancel(), Claim::Told);
-    }
-
-    #[test]
-    fn to_try_leaves_no_word() {
-        let request = Ownership::new();
-        assert_eq!(request.try_claim(), Claim::Told);
-        assert_eq!(request.release(), Ok(()));
-        assert_eq!(request.try_claim(), Claim::Gained);
-    }
-
-    #[test]
-    fn each_event_is_heard_of() {
-        use std::sync::{
-            atomic::AtomicU32,
-            Arc, //
-        };
-        // Producers count, then claim; an owner reads the count. In the end it must have been
-        // read by an owner that came last.
-        let request = Arc::new(Ownership::new());
-        assert_eq!(request.release(), Ok(()));
-        let made = Arc::new(AtomicU32::new(0));
-        let seen = Arc::new(AtomicU32::new(0));
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let (request, made, seen) = (request.clone(), made.clone(), seen.clone());
-                std::thread::spawn(move || {
-                    for _ in 0..10_000 {
-                        made.fetch_add(1, Relaxed);
-                        if request.claim() != Claim::Gained {
-                            continue;
-                        }
-                        loop {
-                            seen.store(made.load(Relaxed), Relaxed);
-                            if request.release().is_ok() {
-                                break;
-                            }
-                        }
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        assert_eq!(seen.load(Relaxed), 40_000);
     }
 }

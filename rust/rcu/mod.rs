@@ -29,7 +29,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::{Full, Release},
+            ordering::Full,
             Atomic,
             AtomicFlag, //
         },
@@ -296,8 +296,9 @@ unsafe extern "C" fn deferred<T: Deferred>(head: *mut bindings::callback_head) {
     let node = unsafe { head.byte_sub(offset_of!(Node<T>, defer)) }.cast::<Node<T>>();
     // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
     let node = unsafe { Arc::from_raw(node.cast_const()) };
-    // What is asked for from here on needs a run of its own.
-    node.deferred.store(false, Release);
+    // What is asked for from here on needs a run of its own. Who found the flag set before is seen
+    // by this one: not after a mere store, see `loom_rcu.rs`.
+    node.deferred.xchg(false, Full);
     node.value.run();
 }
 

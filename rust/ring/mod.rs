@@ -40,6 +40,7 @@ mod sqe;
 mod sqpoll;
 mod submit;
 mod target;
+mod task;
 mod trace;
 mod uaccess;
 mod wait;
@@ -48,6 +49,7 @@ mod worker;
 pub(crate) use self::{
     device::Registration,
     rings::FILES,
+    task::find as find_task_work,
     worker::Workers, //
 };
 

@@ -343,6 +343,12 @@ impl Submission<'_> {
             return;
         };
         let links = chain.requests.len();
+        let about_ring = |request: &Owned| request.about_ring.load(Relaxed);
+        if chain.requests.iter().any(about_ring) {
+            for request in &chain.requests {
+                request.about_ring.store(true, Relaxed);
+            }
+        }
         let mut next = None;
         while let Some(mut request) = chain.requests.pop() {
             request.inner().next = next;

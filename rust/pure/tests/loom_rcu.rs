@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Publishing, replacing and reading of an `Rcu<T>`, and deferring to a callback, as in
-//! `rcu/mod.rs`, under every interleaving and every value that the orderings allow a load to
-//! return.
+//! `rcu/mod.rs`, under every interleaving of three preemptions at most and every value that the
+//! orderings allow a load to return.
 //!
 //! RCU itself is a reader-writer lock here: a read section holds it for reading, and a grace
 //! period is over once it could be had for writing. Nodes are never freed, so that a reader that

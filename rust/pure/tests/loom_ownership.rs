@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ownership of a request under every interleaving: the module's own code, on loom's atomics.
+
+#[path = "."]
+mod model {
+    pub(crate) use loom::sync::atomic;
+
+    #[allow(missing_docs, unreachable_pub, dead_code)]
+    #[path = "../ownership.rs"]
+    pub(crate) mod ownership;
+}
+
+use loom::model::Builder;
+use loom::sync::atomic::{
+    AtomicU32,
+    Ordering::Relaxed, //
+};
+use loom::sync::Arc;
+use loom::thread;
+use model::ownership::{
+    Claim,
+    Ownership,
+    Word, //
+};
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    // Without a bound, whoever is told again and again takes for ever.
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+/// A request that waits for events, of which there are so many, and that reports what it saw.
+struct Request {
+    ownership: Ownership,
+    events: AtomicU32,
+    seen: AtomicU32,
+    completions: AtomicU32,
+}
+
+impl Request {
+    /// One that its maker owns.
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            ownership: Ownership::new(),
+            events: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+            completions: AtomicU32::new(0),
+        })
+    }
+
+    /// What an owner does: looks, until nothing happened since; or completes the request.
+    fn own(&self) {
+        loop {
+            self.seen.store(self.events.load(Relaxed), Relaxed);
+            match self.ownership.release() {
+                Ok(()) => return,
+                Err(Word::Event) => (),
+                Err(Word::Cancel) => return self.complete(),
+            }
+        }
+    }
+
+    fn complete(&self) {
+        self.ownership.finish();
+        self.completions.fetch_add(1, Relaxed);
+    }
+
+    fn happen(&self) {
+        self.events.fetch_add(1, Relaxed);
+        if self.ownership.claim() == Claim::Gained {
+            self.own();
+        }
+    }
+
+    fn cancel(&self) {
+        if self.ownership.cancel() == Claim::Gained {
+            self.complete();
+        }
+    }
+}
+
+#[test]
+fn the_last_owner_has_seen_every_event() {
+    check(|| {
+        let request = Request::new();
+        let other = request.clone();
+        let thread = thread::spawn(move || {
+            other.happen();
+            other.happen();
+        });
+        request.own();
+        request.happen();
+        thread.join().unwrap();
+        assert_eq!(request.seen.load(Relaxed), 3);
+        assert_eq!(request.completions.load(Relaxed), 0);
+        assert_eq!(request.ownership.try_claim(), Claim::Gained);
+    });
+}
+
+#[test]
+fn a_cancelled_request_is_completed_once() {
+    check(|| {
+        let request = Request::new();
+        let (one, two) = (request.clone(), request.clone());
+        let threads = [
+            thread::spawn(move || one.cancel()),
+            thread::spawn(move || two.happen()),
+        ];
+        request.own();
+        request.cancel();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(request.completions.load(Relaxed), 1);
+        assert_eq!(request.ownership.claim(), Claim::Done);
+    });
+}
+
+#[test]
+fn who_only_tries_leaves_an_event_to_the_owner() {
+    check(|| {
+        let request = Request::new();
+        let other = request.clone();
+        let thread = thread::spawn(move || {
+            if other.ownership.try_claim() == Claim::Gained {
+                other.own();
+            }
+        });
+        request.own();
+        request.happen();
+        thread.join().unwrap();
+        assert_eq!(request.seen.load(Relaxed), 1);
+    });
+}
+
+#[test]
+fn an_end_comes_before_a_cancellation_or_hears_of_it() {
+    check(|| {
+        let request = Request::new();
+        let other = request.clone();
+        let canceller = thread::spawn(move || other.ownership.cancel());
+        let expected = if request.ownership.try_finish() {
+            Claim::Done
+        } else {
+            Claim::Told
+        };
+        assert_eq!(canceller.join().unwrap(), expected);
+    });
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who owns a request, step by step; under every interleaving in `loom_ownership.rs`.
+
+use miniring_pure::ownership::{
+    Claim,
+    Ownership,
+    Word, //
+};
+use std::sync::{
+    atomic::{
+        AtomicU32,
+        Ordering::Relaxed, //
+    },
+    Arc, //
+};
+
+#[test]
+fn one_owner_at_a_time() {
+    let request = Ownership::new();
+    assert_eq!(request.claim(), Claim::Told);
+    assert!(request.has_word());
+    assert_eq!(request.release(), Err(Word::Event));
+    assert!(!request.has_word());
+    assert_eq!(request.release(), Ok(()));
+    assert_eq!(request.claim(), Claim::Gained);
+    assert_eq!(request.release(), Ok(()));
+}
+
+#[test]
+fn a_cancellation_is_not_forgotten() {
+    let request = Ownership::new();
+    assert_eq!(request.cancel(), Claim::Told);
+    assert_eq!(request.claim(), Claim::Told);
+    for _ in 0..3 {
+        assert_eq!(request.release(), Err(Word::Cancel));
+    }
+    request.finish();
+    assert_eq!(request.cancel(), Claim::Done);
+    assert_eq!(request.claim(), Claim::Done);
+}
+
+#[test]
+fn who_cancels_a_request_without_owner_owns_it() {
+    let request = Ownership::new();
+    assert_eq!(request.release(), Ok(()));
+    assert_eq!(request.cancel(), Claim::Gained);
+    assert_eq!(request.word(), Some(Word::Cancel));
+    assert_eq!(request.cancel(), Claim::Again);
+}
+
+#[test]
+fn an_owner_is_told_once_to_cancel() {
+    let request = Ownership::new();
+    assert_eq!(request.claim(), Claim::Told);
+    assert_eq!(request.cancel(), Claim::Told);
+    assert_eq!(request.cancel(), Claim::Again);
+    assert_eq!(request.claim(), Claim::Told);
+}
+
+#[test]
+fn a_cancellation_comes_before_the_end_or_finds_it() {
+    let request = Ownership::new();
+    assert!(request.try_finish());
+    assert!(request.is_finished());
+    assert_eq!(request.cancel(), Claim::Done);
+    let request = Ownership::new();
+    assert_eq!(request.cancel(), Claim::Told);
+    assert!(!request.try_finish());
+    assert!(!request.is_finished());
+}
+
+#[test]
+fn to_try_leaves_no_word() {
+    let request = Ownership::new();
+    assert_eq!(request.try_claim(), Claim::Told);
+    assert_eq!(request.release(), Ok(()));
+    assert_eq!(request.try_claim(), Claim::Gained);
+}
+
+#[test]
+fn each_event_is_heard_of() {
+    // Producers count, then claim; an owner reads the count. In the end it must have been
+    // read by an owner that came last.
+    let request = Arc::new(Ownership::new());
+    assert_eq!(request.release(), Ok(()));
+    let made = Arc::new(AtomicU32::new(0));
+    let seen = Arc::new(AtomicU32::new(0));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (request, made, seen) = (request.clone(), made.clone(), seen.clone());
+            std::thread::spawn(move || {
+                for _ in 0..10_000 {
+                    made.fetch_add(1, Relaxed);
+                    if request.claim() != Claim::Gained {
+                        continue;
+                    }
+                    loop {
+                        seen.store(made.load(Relaxed), Relaxed);
+                        if request.release().is_ok() {
+                            break;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(seen.load(Relaxed), 40_000);
+}
