@@ -12,10 +12,8 @@ use super::{
     relaxed,
     request::{
         Owned,
-        Request,
-        Step, //
-    },
-    worker::Kind, //
+        Request, //
+    }, //
 };
 use kernel::{
     list::{
