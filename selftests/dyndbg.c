@@ -7,74 +7,15 @@
  * Needs miniring.ko; loads modules/keys_test.c itself, as static_key does.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "kselftest_harness.h"
+#include "modules.h"
 
 #define DIR		"/sys/kernel/debug/miniring/"
 #define CONTROL		DIR "control"
-#define STATS		DIR "stats"
 #define KERNEL		"/proc/dynamic_debug/control"
 #define COMMAND		"/sys/kernel/debug/miniring_keys_test/command"
 #define HEADER		"# filename:lineno [module]function flags format\n"
 #define MAX_SITES	16384
-
-static int load(const char *module, const char *parameters)
-{
-	const char *dir = getenv("MINIRING_MODULES");
-	char self[4096], path[4200];
-	ssize_t len;
-	int fd, err;
-
-	if (!dir) {
-		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-		if (len < 0)
-			return -errno;
-		self[len] = '\0';
-		dir = dirname(dirname(self));
-	}
-	snprintf(path, sizeof(path), "%s/%s.ko", dir, module);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-static int unload(const char *module)
-{
-	return syscall(SYS_delete_module, module, O_NONBLOCK) ? -errno : 0;
-}
-
-static int put_bytes(const char *path, const char *text, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t put;
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	put = write(fd, text, len);
-	if (put < 0)
-		err = -errno;
-	else if (put != (ssize_t)len)
-		err = -EIO;
-	close(fd);
-	return err;
-}
-
-static int put(const char *path, const char *text)
-{
-	return put_bytes(path, text, strlen(text));
-}
 
 /* All of a file, in memory that the caller frees. */
 static char *slurp(const char *path)
@@ -96,19 +37,6 @@ static char *slurp(const char *path)
 	close(fd);
 	text[len] = '\0';
 	return text;
-}
-
-static long stat(const char *name)
-{
-	size_t len = strlen(name);
-	long value = -1;
-	char *text = slurp(STATS), *rest = text, *line;
-
-	while (text && (line = strsep(&rest, "\n")))
-		if (!strncmp(line, name, len) && line[len] == ':')
-			value = atol(line + len + 1);
-	free(text);
-	return value;
 }
 
 /* The flags of the sites in a control file that have that text in their line:

@@ -12,11 +12,10 @@
 #define MINIRING_SELFTEST_FAULT_INJECT_H
 
 #include <sys/eventfd.h>
+#include "modules.h"
 #include "ring_test.h"
 
-#define DEBUGFS "/sys/kernel/debug/"
 #define CONTROL DEBUGFS "miniring/control"
-#define STATS DEBUGFS "miniring/stats"
 #define KERNEL_CONTROL "/proc/dynamic_debug/control"
 #define FAIL_NTH "/proc/self/fail-nth"
 #define MAX_POINTS 5000
@@ -54,18 +53,6 @@ struct call {
 	/* Errors that are allowed beside -ENOMEM and -EFAULT. */
 	int fallback;
 };
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = fd < 0 ? -errno : 0;
-
-	if (!ret && write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		ret = -errno;
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
 
 /* Lets every allocation fail, and keeps the log free of each one's trace. */
 static void faults_configure(void)

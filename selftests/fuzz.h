@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The fuzzer's parts: programs of operations (fuzz_ops.c) with queries for the
- * control file (fuzz_text.c), what they cover (fuzz_kcov.c), and the threads
- * that make up, run and keep programs (fuzz.c).
+ * The fuzzer's parts: programs of operations (fuzz_ops.c and what fuzz_ops.h
+ * names) with queries for the control file (fuzz_text.c), what they cover
+ * (fuzz_kcov.c), and the threads that make up, run and keep programs (fuzz.c).
  *
  * Whatever is random comes from an rng, seeded; an operation is a kind and a few
  * numbers from which all else follows, so that a program can be run again.

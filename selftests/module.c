@@ -5,48 +5,16 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "modules.h"
 #include "ring_test.h"
 
-#define MODULE	"miniring.ko"
-#define DEBUGFS	"/sys/kernel/debug/miniring"
+#define MODULE	"miniring"
+#define DIR	DEBUGFS "miniring"
 #define CYCLES	20
 #define CALLBACKS	5000
-
-static int load(void)
-{
-	int fd = open(MODULE, O_RDONLY | O_CLOEXEC);
-	int ret = fd < 0 ? -errno : 0;
-
-	if (!ret && syscall(SYS_finit_module, fd, "", 0))
-		ret = -errno;
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "miniring", O_NONBLOCK) ? -errno : 0;
-}
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = fd < 0 ? -errno : 0;
-
-	if (!ret && write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		ret = -errno;
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
 
 /* How many of the sites that @path lists are on. */
 static int sites_on(const char *path)
@@ -72,13 +40,13 @@ FIXTURE(module) {};
 FIXTURE_SETUP(module)
 {
 	if (access(MINIRING_DEVICE, F_OK))
-		ASSERT_EQ(0, load());
+		ASSERT_EQ(0, load(MODULE, ""));
 }
 
 FIXTURE_TEARDOWN(module)
 {
 	if (access(MINIRING_DEVICE, F_OK))
-		EXPECT_EQ(0, load());
+		EXPECT_EQ(0, load(MODULE, ""));
 }
 
 TEST_F(module, unload_is_refused_while_the_device_is_open)
@@ -86,9 +54,9 @@ TEST_F(module, unload_is_refused_while_the_device_is_open)
 	int fd = open(MINIRING_DEVICE, O_RDWR | O_CLOEXEC);
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EAGAIN, unload());
+	EXPECT_EQ(-EAGAIN, unload(MODULE));
 	close(fd);
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, unload(MODULE));
 }
 
 TEST_F(module, unload_is_refused_while_a_ring_is_mapped)
@@ -98,25 +66,25 @@ TEST_F(module, unload_is_refused_while_a_ring_is_mapped)
 	ASSERT_EQ(0, uring_open(&ring, 8));
 	close(ring.fd);
 	ring.fd = -1;
-	EXPECT_EQ(-EAGAIN, unload());
+	EXPECT_EQ(-EAGAIN, unload(MODULE));
 	uring_munmap(&ring);
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, unload(MODULE));
 }
 
 TEST_F(module, unload_takes_its_files_along)
 {
-	EXPECT_EQ(0, access(DEBUGFS "/control", F_OK));
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, access(DIR "/control", F_OK));
+	EXPECT_EQ(0, unload(MODULE));
 	EXPECT_EQ(-1, access(MINIRING_DEVICE, F_OK));
-	EXPECT_EQ(-1, access(DEBUGFS, F_OK));
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(-1, access(DIR, F_OK));
+	EXPECT_EQ(0, load(MODULE, ""));
 	EXPECT_EQ(0, access(MINIRING_DEVICE, F_OK));
-	EXPECT_EQ(0, access(DEBUGFS "/control", F_OK));
+	EXPECT_EQ(0, access(DIR "/control", F_OK));
 }
 
 TEST_F(module, loads_only_once)
 {
-	EXPECT_EQ(-EEXIST, load());
+	EXPECT_EQ(-EEXIST, load(MODULE, ""));
 }
 
 TEST_F_TIMEOUT(module, unloads_with_a_callback_pending, 120)
@@ -129,8 +97,8 @@ TEST_F_TIMEOUT(module, unloads_with_a_callback_pending, 120)
 		ASSERT_EQ(0, uring_register_eventfd(&ring, fd));
 		ASSERT_EQ(0, uring_unregister_eventfd(&ring));
 		uring_close(&ring);
-		ASSERT_EQ(0, unload());
-		ASSERT_EQ(0, load());
+		ASSERT_EQ(0, unload(MODULE));
+		ASSERT_EQ(0, load(MODULE, ""));
 		close(fd);
 	}
 }
@@ -144,8 +112,8 @@ TEST_F_TIMEOUT(module, unloads_straight_after_a_ring_with_an_eventfd, 120)
 		ASSERT_EQ(0, uring_open(&ring, 8));
 		ASSERT_EQ(0, uring_register_eventfd(&ring, fd));
 		uring_close(&ring);
-		ASSERT_EQ(0, unload());
-		ASSERT_EQ(0, load());
+		ASSERT_EQ(0, unload(MODULE));
+		ASSERT_EQ(0, load(MODULE, ""));
 		close(fd);
 	}
 }
@@ -206,20 +174,20 @@ TEST_F_TIMEOUT(module, unloads_with_callbacks_pending_on_another_cpu, 120)
 		while (!__atomic_load_n(&hog.queued, __ATOMIC_ACQUIRE))
 			sched_yield();
 		EXPECT_EQ(0, hog.err);
-		EXPECT_EQ(0, unload());
+		EXPECT_EQ(0, unload(MODULE));
 		__atomic_store_n(&hog.unloaded, true, __ATOMIC_RELEASE);
 		pthread_join(thread, NULL);
-		ASSERT_EQ(0, load());
+		ASSERT_EQ(0, load(MODULE, ""));
 	}
 }
 
 TEST_F(module, unload_leaves_no_site_of_its_own_on)
 {
-	ASSERT_EQ(0, put(DEBUGFS "/control", "+p"));
-	EXPECT_LT(0, sites_on(DEBUGFS "/control"));
-	ASSERT_EQ(0, unload());
-	ASSERT_EQ(0, load());
-	EXPECT_EQ(0, sites_on(DEBUGFS "/control"));
+	ASSERT_EQ(0, put(DIR "/control", "+p"));
+	EXPECT_LT(0, sites_on(DIR "/control"));
+	ASSERT_EQ(0, unload(MODULE));
+	ASSERT_EQ(0, load(MODULE, ""));
+	EXPECT_EQ(0, sites_on(DIR "/control"));
 }
 
 TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)
@@ -229,10 +197,10 @@ TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)
 	if (access("/proc/dynamic_debug/control", F_OK))
 		SKIP(return, "the kernel has no CONFIG_DYNAMIC_DEBUG");
 	before = sites_on("/proc/dynamic_debug/control");
-	ASSERT_EQ(0, put(DEBUGFS "/control", "kernel module kobject +p"));
+	ASSERT_EQ(0, put(DIR "/control", "kernel module kobject +p"));
 	on = sites_on("/proc/dynamic_debug/control");
 	EXPECT_LT(before, on);
-	ASSERT_EQ(0, unload());
+	ASSERT_EQ(0, unload(MODULE));
 	EXPECT_EQ(on, sites_on("/proc/dynamic_debug/control"));
 	EXPECT_EQ(0, put("/proc/dynamic_debug/control", "module kobject -p"));
 	EXPECT_EQ(before, sites_on("/proc/dynamic_debug/control"));

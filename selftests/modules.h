@@ -48,17 +48,26 @@ static inline int unload(const char *module)
 	return syscall(SYS_delete_module, module, O_NONBLOCK) ? -errno : 0;
 }
 
-static inline int put(const char *path, const char *text)
+static inline int put_bytes(const char *path, const char *text, size_t len)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t put;
 	int err = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
+	put = write(fd, text, len);
+	if (put < 0)
 		err = -errno;
+	else if (put != (ssize_t)len)
+		err = -EIO;
 	close(fd);
 	return err;
+}
+
+static inline int put(const char *path, const char *text)
+{
+	return put_bytes(path, text, strlen(text));
 }
 
 /* A number of miniring's statistics. */

@@ -1,56 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Cancellation: by request, by the ring's end, and by that of a process. */
-#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include "ring_ops.h"
 #include "ring_test.h"
-
-static struct io_uring_sqe *prep(struct uring *ring, int opcode, int fd,
-				 unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-	sqe->opcode = opcode;
-	sqe->fd = fd;
-	sqe->user_data = user_data;
-	return sqe;
-}
-
-static struct io_uring_sqe *poll_in(struct uring *ring, int fd, unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = prep(ring, IORING_OP_POLL_ADD, fd, user_data);
-
-	sqe->poll32_events = POLLIN;
-	return sqe;
-}
-
-static struct io_uring_sqe *read_byte(struct uring *ring, int fd, unsigned long long user_data)
-{
-	static char byte;
-	struct io_uring_sqe *sqe = prep(ring, IORING_OP_READ, fd, user_data);
-
-	sqe->addr = (unsigned long)&byte;
-	sqe->len = 1;
-	return sqe;
-}
-
-static struct io_uring_sqe *timeout(struct uring *ring, unsigned long long user_data)
-{
-	static const struct __kernel_timespec never = { .tv_sec = 1000 };
-	struct io_uring_sqe *sqe = prep(ring, IORING_OP_TIMEOUT, -1, user_data);
-
-	sqe->addr = (unsigned long)&never;
-	sqe->len = 1;
-	return sqe;
-}
 
 static struct io_uring_sqe *cancel(struct uring *ring, unsigned long long target,
 				   unsigned int flags, unsigned long long user_data)
 {
-	struct io_uring_sqe *sqe = prep(ring, IORING_OP_ASYNC_CANCEL, -1, user_data);
+	struct io_uring_sqe *sqe = prep_undo(ring, IORING_OP_ASYNC_CANCEL, target, user_data);
 
-	sqe->addr = target;
 	sqe->cancel_flags = flags;
 	return sqe;
 }
@@ -86,14 +46,6 @@ static struct seen collect(struct uring *ring, int nr, unsigned long long cancel
 	return seen;
 }
 
-/* An end of the pipe that nobody else has is closed with a ring that holds it. */
-static bool closes(int fd)
-{
-	struct pollfd pfd = { .fd = fd };
-
-	return poll(&pfd, 1, 10000) == 1 && pfd.revents & (POLLHUP | POLLERR);
-}
-
 FIXTURE(cancel)
 {
 	struct uring ring;
@@ -127,7 +79,7 @@ TEST_F(cancel, each_kind_by_user_data)
 		else if (kind == 1)
 			read_byte(ring, self->fds[0], 1);
 		else if (kind == 2)
-			timeout(ring, 1);
+			never(ring, 1);
 		else
 			read_byte(ring, self->fds[0], 1)->flags = IOSQE_ASYNC;
 		ASSERT_EQ(1, uring_submit(ring));
@@ -173,7 +125,7 @@ TEST_F(cancel, by_file)
 	poll_in(ring, self->fds[0], 1);
 	poll_in(ring, self->more[0], 2);
 	read_byte(ring, self->fds[0], 3);
-	timeout(ring, 4);
+	never(ring, 4);
 	ASSERT_EQ(4, uring_submit(ring));
 	sqe = cancel(ring, 0, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL, 50);
 	sqe->fd = self->fds[0];
@@ -201,8 +153,8 @@ TEST_F(cancel, by_operation_and_any)
 	struct seen seen;
 
 	poll_in(ring, self->fds[0], 1);
-	timeout(ring, 2);
-	timeout(ring, 3);
+	never(ring, 2);
+	never(ring, 3);
 	poll_in(ring, self->more[0], 4);
 	ASSERT_EQ(4, uring_submit(ring));
 	cancel(ring, 0, IORING_ASYNC_CANCEL_OP | IORING_ASYNC_CANCEL_ALL, 50)->len =
@@ -246,7 +198,7 @@ TEST_F(cancel, the_chain_behind_is_cancelled_too)
 
 	poll_in(ring, self->fds[0], 1)->flags = IOSQE_IO_LINK;
 	uring_nop(ring, 2)->flags = IOSQE_IO_LINK;
-	timeout(ring, 3);
+	never(ring, 3);
 	ASSERT_EQ(3, uring_submit(ring));
 	cancel(ring, 1, 0, 50);
 	ASSERT_EQ(1, uring_submit(ring));
@@ -260,20 +212,6 @@ TEST_F(cancel, the_chain_behind_is_cancelled_too)
  * Whatever a ring holds goes with it. The pipe's read end is the child's and its
  * requests'; its write end here sees it go.
  */
-static void fill(struct uring *ring, int *fds)
-{
-	poll_in(ring, fds[0], 1);
-	poll_in(ring, fds[0], 2)->len = IORING_POLL_ADD_MULTI;
-	read_byte(ring, fds[0], 3);
-	read_byte(ring, fds[0], 4)->flags = IOSQE_ASYNC;
-	timeout(ring, 5)->off = 100;
-	timeout(ring, 6)->flags = IOSQE_IO_HARDLINK;
-	poll_in(ring, fds[0], 7)->flags = IOSQE_IO_HARDLINK;
-	read_byte(ring, fds[0], 8);
-	uring_nop(ring, 9)->flags = IOSQE_IO_DRAIN;
-	read_byte(ring, fds[0], 10);
-}
-
 TEST_F(cancel, the_last_close)
 {
 	struct uring ring = {};
@@ -283,8 +221,8 @@ TEST_F(cancel, the_last_close)
 		memset(&ring, 0, sizeof(ring));
 		ASSERT_EQ(0, pipe(fds));
 		ASSERT_EQ(0, uring_open(&ring, 16));
-		fill(&ring, fds);
-		ASSERT_EQ(10, uring_submit(&ring));
+		fill(&ring, fds[0]);
+		ASSERT_EQ(FILL_REQUESTS, uring_submit(&ring));
 		close(fds[0]);
 		uring_close(&ring);
 		ASSERT_TRUE(closes(fds[1]));
@@ -309,7 +247,7 @@ TEST_F(cancel, a_killed_process)
 			close(fds[1]);
 			if (uring_open(&ring, 16))
 				_exit(1);
-			fill(&ring, fds);
+			fill(&ring, fds[0]);
 			uring_submit_and_wait(&ring, 12);
 			_exit(1);
 		}

@@ -4,18 +4,16 @@
  * succeeds, takes effect for the very next submission, and a signal always
  * means that a completion was posted.
  */
-#include <pthread.h>
 #include <sys/eventfd.h>
+#include "background.h"
 #include "ring_test.h"
 
 #define RACE_MS 2000
 
 /* Posts and reaps one completion at a time until told to stop. */
 struct poster {
-	pthread_t thread;
+	struct background background;
 	struct uring *ring;
-	bool running;
-	int stop;
 	unsigned long long calls, posted, errors;
 };
 
@@ -23,7 +21,7 @@ static void *poster_main(void *arg)
 {
 	struct poster *p = arg;
 
-	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
+	while (!background_is_over(&p->background)) {
 		if (!uring_nop(p->ring, p->posted) || uring_submit(p->ring) != 1)
 			p->errors++;
 		p->posted += uring_reap(p->ring);
@@ -35,16 +33,7 @@ static void *poster_main(void *arg)
 static void poster_start(struct poster *p, struct uring *ring)
 {
 	*p = (struct poster){ .ring = ring };
-	p->running = !pthread_create(&p->thread, NULL, poster_main, p);
-}
-
-static void poster_stop(struct poster *p)
-{
-	if (!p->running)
-		return;
-	__atomic_store_n(&p->stop, 1, __ATOMIC_RELEASE);
-	pthread_join(p->thread, NULL);
-	p->running = false;
+	background_start(&p->background, poster_main, p);
 }
 
 /* Until a submission that began after this call has returned. */
@@ -102,12 +91,12 @@ FIXTURE_SETUP(change)
 	self->fd = eventfd(0, EFD_NONBLOCK);
 	ASSERT_LE(0, self->fd);
 	poster_start(&self->poster, &self->ring);
-	ASSERT_TRUE(self->poster.running);
+	ASSERT_TRUE(self->poster.background.running);
 }
 
 FIXTURE_TEARDOWN(change)
 {
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	uring_close(&self->ring);
 	close(self->fd);
 }
@@ -126,7 +115,7 @@ TEST_F(change, without_delay_never_fails)
 	}
 	/* Changes without a pause may keep it from posting, but not for good. */
 	EXPECT_TRUE(next_submission(&self->poster));
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	TH_LOG("%llu cycles, %llu completions", cycles, self->poster.posted);
 	EXPECT_LT(0, cycles);
 	EXPECT_EQ(0, self->poster.errors);
@@ -165,7 +154,7 @@ TEST_F(change, holds_for_the_next_submission)
 		}
 		cycles++;
 	}
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	TH_LOG("%llu cycles, %llu completions", cycles, self->poster.posted);
 	EXPECT_LT(0, cycles);
 	EXPECT_EQ(0, self->poster.errors);
@@ -190,7 +179,7 @@ TEST_F(change, to_another_eventfd_moves_the_signals)
 			TH_LOG("the one before still got a signal");
 		}
 	}
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
 }
 
@@ -206,7 +195,7 @@ TEST_F(change, of_eventfds_that_only_the_ring_holds)
 		close(fd);
 		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
 	}
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
 }
 
@@ -251,7 +240,7 @@ TEST_F(change, by_several_threads_adds_up)
 		registered += changers[i].registered;
 		unregistered += changers[i].unregistered;
 	}
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
 	left = uring_unregister_eventfd(&self->ring);
 	EXPECT_EQ(registered, unregistered + !left);
@@ -273,7 +262,7 @@ TEST_F(change, disabled_in_the_ring_is_seen_by_the_next_submission)
 		ASSERT_TRUE(next_submission(&self->poster));
 		ASSERT_LT(0, count(self->fd));
 	}
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 }
 
 /*
@@ -369,7 +358,7 @@ TEST_F_TIMEOUT(change, a_hundred_thousand_times_keeps_count, 3600)
 	long long end = now_ms() + seconds * 1000LL;
 	unsigned long cycles;
 
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	ASSERT_EQ(0, pthread_create(&j.thread, NULL, judge_main, &j));
 	for (cycles = 0; cycles < CYCLES && now_ms() < end; cycles++) {
 		next_phase(&j);
@@ -428,7 +417,7 @@ TEST_F(change, of_one_eventfd_on_many_rings_keeps_count)
 	static struct sharer sharers[RINGS];
 	int changes = variant->model == MINIRING_NOTIFY_QUIESCE ? 2 : 50;
 
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	for (int i = 0; i < RINGS; i++) {
 		sharers[i] = (struct sharer){ .fd = self->fd, .changes = changes };
 		sharers[i].ring.model = variant->model;
@@ -466,7 +455,7 @@ TEST_F(change, outstanding_when_the_ring_goes)
 		ASSERT_EQ(1, count(fd));
 		close(fd);
 	}
-	poster_stop(&self->poster);
+	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
 	EXPECT_EQ(0, count(self->fd));
 }

@@ -5,9 +5,9 @@
  * once its words make sense.
  */
 #define _GNU_SOURCE
-#include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include "background.h"
 #include "ring_test.h"
 
 #define SCRIBBLE_MS 1000
@@ -15,10 +15,9 @@
 
 /* A thread that overwrites everything shared, over and over. */
 struct scribbler {
-	pthread_t thread;
+	struct background background;
 	struct uring *ring;
-	bool header_only, running;
-	int stop;
+	bool header_only;
 	unsigned long long rounds;
 };
 
@@ -41,7 +40,7 @@ static void *scribble(void *arg)
 	unsigned int *sqes = (unsigned int *)s->ring->sq.sqes;
 	const unsigned int likely[] = { 0, 1, ENTRIES - 1, ENTRIES, -1U, 0x80000000 };
 
-	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+	while (!background_is_over(&s->background)) {
 		for (int i = 0; i < 64; i++) {
 			unsigned int r = rand_r(&seed), value = rand_r(&seed);
 
@@ -60,24 +59,13 @@ static void *scribble(void *arg)
 static void scribbler_start(struct scribbler *s, struct uring *ring, bool header_only)
 {
 	*s = (struct scribbler){ .ring = ring, .header_only = header_only };
-	s->running = !pthread_create(&s->thread, NULL, scribble, s);
-}
-
-static void scribbler_stop(struct scribbler *s)
-{
-	if (!s->running)
-		return;
-	__atomic_store_n(&s->stop, 1, __ATOMIC_RELEASE);
-	pthread_join(s->thread, NULL);
-	s->running = false;
+	background_start(&s->background, scribble, s);
 }
 
 /* A thread that writes two values in turn to every one of some words. */
 struct flipper {
-	pthread_t thread;
+	struct background background;
 	unsigned int *words, nr, values[2];
-	bool running;
-	int stop;
 };
 
 /* The thread that submits and the one that flips would share a CPU at times. */
@@ -95,7 +83,7 @@ static void *flip(void *arg)
 	struct flipper *f = arg;
 
 	run_on(1);
-	while (!__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE))
+	while (!background_is_over(&f->background))
 		for (int i = 0; i < 2; i++)
 			for (unsigned int j = 0; j < f->nr; j++)
 				uring_store(&f->words[j], f->values[i]);
@@ -105,16 +93,7 @@ static void *flip(void *arg)
 static void flipper_start(struct flipper *f)
 {
 	run_on(0);
-	f->running = !pthread_create(&f->thread, NULL, flip, f);
-}
-
-static void flipper_stop(struct flipper *f)
-{
-	if (!f->running)
-		return;
-	__atomic_store_n(&f->stop, 1, __ATOMIC_RELEASE);
-	pthread_join(f->thread, NULL);
-	f->running = false;
+	background_start(&f->background, flip, f);
 }
 
 /* Whether a ring of its own does what it should. */
@@ -145,8 +124,8 @@ FIXTURE_SETUP(hostile)
 
 FIXTURE_TEARDOWN(hostile)
 {
-	scribbler_stop(&self->scribbler);
-	flipper_stop(&self->flipper);
+	background_stop(&self->scribbler.background);
+	background_stop(&self->flipper.background);
 	uring_close(&self->ring);
 	EXPECT_TRUE(ring_works());
 }
@@ -171,7 +150,7 @@ TEST_F(hostile, words_that_change_while_submitting)
 		}
 		calls++;
 	}
-	scribbler_stop(&self->scribbler);
+	background_stop(&self->scribbler.background);
 	EXPECT_LT(0, calls);
 	EXPECT_LT(0, self->scribbler.rounds);
 }
@@ -191,14 +170,14 @@ TEST_F(hostile, everything_changes_while_submitting)
 		}
 		enter_timeout(&self->ring, 1, 1);
 	}
-	scribbler_stop(&self->scribbler);
+	background_stop(&self->scribbler.background);
 }
 
 /* Somebody who minds his own ring. */
 struct bystander {
 	pthread_t thread;
 	struct uring ring;
-	const int *stop;
+	struct background *until;
 	int event;
 	unsigned long long sent, seen;
 	const char *lost;
@@ -227,7 +206,7 @@ static void *bystand(void *arg)
 {
 	struct bystander *b = arg;
 
-	while (!b->lost && !__atomic_load_n(b->stop, __ATOMIC_ACQUIRE))
+	while (!b->lost && !background_is_over(b->until))
 		bystander_round(b, 1 + b->sent % 4);
 	return NULL;
 }
@@ -236,7 +215,7 @@ static void *submit_blindly(void *arg)
 {
 	struct scribbler *s = arg;
 
-	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE))
+	while (!background_is_over(&s->background))
 		uring_enter(s->ring, ENTRIES, 0, 0);
 	return NULL;
 }
@@ -250,7 +229,7 @@ TEST_F(hostile, other_rings_lose_nothing_while_one_is_scribbled_on)
 	pthread_t submitter;
 
 	for (int i = 0; i < ARRAY_SIZE(others); i++) {
-		others[i] = (struct bystander){ .ring.model = i, .stop = &s->stop };
+		others[i] = (struct bystander){ .ring.model = i, .until = &s->background };
 		others[i].event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		ASSERT_EQ(0, uring_open(&others[i].ring, 4));
 		ASSERT_EQ(0, uring_register_eventfd(&others[i].ring, others[i].event));
@@ -261,7 +240,7 @@ TEST_F(hostile, other_rings_lose_nothing_while_one_is_scribbled_on)
 		ASSERT_EQ(0, pthread_create(&others[i].thread, NULL, bystand, &others[i]));
 	while (now_ms() < end)
 		enter_timeout(&self->ring, 1, 1);
-	scribbler_stop(s);
+	background_stop(&s->background);
 	pthread_join(submitter, NULL);
 	for (int i = 0; i < ARRAY_SIZE(others); i++) {
 		pthread_join(others[i].thread, NULL);
@@ -420,7 +399,7 @@ TEST_F(hostile, flags_that_change_are_those_that_were_checked)
 			seen[res != 0]++;
 		}
 	}
-	flipper_stop(&self->flipper);
+	background_stop(&self->flipper.background);
 	TH_LOG("%u in order, %u refused", seen[0], seen[1]);
 	EXPECT_LT(0, seen[0]);
 	EXPECT_LT(0, seen[1]);
@@ -455,7 +434,7 @@ TEST_F(hostile, an_index_that_changes_is_the_one_that_was_checked)
 		for (; ret; ret--, uring_advance(ring, 1))
 			ASSERT_EQ(0, uring_peek(ring)->user_data);
 	}
-	flipper_stop(&self->flipper);
+	background_stop(&self->flipper.background);
 	EXPECT_LT(0, taken);
 	EXPECT_LT(0, uring_load(ring->sq.dropped));
 }
@@ -465,7 +444,7 @@ static void *remap(void *arg)
 {
 	struct scribbler *s = arg;
 
-	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+	while (!background_is_over(&s->background)) {
 		struct uring second = {
 			.fd = s->ring->fd, .backend = s->ring->backend, .p = s->ring->p,
 		};
@@ -484,12 +463,12 @@ TEST_F(hostile, mappings_come_and_go_while_submitting)
 	long long end = now_ms() + SCRIBBLE_MS / 2;
 
 	*s = (struct scribbler){ .ring = &self->ring };
-	s->running = !pthread_create(&s->thread, NULL, remap, s);
+	background_start(&s->background, remap, s);
 	while (now_ms() < end) {
 		ASSERT_LE(0, uring_enter(&self->ring, ENTRIES, 0, 0));
 		uring_reap(&self->ring);
 	}
-	scribbler_stop(s);
+	background_stop(&s->background);
 	EXPECT_LT(0, s->rounds);
 }
 

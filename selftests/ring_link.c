@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Links, drained requests, skipped completions, and messages to other rings. */
-#include <poll.h>
+#include "ring_ops.h"
 #include "ring_test.h"
 
 static struct io_uring_sqe *nop(struct uring *ring, unsigned long long user_data, int flags,
@@ -13,19 +13,6 @@ static struct io_uring_sqe *nop(struct uring *ring, unsigned long long user_data
 		sqe->nop_flags = IORING_NOP_INJECT_RESULT;
 		sqe->len = res;
 	}
-	return sqe;
-}
-
-static struct io_uring_sqe *poll_in(struct uring *ring, int fd, unsigned long long user_data,
-				    int flags)
-{
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-	sqe->opcode = IORING_OP_POLL_ADD;
-	sqe->fd = fd;
-	sqe->poll32_events = POLLIN;
-	sqe->user_data = user_data;
-	sqe->flags = flags;
 	return sqe;
 }
 
@@ -59,7 +46,7 @@ TEST_F(link, a_chain_goes_in_order)
 {
 	struct uring *ring = &self->ring;
 
-	poll_in(ring, self->fds[0], 1, IOSQE_IO_LINK);
+	poll_in(ring, self->fds[0], 1)->flags = IOSQE_IO_LINK;
 	nop(ring, 2, IOSQE_IO_LINK, 0);
 	nop(ring, 3, 0, 0);
 	nop(ring, 4, 0, 0);
@@ -191,7 +178,7 @@ TEST_F(link, drained_request_waits_and_holds_up)
 {
 	struct uring *ring = &self->ring;
 
-	poll_in(ring, self->fds[0], 1, 0);
+	poll_in(ring, self->fds[0], 1);
 	nop(ring, 2, 0, 0);
 	nop(ring, 3, IOSQE_IO_DRAIN, 0);
 	nop(ring, 4, 0, 0);
@@ -215,7 +202,7 @@ TEST_F(link, drained_chain)
 {
 	struct uring *ring = &self->ring;
 
-	poll_in(ring, self->fds[0], 1, 0);
+	poll_in(ring, self->fds[0], 1);
 	nop(ring, 2, IOSQE_IO_LINK, 0);
 	nop(ring, 3, IOSQE_IO_LINK | IOSQE_IO_DRAIN, 0);
 	nop(ring, 4, 0, 0);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Polling files through the ring: one-shot, multishot, removed, changed. */
-#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -8,31 +7,13 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include "ring_ops.h"
 #include "ring_test.h"
-
-static struct io_uring_sqe *prep_poll(struct uring *ring, int fd, unsigned int events,
-				      unsigned int flags, unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-	sqe->opcode = IORING_OP_POLL_ADD;
-	sqe->fd = fd;
-	sqe->poll32_events = events;
-	sqe->len = flags;
-	sqe->user_data = user_data;
-	return sqe;
-}
 
 static struct io_uring_sqe *prep_remove(struct uring *ring, unsigned long long target,
 					unsigned long long user_data)
 {
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-	sqe->opcode = IORING_OP_POLL_REMOVE;
-	sqe->fd = -1;
-	sqe->addr = target;
-	sqe->user_data = user_data;
-	return sqe;
+	return prep_undo(ring, IORING_OP_POLL_REMOVE, target, user_data);
 }
 
 /* Waits for a completion, and shows its flags too: "user_data result [MORE]". */

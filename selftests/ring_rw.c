@@ -5,22 +5,8 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include "ring_ops.h"
 #include "ring_test.h"
-
-static struct io_uring_sqe *prep_rw(struct uring *ring, int opcode, int fd, const void *addr,
-				    unsigned int len, long long off,
-				    unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-	sqe->opcode = opcode;
-	sqe->fd = fd;
-	sqe->addr = (unsigned long)addr;
-	sqe->len = len;
-	sqe->off = off;
-	sqe->user_data = user_data;
-	return sqe;
-}
 
 /* Submits what was prepared, one request, and returns its result. */
 static int result(struct uring *ring)

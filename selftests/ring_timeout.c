@@ -1,31 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Timeouts: when they complete, by what, and how they are removed or changed. */
+#include "ring_ops.h"
 #include "ring_test.h"
-
-static struct io_uring_sqe *prep_timeout(struct uring *ring, struct __kernel_timespec *ts,
-					 unsigned int count, unsigned int flags,
-					 unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-	sqe->opcode = IORING_OP_TIMEOUT;
-	sqe->addr = (unsigned long)ts;
-	sqe->len = 1;
-	sqe->off = count;
-	sqe->timeout_flags = flags;
-	sqe->user_data = user_data;
-	return sqe;
-}
 
 static struct io_uring_sqe *prep_remove(struct uring *ring, unsigned long long target,
 					unsigned long long user_data)
 {
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-	sqe->opcode = IORING_OP_TIMEOUT_REMOVE;
-	sqe->addr = target;
-	sqe->user_data = user_data;
-	return sqe;
+	return prep_undo(ring, IORING_OP_TIMEOUT_REMOVE, target, user_data);
 }
 
 static struct io_uring_sqe *prep_update(struct uring *ring, unsigned long long target,

@@ -6,6 +6,7 @@
 #define MINIRING_SELFTEST_RINGS_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -38,6 +39,32 @@ static inline int ring_tally(int nth, struct ring_tally *tally)
 	}
 	fclose(file);
 	return ret;
+}
+
+/* How many rings there are, all or those that process @pid made; or why not known. */
+static inline int rings_of(int pid)
+{
+	FILE *file = fopen(RINGS_FILE, "r");
+	char line[128];
+	int maker, nr = 0;
+
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file))
+		nr += sscanf(line, "pid=%d ", &maker) == 1 && (!pid || pid == maker);
+	fclose(file);
+	return nr;
+}
+
+/* Whether there are @nr rings, now or soon; as for rings_of(). */
+static inline bool rings_become(int pid, int nr)
+{
+	for (int tries = 0; tries < 1000; tries++) {
+		if (rings_of(pid) == nr)
+			return true;
+		usleep(10000);
+	}
+	return false;
 }
 
 #endif /* MINIRING_SELFTEST_RINGS_H */

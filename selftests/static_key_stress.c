@@ -5,8 +5,14 @@
  * asked for a state finds it once the apply is over, whatever the others did.
  *
  * The kernel's functions have rules of their own. They warn if one caller disables
- * what another enables: so those who share a key here want the same. And who
- * disables what another is disabling returns at once, before the code is changed.
+ * what another enables: so those who share a key here want the same. And they look
+ * at the count before they take the jump label mutex: who disables what another is
+ * disabling finds 0, which is stored before the code is changed, and returns at
+ * once, with branches still taken. That is so for whoever calls them, which the
+ * immediate backend does too, having no lock in common with them. An enable stores
+ * 1 only afterwards, and so is over for both; and the other backends look under the
+ * mutex. So who may be early finds only the count to be 0, and the code when both
+ * have returned.
  *
  * Needs miniring.ko and debugfs.
  */
@@ -45,6 +51,8 @@ static void *agree(void *arg)
 			caller->failures += command(caller->orders[on]) != 0;
 			if (on || caller->waits_for_off)
 				caller->failures += state("many") != wanted;
+			else
+				caller->failures += state("many") >= ON(0);
 			pthread_barrier_wait(&both.turn);
 			caller->failures += state("many") != wanted;
 			pthread_barrier_wait(&both.turn);

@@ -151,8 +151,7 @@ TRACE_EVENT(miniring_submit_req,
 		  __entry->user_data, __entry->opcode, __entry->flags)
 );
 
-/* A CQE was put into the queue. */
-TRACE_EVENT(miniring_complete,
+DECLARE_EVENT_CLASS(miniring_cqe,
 
 	TP_PROTO(const void *ctx, u64 user_data, int res, unsigned int cflags),
 
@@ -176,26 +175,20 @@ TRACE_EVENT(miniring_complete,
 		  __entry->user_data, __entry->res, __entry->cflags)
 );
 
+/* A CQE was put into the queue. */
+DEFINE_EVENT(miniring_cqe, miniring_complete,
+
+	TP_PROTO(const void *ctx, u64 user_data, int res, unsigned int cflags),
+
+	TP_ARGS(ctx, user_data, res, cflags)
+);
+
 /* A CQE did not fit into the queue, and is kept until it does. */
-TRACE_EVENT(miniring_cqe_overflow,
+DEFINE_EVENT_PRINT(miniring_cqe, miniring_cqe_overflow,
 
 	TP_PROTO(const void *ctx, u64 user_data, int res, unsigned int cflags),
 
 	TP_ARGS(ctx, user_data, res, cflags),
-
-	TP_STRUCT__entry(
-		__field(const void *,	ctx)
-		__field(u64,		user_data)
-		__field(int,		res)
-		__field(unsigned int,	cflags)
-	),
-
-	TP_fast_assign(
-		__entry->ctx = ctx;
-		__entry->user_data = user_data;
-		__entry->res = res;
-		__entry->cflags = cflags;
-	),
 
 	TP_printk("ring %p, user_data 0x%llx, res %d, cflags 0x%x", __entry->ctx,
 		  __entry->user_data, __entry->res, __entry->cflags)

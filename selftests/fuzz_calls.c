@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Operations that are calls of the interface: SETUP, ENTER, REGISTER and polling.
+ */
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include "fuzz_ops.h"
+
+/* SETUP. */
+
+static const unsigned int supported = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+	IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_SQARRAY;
+
+/* Few quiesce: each change of a registration waits for a grace period there. */
+static unsigned int notify_model(unsigned int gene)
+{
+	switch (gene % 32) {
+	case 0:
+		return number(gene / 32);
+	case 1:
+		return MINIRING_NOTIFY_QUIESCE;
+	default:
+		return gene % 2 ? MINIRING_NOTIFY_RCU : MINIRING_NOTIFY_SPINLOCK;
+	}
+}
+
+void do_setup(struct worker *w, const struct op *op)
+{
+	struct slot *s = slot_of(w, op);
+	unsigned int a = op->gene[0], b = op->gene[1], c = op->gene[2];
+	struct io_uring_params p = {
+		.flags = a & supported,
+		.cq_entries = entries(b >> 8),
+	};
+	struct miniring_setup setup = {
+		.entries = entries(b),
+		.notify_model = notify_model(c),
+	};
+	unsigned long where;
+	int ret;
+
+	if (a % 3)
+		p.flags &= ~(IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED);
+	if (a / 3 % 32 == 0)
+		p.flags |= 1U << c % 32;
+	if (a / 3 % 64 == 1)
+		p.resv[c % 3] = number(c);
+	if (slot_fd(s) < 0 || c / 64 % 8)
+		slot_set(w, s, CALL(w, open(MINIRING_DEVICE, O_RDWR | O_CLOEXEC)));
+	where = place(w, c >> 8, &p, sizeof(p));
+	setup.params = where;
+	if (op->fail)
+		arm(w, op->fail);
+	ret = result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_SETUP,
+				   c % 128 ? (void *)&setup : (void *)where)));
+	expect(w, "SETUP", ret, ALLOWED(EINVAL, EFAULT, EBUSY, ENOMEM));
+	if (w->faulty)
+		arm(w, 0);
+	if (ret)
+		return;
+	if (where == (unsigned long)w->arena + PAGE)
+		memcpy(&s->p, (void *)where, sizeof(p));
+	else
+		memset(&s->p, 0, sizeof(s->p));
+	if (c / 512 % 8)
+		do_map(w, op);
+}
+
+/* ENTER. */
+
+/* After so many entries a ring is closed, for what it may have kept of them. */
+#define SUBMITTED_MAX 50000
+
+static int enter(struct worker *w, struct slot *s, const struct miniring_enter *enter)
+{
+	int ret = result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_ENTER, enter)));
+
+	expect(w, "ENTER", ret, ALLOWED(EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT));
+	if (ret > 0) {
+		if (ret > enter->to_submit || ret > 32768)
+			expect(w, "ENTER consumed too much", -ERANGE, ALLOWED(EINVAL));
+		s->submitted += ret;
+		if (s->submitted > SUBMITTED_MAX)
+			slot_set(w, s, -1);
+	}
+	return ret;
+}
+
+void do_submit(struct worker *w, const struct op *op)
+{
+	struct miniring_enter args = {
+		.to_submit = op->gene[0] % 8 ? op->gene[0] / 8 % 12 : number(op->gene[0] / 8),
+		.flags = op->gene[1] % 4 ? 0 : IORING_ENTER_GETEVENTS,
+	};
+
+	enter(w, slot_of(w, op), &args);
+}
+
+/* The signal that ends what takes long must get through. */
+static unsigned long signal_mask(unsigned int gene)
+{
+	return (gene * 0x9e3779b97f4a7c15UL) & ~(1UL << (SIGUSR1 - 1));
+}
+
+/* The short form of ENTER, whose argument is all there is to it. */
+void do_short_submit(struct worker *w, const struct op *op)
+{
+	unsigned int to_submit = number(op->gene[0]);
+	unsigned int min_complete = op->gene[1] % 4 ? 0 : number(op->gene[1] / 4);
+	int whence = op->gene[2] % 8 ? SEEK_SET : op->gene[2] / 8 % 6;
+	int ret = result(CALL(w, lseek(slot_fd(slot_of(w, op)),
+				       MINIRING_SUBMIT(to_submit, min_complete), whence)));
+
+	if (whence) {
+		expect(w, "seeking", ret, ALLOWED(ESPIPE, EINVAL));
+		return;
+	}
+	expect(w, "SUBMIT", ret, ALLOWED(EBADFD, EEXIST, EAGAIN, EINTR));
+	if (ret > 0 && (unsigned int)ret > to_submit)
+		expect(w, "SUBMIT consumed too much", -ERANGE, ALLOWED(EINVAL));
+}
+
+/* What costs least, several times over. */
+void do_burst(struct worker *w, const struct op *op)
+{
+	struct miniring_enter args = { .to_submit = op->gene[0] % 6 };
+	struct op next = *op;
+	int ret;
+
+	for (unsigned int i = 1 + op->gene[2] % 16; i; i--, next.gene[1]++) {
+		do_prepare(w, &next);
+		if (op->fail)
+			arm(w, op->fail);
+		ret = enter(w, slot_of(w, op), &args);
+		if (w->faulty)
+			arm(w, 0);
+		if (ret < 0)
+			break;
+		do_reap(w, &next);
+	}
+}
+
+void do_wait(struct worker *w, const struct op *op)
+{
+	unsigned int a = op->gene[0], b = op->gene[1], c = op->gene[2];
+	struct __kernel_timespec ts = {
+		.tv_nsec = a % 8 ? a / 8 % 50000 : (int)number(a / 8) * 1000LL,
+		.tv_sec = b % 64 ? 0 : (int)number(b / 64) * (b / 128 % 2 ? 1LL : 1LL << 33),
+	};
+	unsigned long mask = signal_mask(c);
+	struct io_uring_getevents_arg arg = {
+		.ts = b % 32 == 1 ? place(w, c, &ts, sizeof(ts)) : (unsigned long)&ts,
+		.sigmask_sz = 8,
+	};
+	struct miniring_enter args = {
+		.to_submit = b % 8 ? 0 : number(b / 8),
+		.min_complete = a % 16 ? 1 + a / 16 % 4 : number(a / 16),
+		.flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
+		.argsz = sizeof(arg),
+	};
+
+	if (b / 64 % 4 == 0)
+		arg.sigmask = (unsigned long)&mask;
+	if (c % 64 == 0)
+		arg.min_wait_usec = number(c / 64);
+	if (c % 64 == 1)
+		arg.sigmask_sz = number(c / 64);
+	if (c % 32 == 2)
+		args.flags |= IORING_ENTER_ABS_TIMER;
+	if (c % 64 == 3)
+		arg.ts = 0;
+	args.arg = c / 32 % 16 ? (unsigned long)&arg : place(w, c / 512, &arg, sizeof(arg));
+	enter(w, slot_of(w, op), &args);
+}
+
+void do_enter_oddly(struct worker *w, const struct op *op)
+{
+	unsigned int a = op->gene[0], b = op->gene[1], c = op->gene[2];
+	unsigned long mask = signal_mask(c);
+	struct miniring_enter args = {
+		.to_submit = number(a),
+		.min_complete = number(b),
+		.flags = a / 64 % 4 ? a / 256 % 2 : number(a / 256),
+		.resv = c % 32 ? 0 : number(c / 32),
+		/* Not one out of a ring's memory, which might keep our signals out. */
+		.arg = b / 64 % 2 && c / 4 % 64 != 7 ? place(w, c / 4, &mask, sizeof(mask)) : 0,
+		.argsz = b / 128 % 4 ? 8 : number(b / 512),
+	};
+	struct slot *s = slot_of(w, op);
+	unsigned long where;
+
+	if (c % 128) {
+		enter(w, s, &args);
+		return;
+	}
+	where = place(w, b, &args, sizeof(args));
+	expect(w, "ENTER", result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_ENTER, where))),
+	       ALLOWED(EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT));
+}
+
+/* REGISTER and the eventfds. */
+
+static void register_(struct worker *w, struct slot *s, unsigned int opcode, unsigned long arg,
+		      unsigned int nr_args)
+{
+	struct miniring_register reg = { .opcode = opcode, .nr_args = nr_args, .arg = arg };
+
+	expect(w, "REGISTER", result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_REGISTER, &reg))),
+	       ALLOWED(EINVAL, EBADFD, EEXIST, EBUSY, ENXIO, EFAULT, EBADF, ENOMEM, EINTR));
+}
+
+void do_register(struct worker *w, const struct op *op)
+{
+	unsigned int a = op->gene[0];
+	int fd = w->eventfds[op->gene[1] % EVENTFDS];
+
+	if (a % 32 == 0)
+		fd = op->gene[1] % 64 ? slot_fd(slot_of(w, op)) : (int)number(op->gene[2]);
+	switch (a / 32 % 8) {
+	case 0 ... 3:
+		register_(w, slot_of(w, op), IORING_REGISTER_EVENTFD, (unsigned long)&fd, 1);
+		break;
+	case 4:
+		register_(w, slot_of(w, op), IORING_REGISTER_EVENTFD_ASYNC, (unsigned long)&fd, 1);
+		break;
+	default:
+		register_(w, slot_of(w, op), IORING_UNREGISTER_EVENTFD, 0, 0);
+	}
+}
+
+void do_register_oddly(struct worker *w, const struct op *op)
+{
+	unsigned int a = op->gene[0], b = op->gene[1];
+	int fd = w->eventfds[b % EVENTFDS];
+	static const unsigned int likely[] = {
+		IORING_REGISTER_EVENTFD, IORING_REGISTER_EVENTFD_ASYNC,
+		IORING_UNREGISTER_EVENTFD, IORING_REGISTER_ENABLE_RINGS,
+	};
+	unsigned int opcode = a % 4 ? likely[a / 4 % ARRAY_LEN(likely)] : number(a / 4);
+
+	register_(w, slot_of(w, op), opcode, b / 4 % 4 ? place(w, b / 16, &fd, sizeof(fd)) : 0,
+		  op->gene[2] % 4 ? op->gene[2] / 4 % 2 : number(op->gene[2] / 4));
+}
+
+void do_enable(struct worker *w, const struct op *op)
+{
+	register_(w, slot_of(w, op), IORING_REGISTER_ENABLE_RINGS, 0, 0);
+}
+
+void do_eventfd(struct worker *w, const struct op *op)
+{
+	int *fd = &w->eventfds[op->gene[1] % EVENTFDS];
+	unsigned long long value = op->gene[2] % 8 ? 1 : -2ULL - op->gene[2] / 8 % 3;
+
+	switch (op->gene[0] % 8) {
+	case 0 ... 3:
+		CALL(w, read(*fd, &value, sizeof(value)));
+		break;
+	case 4 ... 6:
+		CALL(w, write(*fd, &value, sizeof(value)));
+		break;
+	default:
+		if (op->gene[0] / 8 % 8)
+			break;
+		CALL(w, close(*fd));
+		*fd = CALL(w, eventfd(0, EFD_CLOEXEC | (op->gene[2] % 16 ? EFD_NONBLOCK : 0) |
+				      (op->gene[2] / 16 % 8 ? 0 : EFD_SEMAPHORE)));
+	}
+}
+
+/* Polling. */
+
+void do_poll(struct worker *w, const struct op *op)
+{
+	struct pollfd fds[] = {
+		{ .fd = slot_fd(slot_of(w, op)), .events = op->gene[0] },
+		{ .fd = w->eventfds[op->gene[1] % EVENTFDS], .events = POLLIN },
+		{ .fd = w->epoll, .events = POLLIN },
+	};
+
+	CALL(w, poll(fds, 1 + op->gene[2] % 3, op->gene[2] / 4 % 64 ? 0 : 1));
+}
+
+void do_epoll(struct worker *w, const struct op *op)
+{
+	unsigned int a = op->gene[0];
+	struct epoll_event event = {
+		.events = op->gene[1] % 4 ? EPOLLIN | (op->gene[1] & EPOLLET) : op->gene[1],
+	};
+	int fd = a / 8 % 4 ? slot_fd(slot_of(w, op)) : w->eventfds[op->gene[2] % EVENTFDS];
+
+	switch (a % 8) {
+	case 0 ... 2:
+		CALL(w, epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event));
+		break;
+	case 3:
+		CALL(w, epoll_ctl(w->epoll, EPOLL_CTL_MOD, fd, &event));
+		break;
+	case 4:
+		CALL(w, epoll_ctl(w->epoll, EPOLL_CTL_DEL, fd, NULL));
+		break;
+	default:
+		CALL(w, epoll_wait(w->epoll, &event, 1, op->gene[2] % 64 ? 0 : 1));
+	}
+}

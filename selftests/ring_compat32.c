@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A 32-bit program's ring on a 64-bit kernel: what has pointers in it has another
+ * layout, which is that of an array of struct iovec. Of vectors that a request names,
+ * of those that a worker follows, and of registered buffers.
+ *
+ * Built with the kernel's nolibc, for a toolchain whose C library has 64 bits.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include "kselftest.h"
+#include "uring.h"
+
+#define ENTRIES 8
+
+static struct uring ring;
+static int fds[2];
+static char text[16];
+static char pages[8192];
+
+/* Submits what was prepared, one request, and returns its result. */
+static int result(void)
+{
+	struct io_uring_cqe *cqe;
+	int res = uring_submit_and_wait(&ring, 1);
+
+	if (res != 1)
+		return res < 0 ? res : -9999;
+	cqe = uring_peek(&ring);
+	if (!cqe || cqe->user_data != 0x123456789abcdefULL)
+		return -9998;
+	res = cqe->res;
+	uring_advance(&ring, 1);
+	return res;
+}
+
+static struct io_uring_sqe *prepare(int opcode, int fd, const void *addr, unsigned int len)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(&ring);
+
+	sqe->opcode = opcode;
+	sqe->fd = fd;
+	sqe->addr = (unsigned long)addr;
+	sqe->len = len;
+	sqe->user_data = 0x123456789abcdefULL;
+	return sqe;
+}
+
+static bool vectors(void)
+{
+	char a[] = "abc", b[] = "defg";
+	struct iovec iov[2] = { { a, 3 }, { b, 4 } };
+
+	prepare(IORING_OP_WRITEV, fds[1], iov, 2);
+	if (result() != 7)
+		return false;
+	memset(a, 0, sizeof(a));
+	memset(b, 0, sizeof(b));
+	iov[0].iov_len = 2;
+	prepare(IORING_OP_READV, fds[0], iov, 2);
+	return result() == 6 && !memcmp(a, "ab", 3) && !memcmp(b, "cdef", 4) &&
+	       read(fds[0], text, sizeof(text)) == 1;
+}
+
+/* It sees this program's memory as this program does. */
+static bool vectors_of_a_worker(void)
+{
+	char a[] = "abc", b[] = "defg";
+	struct iovec iov[2] = { { a, 3 }, { b, 4 } };
+
+	prepare(IORING_OP_WRITEV, fds[1], iov, 2)->flags = IOSQE_ASYNC;
+	if (result() != 7)
+		return false;
+	memset(b, 0, sizeof(b));
+	prepare(IORING_OP_READV, fds[0], iov, 2)->flags = IOSQE_ASYNC;
+	return result() == 7 && !memcmp(b, "defg", 4);
+}
+
+/* There is nothing to read when the request comes. */
+static bool vectors_that_wait(void)
+{
+	char a[3] = {}, b[3] = {};
+	struct iovec iov[2] = { { a, 2 }, { b, 2 } };
+	struct io_uring_cqe *cqe;
+
+	prepare(IORING_OP_READV, fds[0], iov, 2);
+	if (uring_submit(&ring) != 1 || uring_ready(&ring) || write(fds[1], "wxyz", 4) != 4 ||
+	    uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS))
+		return false;
+	cqe = uring_peek(&ring);
+	if (!cqe || cqe->res != 4)
+		return false;
+	uring_advance(&ring, 1);
+	return !memcmp(a, "wx", 3) && !memcmp(b, "yz", 3);
+}
+
+static bool lengths_that_are_negative(void)
+{
+	struct iovec iov = { text, 0x80000000 };
+
+	prepare(IORING_OP_READV, fds[0], &iov, 1);
+	return result() == -EINVAL;
+}
+
+/* What a 64-bit program could mean by it is not looked at. */
+static bool the_last_vector_before_a_hole(void)
+{
+	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec *iov;
+	bool fine;
+
+	if (map == MAP_FAILED || munmap(map + 4096, 4096))
+		return false;
+	iov = (struct iovec *)(map + 4096) - 1;
+	*iov = (struct iovec){ text, 2 };
+	prepare(IORING_OP_WRITEV, fds[1], iov, 1);
+	fine = result() == 2 && read(fds[0], text, sizeof(text)) == 2;
+	prepare(IORING_OP_WRITEV, fds[1], iov, 2);
+	return fine && result() == -EFAULT && !munmap(map, 4096);
+}
+
+static bool registered_buffers(void)
+{
+	struct iovec iov[2] = { { pages, 4096 }, { pages + 4096, 4096 } };
+	bool fine;
+
+	if (uring_register(&ring, IORING_REGISTER_BUFFERS, iov, 2))
+		return false;
+	memcpy(pages + 5000, "fixed", 5);
+	prepare(IORING_OP_WRITE_FIXED, fds[1], pages + 5000, 5)->buf_index = 1;
+	fine = result() == 5;
+	prepare(IORING_OP_READ_FIXED, fds[0], pages + 10, 5)->buf_index = 0;
+	fine = fine && result() == 5 && !memcmp(pages + 10, "fixed", 5);
+	prepare(IORING_OP_READ_FIXED, fds[0], pages + 10, 5)->buf_index = 1;
+	fine = fine && result() == -EFAULT;
+	return fine && !uring_register(&ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
+}
+
+/* The structures without pointers are those of 64 bits. */
+static bool timeouts(void)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
+	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
+
+	prepare(IORING_OP_TIMEOUT, -1, &ts, 1);
+	return result() == -ETIME &&
+	       uring_enter_arg(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
+			       sizeof(arg)) == -ETIME;
+}
+
+static const struct {
+	const char *name;
+	bool (*run)(void);
+} tests[] = {
+	{ "vectors", vectors },
+	{ "vectors of a worker", vectors_of_a_worker },
+	{ "vectors that wait", vectors_that_wait },
+	{ "lengths that are negative", lengths_that_are_negative },
+	{ "the last vector before a hole", the_last_vector_before_a_hole },
+	{ "registered buffers", registered_buffers },
+	{ "timeouts", timeouts },
+};
+
+int main(void)
+{
+	int err;
+
+	ksft_print_header();
+	ksft_set_plan(ARRAY_SIZE(tests));
+	err = uring_open(&ring, ENTRIES);
+	if (err || pipe(fds))
+		ksft_exit_fail_msg("no ring (%d) or pipe\n", err);
+	for (int i = 0; i < ARRAY_SIZE(tests); i++)
+		ksft_test_result(tests[i].run(), "%s\n", tests[i].name);
+	uring_close(&ring);
+	ksft_finished();
+}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Completions from several threads, from timers and from workers, on a ring whose
+ * eventfd comes and goes, under each notify model.
+ *
+ * While an eventfd stays registered, each completion that is posted by itself, as all
+ * are here, signals it once, and a consumer that sleeps until it is signalled finds
+ * every completion; an asynchronous registration is signalled for those of workers
+ * only. While there is none, nothing is signalled. And at no time has there been a
+ * signal more than there are completions.
+ *
+ * io_uring posts completions in batches, and so signals less often than that.
+ */
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include "ring_ops.h"
+#include "ring_test.h"
+
+#define STRESS_MS 2500
+#define LONG_MS 20000
+#define THREADS 3
+#define ENTRIES 16
+#define CQ_ENTRIES 4096
+/* Of a ring's requests that are under way, so that no CQ overflows. */
+#define IN_FLIGHT 256
+
+enum kind {
+	INLINE,		/* completed by who submits */
+	TIMER,
+	WORKER,		/* that may block */
+	READER,		/* of a pipe that has something later */
+	KINDS,
+};
+
+FIXTURE(eventfd)
+{
+	struct uring ring;
+	int fd, pipe[2];
+	pthread_t threads[THREADS];
+	unsigned int running;
+	bool stop;
+	/* Of the submission queue, and how many requests are to be submitted, and were. */
+	pthread_mutex_t lock;
+	unsigned int kinds;
+	unsigned long long quota, submitted;
+	/* How many came back, those of workers, and signals. */
+	unsigned long long reaped, of_workers, signals, errors;
+};
+
+FIXTURE_VARIANT(eventfd)
+{
+	unsigned int model;
+};
+
+FIXTURE_VARIANT_ADD(eventfd, rcu)
+{
+	.model = MINIRING_NOTIFY_RCU,
+};
+
+FIXTURE_VARIANT_ADD(eventfd, spinlock)
+{
+	.model = MINIRING_NOTIFY_SPINLOCK,
+};
+
+FIXTURE_VARIANT_ADD(eventfd, quiesce)
+{
+	.model = MINIRING_NOTIFY_QUIESCE,
+};
+
+#define LOAD(word) __atomic_load_n(&(word), __ATOMIC_ACQUIRE)
+
+static bool prepare(struct _test_data_eventfd *self, enum kind kind)
+{
+	static const struct __kernel_timespec soon = { .tv_nsec = 100000 };
+	struct uring *ring = &self->ring;
+
+	switch (kind) {
+	case INLINE:
+		return uring_nop(ring, kind);
+	case TIMER:
+		return prep_timeout(ring, &soon, 0, 0, kind);
+	case WORKER:
+		uring_nop(ring, kind)->flags = IOSQE_ASYNC;
+		return true;
+	default:
+		return read_byte(ring, self->pipe[0], kind);
+	}
+}
+
+/* Submits one, if there is one to be submitted. */
+static bool submit_one(struct _test_data_eventfd *self, unsigned int seed)
+{
+	enum kind kind;
+	bool due;
+
+	pthread_mutex_lock(&self->lock);
+	kind = seed % self->kinds;
+	due = self->quota && self->submitted - LOAD(self->reaped) < IN_FLIGHT;
+	if (due) {
+		if (!prepare(self, kind) || uring_submit(&self->ring) != 1)
+			self->errors++;
+		self->submitted++;
+		self->quota--;
+	}
+	pthread_mutex_unlock(&self->lock);
+	if (due && kind == READER && write(self->pipe[1], "x", 1) != 1)
+		__atomic_fetch_add(&self->errors, 1, __ATOMIC_RELAXED);
+	return due;
+}
+
+static void *submitter(void *arg)
+{
+	struct _test_data_eventfd *self = arg;
+	unsigned int seed = (unsigned long)pthread_self() >> 12;
+
+	while (!LOAD(self->stop))
+		if (!submit_one(self, rand_r(&seed)))
+			usleep(100);
+	return NULL;
+}
+
+FIXTURE_SETUP(eventfd)
+{
+	if (on_io_uring() && variant->model)
+		SKIP(return, "io_uring has one notify model");
+	self->ring.model = variant->model;
+	self->ring.p.flags = IORING_SETUP_CQSIZE;
+	self->ring.p.cq_entries = CQ_ENTRIES;
+	ASSERT_EQ(0, uring_open(&self->ring, ENTRIES));
+	self->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, pipe(self->pipe));
+	ASSERT_EQ(0, pthread_mutex_init(&self->lock, NULL));
+	self->kinds = KINDS;
+	while (self->running < THREADS)
+		ASSERT_EQ(0, pthread_create(&self->threads[self->running++], NULL, submitter,
+					    self));
+}
+
+FIXTURE_TEARDOWN(eventfd)
+{
+	__atomic_store_n(&self->stop, true, __ATOMIC_RELEASE);
+	while (self->running)
+		pthread_join(self->threads[--self->running], NULL);
+	uring_close(&self->ring);
+	close(self->fd);
+	close(self->pipe[0]);
+	close(self->pipe[1]);
+}
+
+/* Takes the completions there are. */
+static void reap(struct _test_data_eventfd *self)
+{
+	struct io_uring_cqe *cqe;
+
+	while ((cqe = uring_peek(&self->ring))) {
+		const int expected[KINDS] = { [TIMER] = -ETIME, [READER] = 1 };
+
+		if (cqe->user_data >= KINDS || cqe->res != expected[cqe->user_data])
+			self->errors++;
+		self->of_workers += cqe->user_data == WORKER;
+		uring_advance(&self->ring, 1);
+		__atomic_fetch_add(&self->reaped, 1, __ATOMIC_RELEASE);
+	}
+}
+
+/* Takes the signals there are, and then completions; false if there are more of the first. */
+static bool take(struct _test_data_eventfd *self)
+{
+	unsigned long long signals;
+
+	if (read(self->fd, &signals, sizeof(signals)) == sizeof(signals))
+		self->signals += signals;
+	reap(self);
+	return self->signals <= self->reaped;
+}
+
+/* Sleeps until the eventfd is signalled; false if it is not for long. */
+static bool is_signalled(struct _test_data_eventfd *self)
+{
+	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
+
+	return poll(&fd, 1, LONG_MS) == 1;
+}
+
+static void start(struct _test_data_eventfd *self, unsigned int nr)
+{
+	pthread_mutex_lock(&self->lock);
+	self->quota = nr;
+	pthread_mutex_unlock(&self->lock);
+}
+
+static bool is_drained(struct _test_data_eventfd *self)
+{
+	bool drained;
+
+	pthread_mutex_lock(&self->lock);
+	drained = !self->quota && self->submitted == self->reaped;
+	pthread_mutex_unlock(&self->lock);
+	return drained;
+}
+
+/* Until all requests came back; false if they do not, or a signal was too much. */
+static bool drain(struct _test_data_eventfd *self)
+{
+	long long end = now_ms() + LONG_MS;
+	bool fine = true;
+
+	while (fine && !is_drained(self)) {
+		if (now_ms() > end)
+			return false;
+		enter_timeout(&self->ring, 1, 10);
+		fine = take(self);
+	}
+	return fine;
+}
+
+/* How many requests there are in a phase. */
+#define PHASE 200
+
+static bool wait_for_signals(struct _test_data_eventfd *self, unsigned long long nr)
+{
+	long long end = now_ms() + LONG_MS;
+
+	while (self->signals < nr && now_ms() < end) {
+		usleep(100);
+		take(self);
+	}
+	return self->signals == nr;
+}
+
+TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
+{
+	long long end = now_ms() + STRESS_MS;
+	unsigned long long before, target;
+	unsigned int rounds = 0;
+
+	for (; now_ms() < end; rounds++) {
+		/* The only thing that tells of completions is the eventfd. */
+		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+		before = self->signals;
+		target = self->reaped + PHASE;
+		start(self, PHASE);
+		while (self->reaped < target) {
+			ASSERT_TRUE(is_signalled(self)) {
+				TH_LOG("no wake with %u completions in the CQ",
+				       uring_ready(&self->ring));
+			}
+			ASSERT_TRUE(take(self));
+		}
+		if (!on_io_uring())
+			ASSERT_TRUE(wait_for_signals(self, before + PHASE)) {
+				TH_LOG("%llu signals for %u completions",
+				       self->signals - before, PHASE);
+			}
+		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+		take(self);
+		if (!on_io_uring())
+			ASSERT_EQ(before + PHASE, self->signals);
+		before = self->signals;
+		start(self, PHASE);
+		ASSERT_TRUE(drain(self));
+		usleep(rounds % 4 ? 0 : 20000);
+		take(self);
+		ASSERT_EQ(before, self->signals) {
+			TH_LOG("signals without a registration");
+		}
+	}
+	TH_LOG("%u rounds, %llu completions, %llu signals", rounds, self->reaped, self->signals);
+	EXPECT_EQ(0, self->errors);
+}
+
+TEST_F_TIMEOUT(eventfd, that_is_asynchronous_wakes_for_workers, 600)
+{
+	long long end = now_ms() + STRESS_MS / 2;
+	unsigned int rounds = 0;
+
+	/* A reader that is late time and again ends with a worker that may block. */
+	self->kinds = READER;
+	for (; now_ms() < end; rounds++) {
+		unsigned long long signals = self->signals, workers = self->of_workers;
+
+		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_EVENTFD_ASYNC, &self->fd,
+					    1));
+		start(self, PHASE);
+		ASSERT_TRUE(drain(self));
+		workers = self->of_workers - workers;
+		ASSERT_LT(0, workers);
+		if (!on_io_uring())
+			ASSERT_TRUE(wait_for_signals(self, signals + workers)) {
+				TH_LOG("%llu signals for %llu completions of workers",
+				       self->signals - signals, workers);
+			}
+		usleep(rounds % 4 ? 0 : 20000);
+		take(self);
+		EXPECT_GE(signals + workers, self->signals);
+		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+	}
+	TH_LOG("%u rounds, %llu completions, %llu signals", rounds, self->reaped, self->signals);
+	EXPECT_LT(0, self->signals);
+	EXPECT_EQ(0, self->errors);
+}
+
+/* Has requests go on for so long, and takes what comes. */
+static bool go_on(struct _test_data_eventfd *self, unsigned int us)
+{
+	long long end = now_ns() + us * 1000LL;
+
+	do {
+		start(self, 1000);
+		if (!take(self))
+			return false;
+	} while (now_ns() < end);
+	return true;
+}
+
+TEST_F_TIMEOUT(eventfd, that_changes_amid_them_has_no_signal_too_many, 600)
+{
+	long long end = now_ms() + STRESS_MS;
+	unsigned int seed = variant->model, changes = 0;
+	unsigned long long before;
+
+	while (now_ms() < end) {
+		for (int i = 0; i < 10; i++, changes++) {
+			ASSERT_TRUE(go_on(self, rand_r(&seed) % 1000));
+			ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+			ASSERT_TRUE(go_on(self, rand_r(&seed) % 2000));
+			ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+		}
+		start(self, 0);
+		ASSERT_TRUE(drain(self));
+		/* Who was about to signal when the registration went has done so. */
+		sleep_ms(20);
+		take(self);
+		before = self->signals;
+		ASSERT_TRUE(go_on(self, 5000));
+		start(self, 0);
+		ASSERT_TRUE(drain(self));
+		ASSERT_EQ(before, self->signals);
+		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+		start(self, 100);
+		ASSERT_TRUE(is_signalled(self));
+		ASSERT_TRUE(drain(self));
+		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+	}
+	start(self, 0);
+	ASSERT_TRUE(drain(self));
+	TH_LOG("%u changes, %llu completions, %llu signals", changes, self->reaped, self->signals);
+	EXPECT_LT(0, self->signals);
+	EXPECT_EQ(0, self->errors);
+}
+
+TEST_HARNESS_MAIN

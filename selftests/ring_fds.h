@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What tests need that give a ring's descriptors away: sockets to send them over,
+ * and completions counted.
+ */
+#ifndef MINIRING_SELFTEST_RING_FDS_H
+#define MINIRING_SELFTEST_RING_FDS_H
+
+#include <sys/socket.h>
+#include "ring_test.h"
+
+/* Sends @fd, or receives if it is -1; returns what was received, 0, or -errno. */
+static inline int pass_fd(int socket, int fd)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	if (fd >= 0) {
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+		return sendmsg(socket, &msg, 0) == 1 ? 0 : -errno;
+	}
+	if (recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) != 1)
+		return -errno;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_type != SCM_RIGHTS)
+		return -ENOMSG;
+	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
+	return fd;
+}
+
+static inline int send_fd(int socket, int fd)
+{
+	return pass_fd(socket, fd);
+}
+
+static inline int recv_fd(int socket)
+{
+	return pass_fd(socket, -1);
+}
+
+struct tally {
+	int total, cancelled;
+};
+
+/* Takes @nr completions, or as many as there are in time, and what else is there. */
+static inline struct tally tally(struct uring *ring, int nr)
+{
+	long long end = now_ms() + 5000;
+	struct tally seen = {};
+
+	do {
+		struct io_uring_cqe *cqe;
+
+		if (seen.total < nr && !uring_ready(ring))
+			enter_timeout(ring, 1, 1000);
+		while ((cqe = uring_peek(ring))) {
+			seen.total++;
+			seen.cancelled += cqe->res == -ECANCELED;
+			uring_advance(ring, 1);
+		}
+	} while (seen.total < nr && now_ms() < end);
+	return seen;
+}
+
+#endif /* MINIRING_SELFTEST_RING_FDS_H */

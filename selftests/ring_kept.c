@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A ring with requests in flight that somebody still has when others lose it: by a
+ * duplicate, a mapping, a socket, fork or exec. Each request completes exactly once,
+ * with its result, or with -ECANCELED if who submitted it is gone. And rings that only
+ * what they have in flight still has, which must go.
+ */
+#include <signal.h>
+#include <sys/wait.h>
+#include "ring_fds.h"
+#include "ring_ops.h"
+#include "ring_test.h"
+#include "rings.h"
+
+#define ENTRIES 16
+
+FIXTURE(kept)
+{
+	struct uring ring;
+	int fds[2];
+};
+
+FIXTURE_SETUP(kept)
+{
+	ASSERT_EQ(0, uring_open(&self->ring, ENTRIES));
+	ASSERT_EQ(0, pipe2(self->fds, O_CLOEXEC));
+}
+
+FIXTURE_TEARDOWN(kept)
+{
+	uring_close(&self->ring);
+	close(self->fds[0]);
+	close(self->fds[1]);
+}
+
+TEST_F(kept, by_a_duplicate)
+{
+	struct uring *ring = &self->ring;
+	int other = dup(ring->fd);
+	struct tally seen;
+
+	never(ring, 1)->flags = IOSQE_IO_LINK;
+	poll_in(ring, self->fds[0], 2);
+	prep_poll(ring, self->fds[0], POLLIN, IORING_POLL_ADD_MULTI, 3);
+	read_byte(ring, self->fds[0], 4);
+	read_byte(ring, self->fds[0], 5)->flags = IOSQE_ASYNC;
+	ASSERT_EQ(5, uring_submit(ring));
+	close(ring->fd);
+	ring->fd = other;
+	sleep_ms(10);
+	EXPECT_EQ(0, uring_ready(ring));
+	prep_undo(ring, IORING_OP_ASYNC_CANCEL, 0, 50)->cancel_flags = IORING_ASYNC_CANCEL_ANY;
+	ASSERT_EQ(1, uring_submit(ring));
+	seen = tally(ring, 6);
+	EXPECT_EQ(6, seen.total);
+	EXPECT_EQ(5, seen.cancelled);
+}
+
+/* Nobody can submit to it, but what it has in flight completes into the mapping. */
+TEST_F(kept, by_its_mapping)
+{
+	struct uring *ring = &self->ring;
+
+	poll_in(ring, self->fds[0], 1);
+	never(ring, 2);
+	ASSERT_EQ(2, uring_submit(ring));
+	close(ring->fd);
+	ring->fd = -1;
+	sleep_ms(10);
+	EXPECT_EQ(0, uring_ready(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	for (int i = 0; i < 1000 && !uring_ready(ring); i++)
+		sleep_ms(1);
+	EXPECT_STREQ("1 1", next_cqe(ring));
+	EXPECT_STREQ("none", next_cqe(ring));
+}
+
+TEST_F(kept, by_a_socket)
+{
+	struct uring *ring = &self->ring;
+	int sockets[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	poll_in(ring, self->fds[0], 1);
+	ASSERT_EQ(1, uring_submit(ring));
+	if (on_io_uring()) {
+		/* The kernel knows what it is, and that cycles could come of it. */
+		ASSERT_EQ(-EINVAL, send_fd(sockets[0], ring->fd));
+		return;
+	}
+	ASSERT_EQ(0, send_fd(sockets[0], ring->fd));
+	close(ring->fd);
+	ring->fd = -1;
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	ring->fd = recv_fd(sockets[1]);
+	ASSERT_GE(ring->fd, 0);
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("1 1", next_cqe(ring));
+	uring_nop(ring, 2);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("2 0", next_cqe(ring));
+}
+
+/* Requests are of who submits them: files and memory of the receiver's. */
+TEST_F(kept, by_a_process_that_received_it)
+{
+	struct uring *ring = &self->ring;
+	int sockets[2], status;
+	pid_t pid;
+
+	if (on_io_uring())
+		SKIP(return, "io_uring cannot be sent over a socket");
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		struct uring mine = { .backend = ring->backend, .p = ring->p };
+		char byte = 0;
+		int fds[2];
+
+		uring_close(ring);
+		close(self->fds[0]);
+		close(self->fds[1]);
+		mine.fd = recv_fd(sockets[1]);
+		if (mine.fd < 0 || uring_mmap(&mine) || pipe(fds))
+			_exit(1);
+		mine.sq.filled = uring_load(mine.sq.tail);
+		prep_rw(&mine, IORING_OP_READ, fds[0], &byte, 1, 0, 7);
+		if (uring_submit(&mine) != 1 || write(fds[1], "y", 1) != 1 ||
+		    enter_timeout(&mine, 1, 5000))
+			_exit(2);
+		if (strcmp("7 1", next_cqe(&mine)) || byte != 'y')
+			_exit(3);
+		never(&mine, 8);
+		_exit(uring_submit(&mine) == 1 ? 0 : 4);
+	}
+	poll_in(ring, self->fds[0], 1);
+	ASSERT_EQ(1, uring_submit(ring));
+	ASSERT_EQ(0, send_fd(sockets[0], ring->fd));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	/* What it left in flight is cancelled; ours is not. */
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("8 -ECANCELED", next_cqe(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("1 1", next_cqe(ring));
+}
+
+/* A child submits to the ring that it inherited, and goes, in one way or another. */
+TEST_F(kept, by_the_parent_of_who_submitted)
+{
+	struct uring *ring = &self->ring;
+	struct tally seen;
+	int status;
+
+	for (int round = 0; round < 3; round++) {
+		pid_t pid = fork();
+
+		ASSERT_GE(pid, 0);
+		if (!pid) {
+			poll_in(ring, self->fds[0], 1);
+			read_byte(ring, self->fds[0], 2);
+			read_byte(ring, self->fds[0], 3)->flags = IOSQE_ASYNC;
+			if (uring_submit(ring) != 3)
+				_exit(1);
+			if (round == 0)
+				raise(SIGKILL);
+			if (round == 1)
+				close(ring->fd);
+			_exit(0);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(round ? 0 : SIGKILL, status);
+		ring->sq.filled += 3;
+		/* io_uring finds that it is gone when there is something. */
+		ASSERT_EQ(1, write(self->fds[1], "x", 1));
+		seen = tally(ring, 3);
+		EXPECT_EQ(3, seen.total);
+		EXPECT_EQ(3, seen.cancelled) {
+			TH_LOG("round %d: a request of a process that is gone goes on", round);
+		}
+		ASSERT_EQ(1, read(self->fds[0], &status, 1));
+	}
+}
+
+/* With the ring still open, io_uring cancels at exec, miniring when the process ends. */
+TEST_F(kept, by_exec)
+{
+	struct uring *ring = &self->ring;
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		char fd[12];
+
+		fcntl(ring->fd, F_SETFD, 0);
+		poll_in(ring, self->fds[0], 1);
+		read_byte(ring, self->fds[0], 2);
+		if (uring_submit(ring) != 2)
+			_exit(1);
+		snprintf(fd, sizeof(fd), "%d", ring->fd);
+		setenv("RING_KEPT_FD", fd, 1);
+		execl("/proc/self/exe", "ring_kept", NULL);
+		_exit(2);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	ring->sq.filled += 3;
+	/* Both requests of before, and the NOP of the program that was executed. */
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	EXPECT_EQ(3, tally(ring, 3).total);
+}
+
+/*
+ * Cycles of files: what the ring has in flight holds a file that holds the ring. The
+ * process closes what it has of both; nothing may be left of them when it ends. If
+ * something is, a timeout ends the cycle later, for the sake of the tests that follow.
+ */
+static struct io_uring_sqe *prep_late(struct uring *ring)
+{
+	static const struct __kernel_timespec ts = { .tv_sec = 60 };
+
+	return prep_timeout(ring, &ts, 0, 0, 1);
+}
+
+static bool through_a_socket(struct uring *ring)
+{
+	int sockets[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return false;
+	prep_late(ring)->flags = IOSQE_IO_HARDLINK;
+	poll_in(ring, sockets[1], 2);
+	if (uring_submit(ring) != 2 || send_fd(sockets[0], ring->fd))
+		return false;
+	close(sockets[0]);
+	close(sockets[1]);
+	return true;
+}
+
+static bool through_an_io_uring(struct uring *ring)
+{
+	struct uring other = {};
+
+	if (uring_open_on(URING_IO_URING, &other, 4))
+		return false;
+	prep_late(ring)->flags = IOSQE_IO_HARDLINK;
+	prep_poll(ring, other.fd, POLLOUT, 0, 2);
+	if (uring_submit(ring) != 2 ||
+	    uring_register(&other, IORING_REGISTER_FILES, &ring->fd, 1))
+		return false;
+	uring_close(&other);
+	return true;
+}
+
+FIXTURE(cycle)
+{
+	int held[2];
+};
+
+FIXTURE_VARIANT(cycle)
+{
+	bool (*make)(struct uring *ring);
+};
+
+FIXTURE_VARIANT_ADD(cycle, through_a_socket)
+{
+	.make = through_a_socket,
+};
+
+FIXTURE_VARIANT_ADD(cycle, through_an_io_uring)
+{
+	.make = through_an_io_uring,
+};
+
+FIXTURE_SETUP(cycle)
+{
+	if (on_io_uring())
+		SKIP(return, "io_uring can be neither sent over a socket nor registered");
+	ASSERT_EQ(0, pipe(self->held));
+}
+
+FIXTURE_TEARDOWN(cycle)
+{
+	close(self->held[0]);
+	close(self->held[1]);
+}
+
+TEST_F_TIMEOUT(cycle, ends_with_its_process, 120)
+{
+	int status;
+	pid_t pid = fork();
+
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		struct uring ring = {};
+
+		close(self->held[1]);
+		if (uring_open(&ring, ENTRIES))
+			_exit(1);
+		poll_in(&ring, self->held[0], 3);
+		if (uring_submit(&ring) != 1 || !variant->make(&ring))
+			_exit(2);
+		uring_close(&ring);
+		_exit(0);
+	}
+	close(self->held[0]);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	EXPECT_TRUE(closes(self->held[1]));
+	EXPECT_TRUE(rings_become(pid, 0));
+}
+
+/* What this program does when a test executes it, given a ring to use. */
+__attribute__((constructor)) static void executed(void)
+{
+	const char *given = getenv("RING_KEPT_FD");
+	struct uring ring = {}, like = {};
+
+	if (!given)
+		return;
+	if (uring_open(&like, ENTRIES))
+		_exit(1);
+	ring = (struct uring){ .fd = atoi(given), .backend = like.backend, .p = like.p };
+	uring_close(&like);
+	if (uring_mmap(&ring))
+		_exit(2);
+	if (uring_ready(&ring) != (on_io_uring() ? 2 : 0))
+		_exit(3);
+	ring.sq.filled = uring_load(ring.sq.tail);
+	uring_nop(&ring, 3);
+	_exit(uring_submit(&ring) == 1 ? 0 : 4);
+}
+
+TEST_HARNESS_MAIN
