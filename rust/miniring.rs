@@ -40,6 +40,7 @@ struct Miniring {
 impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let symbols = static_key::symbols::Symbols::find().ok();
+        ring::find_task_work(symbols.as_ref());
         // Made in the order in which they depend on each other; dropped in that of the fields. What
         // lets anybody in comes last, and nothing fails behind it: a module that fails to load goes
         // even if one of its files is open.

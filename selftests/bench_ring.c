@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What a ring costs, each number beside its peer's, measured by the same code
- * in alternating runs of one process. One JSON object a line:
- *
- *   id, value, unit, peer, peer_value, better   as in build/bench.json
- *   spread, peer_spread                         least and greatest run
- *
+ * in alternating runs of one process. One JSON object a line, see bench.h;
  * and for eventfd.register_us, of either side, the 99th percentile, the longest
  * and what a second thread that posts completions all the while achieved.
  *
@@ -13,93 +9,12 @@
  * then agree, which tells how far to trust the program on a machine.
  */
 #include <pthread.h>
-#include <sched.h>
-#include <stdbool.h>
 #include <sys/eventfd.h>
-#include <time.h>
+#include "bench.h"
 #include "rings.h"
-#include "uring.h"
 
-#define RUNS 9
-#define RUN_MS 100
 #define REGISTER_RUN_MS 250
-#define MAX_SLICES 4096
 #define MAX_SAMPLES 262144
-#define ENTRIES 64
-
-struct side {
-	const char *name;
-	enum uring_backend backend;
-	unsigned int model;
-	unsigned int flags;	/* IORING_SETUP_* */
-};
-
-static void die(const char *what, int ret)
-{
-	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
-	exit(1);
-}
-
-static long long now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-static void open_ring(struct uring *ring, const struct side *side)
-{
-	int ret;
-
-	*ring = (struct uring){ .model = side->model, .p.flags = side->flags };
-	ret = uring_open_on(side->backend, ring, ENTRIES);
-	if (ret)
-		die(side->name, ret);
-}
-
-/* The calling thread stays on @cpu, if there is one. */
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The value that @part of the sorted values are below. */
-static double quantile(double *values, size_t nr, double part)
-{
-	if (!nr)
-		return 0;
-	qsort(values, nr, sizeof(*values), by_value);
-	return values[(size_t)((nr - 1) * part + 0.5)];
-}
-
-static double median(double *values, size_t nr)
-{
-	return quantile(values, nr, 0.5);
-}
-
-/* The fields that every line has; the caller ends the line. */
-static void report(const char *id, const char *unit, double *values,
-		   const char *peer, double *peers)
-{
-	printf("{\"id\":\"%s\",\"value\":%.2f,\"unit\":\"%s\",", id,
-	       median(values, RUNS), unit);
-	printf("\"peer\":\"%s\",\"peer_value\":%.2f,\"better\":\"lower\",", peer,
-	       median(peers, RUNS));
-	printf("\"spread\":[%.2f,%.2f],\"peer_spread\":[%.2f,%.2f]",
-	       values[0], values[RUNS - 1], peers[0], peers[RUNS - 1]);
-}
 
 /* NOPs */
 
@@ -114,115 +29,6 @@ static void nops(struct uring *ring, int batch)
 		die("a batch of NOPs was not completed", ret < 0 ? ret : -EIO);
 }
 
-/*
- * One way of doing NOPs that is compared with others. Machines drift by more
- * than what is measured, so within a run the arms take turns, a slice each, and
- * the run's value is the median slice.
- */
-struct arm {
-	struct uring *ring;
-	int batch;
-	int event;		/* registered while this arm runs, or -1 */
-	size_t nr;
-	double slices[MAX_SLICES];
-};
-
-static void check(const char *what, int ret)
-{
-	if (ret)
-		die(what, ret);
-}
-
-/* Nanoseconds that a NOP took to submit and reap. */
-static double time_slice(struct arm *arm)
-{
-	const int calls = arm->batch > 8 ? 64 : 256;
-	long long start, end;
-
-	if (arm->event >= 0)
-		check("register", uring_register_eventfd(arm->ring, arm->event));
-	start = now_ns();
-	for (int i = 0; i < calls; i++)
-		nops(arm->ring, arm->batch);
-	end = now_ns();
-	if (arm->event >= 0)
-		check("unregister", uring_unregister_eventfd(arm->ring));
-	return (double)(end - start) / calls / arm->batch;
-}
-
-/* One run of all arms; puts into @values what each took. */
-static void run_arms(struct arm *arms, int nr, double *values)
-{
-	long long end = now_ns() + nr * RUN_MS * 1000000LL;
-
-	for (int i = 0; i < nr; i++)
-		arms[i].nr = 0;
-	do {
-		for (int i = 0; i < nr; i++)
-			arms[i].slices[arms[i].nr++] = time_slice(&arms[i]);
-	} while (now_ns() < end && arms[0].nr < MAX_SLICES);
-	for (int i = 0; i < nr; i++)
-		values[i] = median(arms[i].slices, arms[i].nr);
-}
-
-static void bench_nops(const char *id, int batch, const struct side sides[2])
-{
-	static struct arm arms[2];
-	struct uring rings[2];
-	double values[2][RUNS], run_values[2];
-
-	for (int i = 0; i < 2; i++) {
-		open_ring(&rings[i], &sides[i]);
-		arms[i].ring = &rings[i];
-		arms[i].batch = batch;
-		arms[i].event = -1;
-	}
-	run_arms(arms, 2, run_values);
-	for (int run = 0; run < RUNS; run++) {
-		run_arms(arms, 2, run_values);
-		for (int i = 0; i < 2; i++)
-			values[i][run] = run_values[i];
-	}
-	report(id, "ns", values[0], sides[1].name, values[1]);
-	puts("}");
-	for (int i = 0; i < 2; i++)
-		uring_close(&rings[i]);
-}
-
-/*
- * Instructions, where the time stamp counter counts those (scripts/vm --icount):
- * of a whole NOP, from its entry to its completion being taken. An interrupt in
- * between does not move the median.
- */
-static double count_instructions(struct uring *ring, int batch)
-{
-	static double samples[1001];
-
-	for (int i = 0; i < 1001; i++) {
-		unsigned long long start = __builtin_ia32_rdtsc();
-
-		nops(ring, batch);
-		samples[i] = (double)(__builtin_ia32_rdtsc() - start) / batch;
-	}
-	return median(samples, 1001);
-}
-
-static void bench_instructions(const char *id, int batch, const struct side sides[2])
-{
-	double values[2][RUNS];
-
-	for (int i = 0; i < 2; i++) {
-		struct uring ring;
-
-		open_ring(&ring, &sides[i]);
-		for (int run = 0; run < RUNS; run++)
-			values[i][run] = count_instructions(&ring, batch);
-		uring_close(&ring);
-	}
-	report(id, "instructions", values[0], sides[1].name, values[1]);
-	puts("}");
-}
-
 /* A submitter without the lock, in turns with a ring that has it and io_uring. */
 static void bench_issuer(const struct side sides[3])
 {
@@ -235,7 +41,7 @@ static void bench_issuer(const struct side sides[3])
 
 	for (int i = 0; i < 3; i++) {
 		open_ring(&rings[i], &sides[i]);
-		arms[i] = (struct arm){ .ring = &rings[i], .batch = 1, .event = -1 };
+		arms[i] = (struct arm){ .fn = nops, .ring = &rings[i], .batch = 1, .event = -1 };
 	}
 	run_arms(arms, 3, run_values);
 	for (int run = 0; run < RUNS; run++) {
@@ -287,6 +93,7 @@ static void bench_signal(const struct side sides[2])
 	for (int i = 0; i < 4; i++) {
 		if (i % 2 == 0)
 			open_ring(&rings[i / 2], &sides[i / 2]);
+		arms[i].fn = nops;
 		arms[i].ring = &rings[i / 2];
 		arms[i].batch = 1;
 		arms[i].event = i % 2 ? fd : -1;
@@ -448,6 +255,7 @@ int main(int argc, char **argv)
 		.backend = URING_IO_URING,
 		.flags = IORING_SETUP_SINGLE_ISSUER,
 	};
+	const struct job one = { NULL, nops, 1 }, many = { NULL, nops, 32 };
 	bool self_check = argc == 2 && !strcmp(argv[1], "--self-check");
 
 	if (self_check) {
@@ -457,10 +265,10 @@ int main(int argc, char **argv)
 		spinlock.backend = URING_IO_URING;
 		quiesce.backend = URING_IO_URING;
 	} else if (argc == 2 && !strcmp(argv[1], "--instructions")) {
-		bench_instructions("nop.instructions", 1, (struct side[]){ rcu, io_uring });
-		bench_instructions("nop.instructions.batch32", 32,
+		bench_instructions("nop.instructions", &one, (struct side[]){ rcu, io_uring });
+		bench_instructions("nop.instructions.batch32", &many,
 				   (struct side[]){ rcu, io_uring });
-		bench_instructions("nop.instructions.issuer", 1,
+		bench_instructions("nop.instructions.issuer", &one,
 				   (struct side[]){ issuer, issuer_peer });
 		return 0;
 	} else if (argc != 1) {
@@ -470,8 +278,8 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pin(0);
-	bench_nops("nop.batch1_ns", 1, (struct side[]){ rcu, io_uring });
-	bench_nops("nop.batch32_ns", 32, (struct side[]){ rcu, io_uring });
+	bench_ns("nop.batch1_ns", &one, (struct side[]){ rcu, io_uring });
+	bench_ns("nop.batch32_ns", &many, (struct side[]){ rcu, io_uring });
 	bench_issuer((struct side[]){ issuer, locked, issuer_peer });
 	if (!self_check)
 		bench_locks((struct side[]){ issuer, locked });

@@ -317,6 +317,50 @@ TEST_F(cancel, a_ring_inherited_by_fork)
 	EXPECT_STREQ("1 1", next_cqe(ring));
 }
 
+/*
+ * To a ring that others have open: what is about a ring is cancelled, a timer goes on, and what
+ * waits for a file says so at its event.
+ */
+TEST_F(cancel, what_a_process_that_ended_left)
+{
+	struct __kernel_timespec ts = { .tv_sec = 2 };
+	struct uring *ring = &self->ring;
+	int status;
+	pid_t pid = fork();
+
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		poll_in(ring, ring->fd, 1)->flags = IOSQE_IO_LINK;
+		for (int i = 2; i <= 3; i++) {
+			struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+			sqe->opcode = IORING_OP_TIMEOUT;
+			sqe->addr = (unsigned long)&ts;
+			sqe->len = 1;
+			sqe->user_data = i;
+		}
+		poll_in(ring, self->fds[0], 4);
+		_exit(uring_submit(ring) != 4);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	for (int i = 1; i <= 2; i++) {
+		if (!uring_ready(ring)) {
+			ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+		}
+		EXPECT_STREQ(i == 1 ? "1 -ECANCELED" : "2 -ECANCELED", next_cqe(ring));
+	}
+	if (!uring_ready(ring)) {
+		ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	}
+	EXPECT_STREQ("3 -ETIME", next_cqe(ring));
+	sleep_ms(10);
+	EXPECT_EQ(0, uring_ready(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("4 -ECANCELED", next_cqe(ring));
+}
+
 /* A buffer of a process that is gone is not read into, nor is anything else. */
 TEST_F(cancel, a_reader_whose_process_ended)
 {

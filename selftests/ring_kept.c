@@ -106,6 +106,7 @@ TEST_F(kept, by_a_process_that_received_it)
 {
 	struct uring *ring = &self->ring;
 	int sockets[2], status;
+	struct tally seen;
 	pid_t pid;
 
 	if (on_io_uring())
@@ -119,8 +120,6 @@ TEST_F(kept, by_a_process_that_received_it)
 		int fds[2];
 
 		uring_close(ring);
-		close(self->fds[0]);
-		close(self->fds[1]);
 		mine.fd = recv_fd(sockets[1]);
 		if (mine.fd < 0 || uring_mmap(&mine) || pipe(fds))
 			_exit(1);
@@ -131,7 +130,7 @@ TEST_F(kept, by_a_process_that_received_it)
 			_exit(2);
 		if (strcmp("7 1", next_cqe(&mine)) || byte != 'y')
 			_exit(3);
-		never(&mine, 8);
+		poll_in(&mine, self->fds[0], 8);
 		_exit(uring_submit(&mine) == 1 ? 0 : 4);
 	}
 	poll_in(ring, self->fds[0], 1);
@@ -139,12 +138,11 @@ TEST_F(kept, by_a_process_that_received_it)
 	ASSERT_EQ(0, send_fd(sockets[0], ring->fd));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
-	/* What it left in flight is cancelled; ours is not. */
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
-	EXPECT_STREQ("8 -ECANCELED", next_cqe(ring));
+	/* What it left in flight is cancelled in the end; ours is not. */
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
-	EXPECT_STREQ("1 1", next_cqe(ring));
+	seen = tally(ring, 2);
+	EXPECT_EQ(2, seen.total);
+	EXPECT_EQ(1, seen.cancelled);
 }
 
 /* A child submits to the ring that it inherited, and goes, in one way or another. */
@@ -184,7 +182,7 @@ TEST_F(kept, by_the_parent_of_who_submitted)
 	}
 }
 
-/* With the ring still open, io_uring cancels at exec, miniring when the process ends. */
+/* With the ring still open, io_uring cancels at exec; on miniring requests go on. */
 TEST_F(kept, by_exec)
 {
 	struct uring *ring = &self->ring;
@@ -216,7 +214,7 @@ TEST_F(kept, by_exec)
 
 /*
  * Cycles of files: what the ring has in flight holds a file that holds the ring. The
- * process closes what it has of both; nothing may be left of them when it ends. If
+ * process may close what it has of both; nothing may be left of them when it ends. If
  * something is, a timeout ends the cycle later, for the sake of the tests that follow.
  */
 static struct io_uring_sqe *prep_late(struct uring *ring)
@@ -226,7 +224,7 @@ static struct io_uring_sqe *prep_late(struct uring *ring)
 	return prep_timeout(ring, &ts, 0, 0, 1);
 }
 
-static bool through_a_socket(struct uring *ring)
+static bool through_a_socket(struct uring *ring, bool closes_all)
 {
 	int sockets[2];
 
@@ -236,12 +234,14 @@ static bool through_a_socket(struct uring *ring)
 	poll_in(ring, sockets[1], 2);
 	if (uring_submit(ring) != 2 || send_fd(sockets[0], ring->fd))
 		return false;
-	close(sockets[0]);
-	close(sockets[1]);
+	if (closes_all) {
+		close(sockets[0]);
+		close(sockets[1]);
+	}
 	return true;
 }
 
-static bool through_an_io_uring(struct uring *ring)
+static bool through_an_io_uring(struct uring *ring, bool closes_all)
 {
 	struct uring other = {};
 
@@ -252,7 +252,8 @@ static bool through_an_io_uring(struct uring *ring)
 	if (uring_submit(ring) != 2 ||
 	    uring_register(&other, IORING_REGISTER_FILES, &ring->fd, 1))
 		return false;
-	uring_close(&other);
+	if (closes_all)
+		uring_close(&other);
 	return true;
 }
 
@@ -263,7 +264,8 @@ FIXTURE(cycle)
 
 FIXTURE_VARIANT(cycle)
 {
-	bool (*make)(struct uring *ring);
+	bool (*make)(struct uring *ring, bool closes_all);
+	bool closes_all;
 };
 
 FIXTURE_VARIANT_ADD(cycle, through_a_socket)
@@ -271,9 +273,21 @@ FIXTURE_VARIANT_ADD(cycle, through_a_socket)
 	.make = through_a_socket,
 };
 
+FIXTURE_VARIANT_ADD(cycle, through_a_closed_socket)
+{
+	.make = through_a_socket,
+	.closes_all = true,
+};
+
 FIXTURE_VARIANT_ADD(cycle, through_an_io_uring)
 {
 	.make = through_an_io_uring,
+};
+
+FIXTURE_VARIANT_ADD(cycle, through_a_closed_io_uring)
+{
+	.make = through_an_io_uring,
+	.closes_all = true,
 };
 
 FIXTURE_SETUP(cycle)
@@ -302,9 +316,10 @@ TEST_F_TIMEOUT(cycle, ends_with_its_process, 120)
 		if (uring_open(&ring, ENTRIES))
 			_exit(1);
 		poll_in(&ring, self->held[0], 3);
-		if (uring_submit(&ring) != 1 || !variant->make(&ring))
+		if (uring_submit(&ring) != 1 || !variant->make(&ring, variant->closes_all))
 			_exit(2);
-		uring_close(&ring);
+		if (variant->closes_all)
+			uring_close(&ring);
 		_exit(0);
 	}
 	close(self->held[0]);

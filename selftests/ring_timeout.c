@@ -270,6 +270,123 @@ TEST_F(timeout, multishot_goes_on_until_removed)
 	EXPECT_EQ(1, reports);
 }
 
+/* Takes completions of timeout 7 until that of the removal 8 comes; its result. */
+static int removal(struct uring *ring, int *cancelled)
+{
+	struct io_uring_cqe *cqe;
+	int res;
+
+	for (;;) {
+		while (!(cqe = uring_peek(ring))) {
+			if (enter_timeout(ring, 1, 10000))
+				return -ETIME;
+		}
+		res = cqe->res;
+		if (cqe->user_data == 7 && res == -ECANCELED && !cqe->flags)
+			++*cancelled;
+		else if (cqe->user_data == 7 && (res != -ETIME || cqe->flags != IORING_CQE_F_MORE))
+			return -EIO;
+		else if (cqe->user_data == 8)
+			break;
+		uring_advance(ring, 1);
+	}
+	uring_advance(ring, 1);
+	return res;
+}
+
+static void spin_us(unsigned int us)
+{
+	long long start = now_ns();
+
+	while (now_ns() - start < us * 1000LL)
+		;
+}
+
+/*
+ * At any moment of its interval. io_uring does not find one that expires; here that succeeds. What
+ * was removed says so once, and no more.
+ */
+TEST_F(timeout, multishot_removed_while_it_expires)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 16384 };
+
+	ASSERT_EQ(0, uring_open(&ring, 8));
+	for (int round = 0; round < 400; round++) {
+		struct __kernel_timespec ts = { .tv_nsec = 200000 };
+		int res, cancelled = 0;
+
+		prep_timeout(&ring, &ts, 0, IORING_TIMEOUT_MULTISHOT, 7);
+		ASSERT_EQ(1, uring_submit(&ring));
+		/* From when one completion is seen on the next remove is near it, or between two. */
+		for (int i = 0; i <= round % 2; i++) {
+			while (!uring_ready(&ring))
+				;
+			uring_advance(&ring, uring_ready(&ring));
+		}
+		spin_us(round % 25 * 10);
+		do {
+			prep_remove(&ring, 7, 8);
+			ASSERT_EQ(1, uring_submit(&ring));
+			res = removal(&ring, &cancelled);
+		} while (on_io_uring() && (res == -EALREADY || res == -ENOENT));
+		ASSERT_EQ(0, res);
+		while (!cancelled) {
+			struct io_uring_cqe *cqe;
+
+			while (!(cqe = uring_peek(&ring))) {
+				ASSERT_EQ(0, enter_timeout(&ring, 1, 10000));
+			}
+			ASSERT_EQ(7, cqe->user_data);
+			ASSERT_TRUE(cqe->res == -ECANCELED || cqe->res == -ETIME);
+			cancelled += cqe->res == -ECANCELED;
+			uring_advance(&ring, 1);
+		}
+		ASSERT_EQ(1, cancelled);
+		prep_remove(&ring, 7, 8);
+		ASSERT_EQ(1, uring_submit(&ring));
+		EXPECT_STREQ("8 -ENOENT", next_cqe(&ring));
+	}
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&ring));
+	uring_close(&ring);
+}
+
+/* One that reports once: it either reports or is removed, never both and never neither. */
+TEST_F(timeout, removed_while_it_expires)
+{
+	int expired = 0, removed = 0;
+
+	for (int round = 0; round < 400; round++) {
+		struct __kernel_timespec ts = { .tv_nsec = 200000 };
+		int res = 0, reported = 0;
+
+		prep_timeout(&self->ring, &ts, 0, 0, 7);
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		spin_us(150 + round % 25 * 4);
+		prep_remove(&self->ring, 7, 8);
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		for (int i = 0; i < 2; i++) {
+			struct io_uring_cqe *cqe;
+
+			while (!(cqe = uring_peek(&self->ring))) {
+				ASSERT_EQ(0, enter_timeout(&self->ring, 1, 10000));
+			}
+			if (cqe->user_data == 8)
+				res = cqe->res;
+			else
+				reported = cqe->res;
+			uring_advance(&self->ring, 1);
+		}
+		EXPECT_TRUE(!res || res == -ENOENT || (on_io_uring() && res == -EALREADY));
+		EXPECT_EQ(res ? -ETIME : -ECANCELED, reported);
+		expired += res != 0;
+		removed += !res;
+	}
+	TH_LOG("%d expired, %d were removed", expired, removed);
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+}
+
 TEST_F(timeout, multishot_ends_when_the_queue_is_full)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
@@ -397,7 +514,8 @@ TEST_F(timeout, success_is_skipped_and_does_not_end_a_chain)
 	sqe = prep_timeout(&self->ring, &self->soon, 0, 0, 3);
 	sqe->flags = IOSQE_IO_LINK;
 	uring_nop(&self->ring, 4);
-	ASSERT_EQ(2, uring_submit_and_wait(&self->ring, 2));
+	ASSERT_EQ(2, uring_submit(&self->ring));
+	ASSERT_EQ(2, wait_for(&self->ring, 2));
 	EXPECT_STREQ("3 -ETIME", next_cqe(&self->ring));
 	EXPECT_STREQ("4 -ECANCELED", next_cqe(&self->ring));
 }

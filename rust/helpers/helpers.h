@@ -43,11 +43,13 @@ struct workqueue_struct *miniring_alloc_workqueue(const char *name);
 __poll_t miniring_vfs_poll(struct file *file, struct poll_table_struct *table);
 void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry *entry);
 void miniring_wait_take(struct wait_queue_entry *entry);
+bool miniring_exiting(struct task_struct *task);
 bool miniring_current_exiting(void);
 unsigned long miniring_current_process(void);
 const struct cred *miniring_current_cred(void);
 const struct cred *miniring_override_creds(const struct cred *cred);
 const struct cred *miniring_revert_creds(const struct cred *cred);
+void miniring_synchronize_rcu_tasks(void);
 s64 miniring_timens_to_host(int clock, s64 time);
 
 /* ring.c */
@@ -59,7 +61,6 @@ void miniring_task_unlock(struct task_struct *task);
 bool miniring_cpu_online(unsigned int cpu);
 
 /* rw.c */
-void miniring_kiocb_init(struct kiocb *iocb, struct file *file);
 int miniring_kiocb_set_rw_flags(struct kiocb *iocb, int flags, int type);
 void miniring_start_write(struct file *file);
 bool miniring_start_write_trylock(struct file *file);
@@ -72,6 +73,7 @@ void __user *miniring_iter_iov_addr(struct iov_iter *iter);
 size_t miniring_iter_iov_len(struct iov_iter *iter);
 
 bool miniring_sigpending(void);
+void miniring_clear_notify_signal(void);
 void miniring_push_sigmask(sigset_t *mask);
 void miniring_pop_sigmask(void);
 
@@ -112,6 +114,8 @@ void miniring_set_arch_jump_label_transform_queue(void *func);
 void miniring_arch_jump_label_transform_apply(void);
 void miniring_set_arch_jump_label_transform_apply(void *func);
 
+void miniring_task_work_run(void);
+void miniring_set_task_work_run(void *func);
 int miniring_stop_machine_cpuslocked(cpu_stop_fn_t fn, void *data,
 				     const struct cpumask *cpus);
 void miniring_set_stop_machine_cpuslocked(void *func);

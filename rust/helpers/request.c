@@ -3,6 +3,7 @@
 
 #include <linux/cred.h>
 #include <linux/poll.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/time_namespace.h>
 #include <linux/wait.h>
@@ -36,9 +37,14 @@ void miniring_wait_take(struct wait_queue_entry *entry)
 	list_del_init(&entry->entry);
 }
 
+bool miniring_exiting(struct task_struct *task)
+{
+	return READ_ONCE(task->flags) & PF_EXITING;
+}
+
 bool miniring_current_exiting(void)
 {
-	return current->flags & PF_EXITING;
+	return miniring_exiting(current);
 }
 
 /* Tells processes apart, and nothing else. */
@@ -60,6 +66,12 @@ const struct cred *miniring_override_creds(const struct cred *cred)
 const struct cred *miniring_revert_creds(const struct cred *cred)
 {
 	return revert_creds(cred);
+}
+
+/* Waits until no task is anywhere that it can only have been preempted. */
+void miniring_synchronize_rcu_tasks(void)
+{
+	synchronize_rcu_tasks();
 }
 
 s64 miniring_timens_to_host(int clock, s64 time)

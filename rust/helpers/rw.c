@@ -8,11 +8,6 @@
 
 #include "helpers.h"
 
-void miniring_kiocb_init(struct kiocb *iocb, struct file *file)
-{
-	init_sync_kiocb(iocb, file);
-}
-
 int miniring_kiocb_set_rw_flags(struct kiocb *iocb, int flags, int type)
 {
 	return kiocb_set_rw_flags(iocb, (__force rwf_t)flags, type);

@@ -11,6 +11,12 @@ bool miniring_sigpending(void)
 	return task_sigpending(current);
 }
 
+/* The current task does its work now, and need not be reminded of it. */
+void miniring_clear_notify_signal(void)
+{
+	clear_notify_signal();
+}
+
 /* Blocks the signals of @mask, and has the mask of now come back on return. */
 void miniring_push_sigmask(sigset_t *mask)
 {

@@ -16,6 +16,7 @@
 #include <linux/static_call.h>
 #include <linux/static_key_queued.h>
 #include <linux/stop_machine.h>
+#include <linux/task_work.h>
 #include <linux/vmalloc.h>
 #include <trace/events/module.h>
 #include <asm/sync_core.h>
@@ -89,6 +90,7 @@ MINIRING_UNEXPORTED(bool, arch_jump_label_transform_queue,
 		    (struct jump_entry *entry, enum jump_label_type type),
 		    (entry, type))
 MINIRING_UNEXPORTED(void, arch_jump_label_transform_apply, (void), ())
+MINIRING_UNEXPORTED(void, task_work_run, (void), ())
 MINIRING_UNEXPORTED(int, stop_machine_cpuslocked,
 		    (cpu_stop_fn_t fn, void *data, const struct cpumask *cpus),
 		    (fn, data, cpus))

@@ -27,6 +27,8 @@ pub enum Claim {
     Gained,
     /// There is an owner, which will hear of it.
     Told,
+    /// There is an owner, which was told to cancel the request before.
+    Again,
     /// The request was completed.
     Done,
 }
@@ -68,6 +70,7 @@ impl Ownership {
             let (new, claim) = match now {
                 _ if now & DONE != 0 => return Claim::Done,
                 _ if now & OWNED == 0 => (now | OWNED | with, Claim::Gained),
+                _ if now & word & CANCEL != 0 => return Claim::Again,
                 _ => (now | word, Claim::Told),
             };
             match self.0.compare_exchange_weak(now, new, AcqRel, Relaxed) {
@@ -113,6 +116,22 @@ impl Ownership {
     /// The owner completes the request. Nobody else is going to.
     pub fn finish(&self) {
         self.0.fetch_or(DONE, AcqRel);
+    }
+
+    /// The owner completes the request, unless it was told to cancel it. Who told it that after
+    /// this finds the request completed. Returns whether it did.
+    pub fn try_finish(&self) -> bool {
+        let mut now = self.0.load(Relaxed);
+        while now & CANCEL == 0 {
+            match self
+                .0
+                .compare_exchange_weak(now, now | DONE, AcqRel, Relaxed)
+            {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
     }
 
     /// Whether the request was completed.

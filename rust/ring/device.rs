@@ -175,8 +175,8 @@ unsafe extern "C" fn llseek(
     }
 }
 
-/// A descriptor is closed. If that is because its process exits, what the process has in flight is
-/// cancelled, though others may have the ring open.
+/// A descriptor is closed. If that is because its process exits, what the process has in flight that
+/// is about rings is cancelled, though others may have the ring open.
 ///
 /// # Safety
 ///

@@ -9,6 +9,7 @@
 //! The lock is a leaf.
 
 use super::{
+    relaxed,
     request::{
         Owned,
         Request,
@@ -63,10 +64,7 @@ impl Drain {
     /// Whether requests that are submitted now have to wait.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
-        // SAFETY: The word is valid and aligned; every other access is atomic, and a volatile load
-        // is one in the kernel's memory model. The kernel crate's own is a call of a C helper,
-        // which every SQE would pay for.
-        unsafe { self.active.as_ptr().read_volatile() != 0 }
+        relaxed::load(&self.active) != 0
     }
 
     /// A chain is submitted. Returns it if it may be issued; else it waits here, and goes by way of

@@ -14,11 +14,15 @@ use super::{
     buffers::Table,
     completion::Spare,
     rings::Listed,
-    shared::Cqe, //
+    shared::Cqe,
+    submit::Position, //
 };
 use crate::bindings;
 use core::{
-    cell::UnsafeCell,
+    cell::{
+        Cell,
+        UnsafeCell, //
+    },
     cmp::Ordering,
     ops::{
         Deref,
@@ -32,7 +36,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::{Acquire, Relaxed, Release},
+            ordering::{Acquire, Release},
             AtomicFlag, //
         },
         lock::{
@@ -52,10 +56,8 @@ pub(crate) const BATCH: usize = 32;
 
 /// What only the holder of an [`Access`] may touch.
 pub(crate) struct Issuer {
-    /// Position of the next SQE to take.
-    pub(crate) sq_head: u32,
-    /// SQEs skipped because their index was out of range.
-    pub(crate) sq_dropped: u32,
+    /// What was taken off the SQ.
+    pub(crate) sq: Position,
     /// Completions of requests that ended while they were issued.
     pub(crate) done: Done,
     /// The registered buffers.
@@ -68,10 +70,28 @@ pub(crate) struct Issuer {
     pub(crate) has_skipped: bool,
 }
 
+impl Issuer {
+    #[inline]
+    pub(crate) fn batch(&mut self) -> Batch<'_> {
+        Batch {
+            done: &mut self.done,
+            spare: &mut self.spare,
+        }
+    }
+}
+
 /// What completions are collected in.
 pub(crate) struct Batch<'a> {
     pub(crate) done: &'a mut Done,
     pub(crate) spare: &'a mut Spare,
+}
+
+impl Batch<'_> {
+    /// Whether there is an overflow entry for one more completion.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.done.len() < self.spare.len()
+    }
 }
 
 /// Completions to be posted, at most [`BATCH`].
@@ -113,7 +133,7 @@ impl Done {
 ///
 /// # Invariants
 ///
-/// `state` is accessed by the holder of the only [`Access`].
+/// `state` is accessed by the holder of the only [`Access`], `inside` by the submitter.
 #[pin_data]
 pub(crate) struct Gate {
     #[pin]
@@ -126,7 +146,7 @@ pub(crate) struct Gate {
     /// submits, and the submitter registers.
     elided: bool,
     /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
-    inside: AtomicFlag,
+    inside: Cell<bool>,
     /// An `Access` exists. Only kept where debug assertions are on, to find a second one.
     held: AtomicFlag,
     /// How often the lock was taken, and for what. Written under exclusion.
@@ -136,7 +156,8 @@ pub(crate) struct Gate {
 
 // SAFETY: The issuer state may be sent, and moves between tasks under exclusion.
 unsafe impl Send for Gate {}
-// SAFETY: By the type invariants `state` is reached by one task at a time.
+// SAFETY: By the type invariants `state` is reached by one task at a time, and `inside` by the
+// submitter alone.
 unsafe impl Sync for Gate {}
 
 /// Exclusive access to a ring's issuer state.
@@ -171,12 +192,11 @@ impl Gate {
             submitter: SetOnce::new(),
             single_issuer,
             elided,
-            inside: AtomicFlag::new(false),
+            inside: Cell::new(false),
             held: AtomicFlag::new(false),
             tally,
             state: UnsafeCell::new(Issuer {
-                sq_head: 0,
-                sq_dropped: 0,
+                sq: Position::default(),
                 done: Done {
                     cqes: [Cqe::default(); BATCH],
                     len: 0,
@@ -294,16 +314,17 @@ impl Gate {
         }
     }
 
-    #[inline]
+    // Inlined so that the result is not passed in memory.
+    #[inline(always)]
     fn access_by<'a>(
         &'a self,
         lock: impl FnOnce(&'a Self) -> Guard<'a, (), MutexBackend>,
     ) -> Result<Access<'a>> {
         if let Some(submitter) = self.elider() {
-            if !self.is_submitter(submitter) || self.inside.load(Relaxed) {
+            if !self.is_submitter(submitter) || self.inside.get() {
                 return Err(EEXIST);
             }
-            self.inside.store(true, Relaxed);
+            self.inside.set(true);
             // INVARIANT: Another `Access` would be the submitter's, and `inside` was clear; or
             // would hold the mutex and have seen no submitter there. But the submitter was
             // claimed under the mutex, after that one was gone.
@@ -367,7 +388,7 @@ impl Drop for Access<'_> {
             warn_on!(!self.gate.held.xchg(false, Release));
         }
         if self._lock.is_none() {
-            self.gate.inside.store(false, Relaxed);
+            self.gate.inside.set(false);
         }
     }
 }

@@ -30,6 +30,7 @@ mod op;
 mod pending;
 mod probe;
 mod register;
+mod relaxed;
 mod request;
 mod rings;
 mod run;
@@ -39,6 +40,7 @@ mod sqe;
 mod sqpoll;
 mod submit;
 mod target;
+mod task;
 mod trace;
 mod uaccess;
 mod wait;
@@ -47,6 +49,7 @@ mod worker;
 pub(crate) use self::{
     device::Registration,
     rings::FILES,
+    task::find as find_task_work,
     worker::Workers, //
 };
 
@@ -184,7 +187,7 @@ impl Ring {
     /// Tells userspace, and who shows the ring's state, how far the SQ was consumed.
     #[inline]
     fn sq_head_seen(&self, head: u32) {
-        self.cached_sq_head.store(head, Relaxed);
+        relaxed::store(&self.cached_sq_head, head);
         self.shared.publish_sq_head(head);
     }
 

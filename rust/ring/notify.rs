@@ -176,8 +176,23 @@ impl Notifier {
     /// worker posted them. Any context, but for the `spinlock` model inside the eventfd's wake-up.
     ///
     /// That is once for each posting caller, so that the count never changes without a new CQE.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn signal(
+        &self,
+        in_flight: &InFlight<'_>,
+        shared: &shared::Shared,
+        published: Published,
+        worker: bool,
+    ) {
+        // Mostly there is none, which every posting caller looks at.
+        match &self.0 {
+            Slot::Rcu(slot) if slot.is_null() => (),
+            _ => self.signal_some(in_flight, shared, published, worker),
+        }
+    }
+
+    #[inline(never)]
+    fn signal_some(
         &self,
         in_flight: &InFlight<'_>,
         shared: &shared::Shared,
@@ -190,9 +205,6 @@ impl Notifier {
         };
         match &self.0 {
             Slot::Rcu(slot) => {
-                if slot.is_null() {
-                    return;
-                }
                 let guard = read_lock();
                 if let Some(evfd) = slot.load(&guard) {
                     if is_due(&evfd) && !evfd.signal() {

@@ -54,6 +54,7 @@ use kernel::{
     new_work,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             ordering::Relaxed,
             Atomic,
@@ -63,6 +64,8 @@ use kernel::{
         ArcBorrow,
         UniqueArc, //
     },
+    task::Task,
+    types::Opaque,
     workqueue::{
         impl_has_work,
         HasWork,
@@ -81,6 +84,8 @@ pub(crate) struct Request {
     pub(crate) flags: u8,
     /// Whose it is: see `miniring_current_process()`.
     pub(crate) process: c_ulong,
+    /// The task that has to go on, where that matters: see [`super::task`].
+    pub(crate) submitter: ARef<Task>,
     /// What it is about, or 0: see `Target::id`.
     pub(crate) target: usize,
     pub(crate) user_data: Atomic<u64>,
@@ -90,6 +95,8 @@ pub(crate) struct Request {
     /// Of the first of a chain: how many requests it has, and whether it is to be drained.
     pub(crate) links: Atomic<usize>,
     pub(crate) drain: AtomicFlag,
+    /// It, or one that it is linked with, is about a ring: the exit of its process cancels it.
+    pub(crate) about_ring: AtomicFlag,
     pub(crate) ownership: Ownership,
     #[pin]
     pub(crate) timer: Timer,
@@ -97,6 +104,8 @@ pub(crate) struct Request {
     pub(crate) wakers: Wakers,
     #[pin]
     work: Work<Self>,
+    #[pin]
+    pub(crate) task_work: Opaque<bindings::callback_head>,
     #[pin]
     tracker: AtomicTracker<0>,
     #[pin]
@@ -117,11 +126,11 @@ pub(crate) struct Inner {
     pub(crate) pending: bool,
     /// The result, if what took the request out of its wait decided on one.
     pub(crate) verdict: Option<Outcome>,
-    step: Step,
+    pub(crate) step: Step,
     entry: Option<Entry>,
 }
 
-/// What a worker is to do.
+/// What a worker, or the submitter's task, is to do.
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
     /// Issue the request; it may block.
@@ -192,22 +201,26 @@ impl Room {
             rw.identify();
         }
         let target = op.target();
+        let about_ring = op.is_about_ring();
         let request = memory.pin_init_with(pin_init!(Request {
             ring: ring.clone(),
             hold: ring.notifier.hold(in_flight),
             opcode: sqe.opcode,
             flags: sqe.flags,
             process: sqpoll::process(),
+            submitter: sqpoll::submitter(),
             target,
             user_data: Atomic::new(sqe.user_data),
             bucket: Atomic::new(0),
             round: Atomic::new(0),
             links: Atomic::new(1),
             drain: AtomicFlag::new(u32::from(sqe.flags) & bindings::CONST_IOSQE_IO_DRAIN != 0),
+            about_ring: AtomicFlag::new(about_ring),
             ownership: Ownership::new(),
             timer <- Timer::new(),
             wakers <- Wakers::new(),
             work <- new_work!("miniring::Request"),
+            task_work: Opaque::uninit(),
             tracker <- AtomicTracker::new(),
             list <- ListLinks::new(),
             other_tracker <- AtomicTracker::new(),
@@ -246,7 +259,7 @@ impl Owned {
         match request.ownership.claim() {
             // INVARIANT: Just gained.
             Claim::Gained => Some(Self(request.into())),
-            Claim::Told | Claim::Done => None,
+            Claim::Told | Claim::Again | Claim::Done => None,
         }
     }
 
@@ -269,7 +282,7 @@ impl Owned {
         match request.ownership.cancel() {
             // INVARIANT: Just gained.
             Claim::Gained => Ok(Self(request)),
-            Claim::Told => {
+            claim @ (Claim::Told | Claim::Again) => {
                 // SAFETY: The work item is initialised.
                 let queued = unsafe {
                     let work = <Request as HasWork<Request>>::raw_get_work(
@@ -278,7 +291,7 @@ impl Owned {
                     bindings::cancel_work(Work::raw_get(work))
                 };
                 if !queued {
-                    return Err(Claim::Told);
+                    return Err(claim);
                 }
                 // SAFETY: The queue had a reference, from `into_raw`, that is ours now.
                 drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
@@ -322,8 +335,13 @@ impl Owned {
     /// Has a worker go on. Any context.
     pub(crate) fn enqueue(mut self, step: Step, kind: Kind) {
         self.inner().step = step;
-        // Not queued yet: only an owner does, and gives the ownership up.
-        let _ = kind.queue().enqueue(self.0);
+        let mut request = self.0;
+        // Not queued yet: only an owner does, and gives the ownership up. But `cancel_work()` marks
+        // what it finds idle as queued for a moment, with interrupts off: see `Owned::cancel`.
+        while let Err(refused) = kind.queue().enqueue(request) {
+            request = refused;
+            core::hint::spin_loop();
+        }
     }
 
     /// The CQE of a result.

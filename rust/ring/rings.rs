@@ -10,7 +10,10 @@
 //!
 //! The list's mutex is taken when a ring is made or freed, with no lock of the ring's held.
 
-use super::issuer::Access;
+use super::{
+    issuer::Access,
+    relaxed, //
+};
 use crate::{
     bindings,
     debugfs::{
@@ -119,7 +122,7 @@ impl Listed {
 /// Adds to a count that nobody else writes meanwhile.
 #[inline]
 fn add_one(count: &Atomic<u64>) {
-    count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+    relaxed::store(count, relaxed::load(count).wrapping_add(1));
 }
 
 impl Drop for Listed {

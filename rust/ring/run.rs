@@ -159,9 +159,7 @@ impl<'a> Poster<'a> {
     /// Whether the next SQE's completion can be taken.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        self.batch
-            .as_ref()
-            .is_some_and(|batch| batch.done.len() < batch.spare.len())
+        self.batch.as_ref().is_some_and(Batch::is_ready)
     }
 
     /// Has a request completed as cancelled when what cancels it was completed.
@@ -220,8 +218,8 @@ impl Ring {
     }
 
     /// Posts what was collected, and tells everybody. May sleep.
-    #[inline]
-    fn post_batch(&self, in_flight: &InFlight<'_>, batch: &mut Batch<'_>) {
+    #[inline(always)]
+    pub(super) fn post_batch(&self, in_flight: &InFlight<'_>, batch: &mut Batch<'_>) {
         if batch.done.is_empty() {
             return;
         }
@@ -239,7 +237,14 @@ impl Ring {
 
     /// Posts a timeout's completion, and leaves the rest to a worker. Any context. Several may be
     /// due because of one completion, so this does not look for more.
+    ///
+    /// If the owner was told to cancel it, that is what becomes of it.
     pub(crate) fn complete_in_irq(&self, mut owned: Owned, outcome: Outcome) {
+        let outcome = if owned.ownership.try_finish() {
+            outcome
+        } else {
+            Outcome::cancelled()
+        };
         if owned.inner().next.is_some() {
             // With its chain, which is to be seen together with it.
             owned.ownership.finish();
@@ -347,6 +352,28 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     }
     ring.drain.done();
     next
+}
+
+/// What the submitter's task does, which may be exiting. Its chain is left to a worker.
+pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
+    let request: Arc<Request> = owned.to_arc();
+    let in_flight = request.hold.in_flight();
+    let mut poster = Poster::direct(&request.ring, &in_flight, false);
+    // SAFETY: Reads a flag of the current task.
+    let exiting = unsafe { bindings::miniring_current_exiting() };
+    let issued = match step {
+        Step::Issue if !exiting => op::issue(owned, false, &mut poster),
+        Step::Event(events) if !exiting => op::event(owned, events, &mut poster),
+        _ => {
+            let outcome = op::cancelled(&mut owned);
+            Issued::Done(owned, outcome)
+        }
+    };
+    if let Issued::Done(owned, outcome) = issued {
+        if let Some(next) = end(owned, outcome, &mut poster) {
+            next.enqueue(Step::Issue, Kind::Blocking);
+        }
+    }
 }
 
 /// What a worker does.

@@ -263,6 +263,11 @@ pub(super) fn process() -> c_ulong {
     with_creator(process_of).unwrap_or_else(|| unsafe { bindings::miniring_current_process() })
 }
 
+/// The task whose request the current one makes.
+pub(super) fn submitter() -> ARef<Task> {
+    with_creator(|creator| ARef::from(creator)).unwrap_or_else(|| ARef::from(&**kernel::current!()))
+}
+
 fn process_of(task: &Task) -> c_ulong {
     // SAFETY: The field is set before the task is seen, and stays.
     unsafe { (*task.as_ptr()).signal as c_ulong }

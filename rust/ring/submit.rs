@@ -27,7 +27,10 @@ use super::{
         end_chain,
         Poster, //
     },
-    shared::Cqe,
+    shared::{
+        Cqe,
+        Shared, //
+    },
     sqe::Sqe,
     trace,
     Ring, //
@@ -61,6 +64,7 @@ enum Taken {
 }
 
 /// Requests linked so far.
+#[derive(Default)]
 struct Chain {
     requests: KVec<Owned>,
     /// One of them was not in order.
@@ -72,11 +76,44 @@ struct Submission<'a> {
     ring: &'a Arc<Ring>,
     poster: Poster<'a>,
     buffers: &'a Table,
-    chain: Chain,
+    /// None as long as nothing was linked: dropping even an empty vector is a call of the allocator.
+    chain: Option<Chain>,
     /// The request after the chain is to be drained, because one in it was.
     drain_next: &'a mut bool,
     /// A request had IOSQE_CQE_SKIP_SUCCESS: none may be drained, since nobody could count.
     has_skipped: &'a mut bool,
+}
+
+/// Where a submitter is in the SQ.
+#[derive(Default)]
+pub(crate) struct Position {
+    /// Of the next SQE to take.
+    head: u32,
+    /// SQEs skipped because their index was out of range.
+    dropped: u32,
+}
+
+impl Position {
+    /// Takes the next SQE, a copy of it; None if its index is out of range, which drops it.
+    #[inline]
+    fn next(&mut self, shared: &Shared) -> Option<Sqe> {
+        let head = self.head;
+        self.head = head.wrapping_add(1);
+        let index = shared.sq_index(head);
+        if index >= shared.geometry().sq_entries() {
+            self.dropped = self.dropped.wrapping_add(1);
+            shared.set_sq_dropped(self.dropped);
+            return None;
+        }
+        let sqe = shared.copy_sqe(index);
+        trace::submit_req(shared, &sqe);
+        Some(sqe)
+    }
+
+    /// The SQE taken last was not consumed.
+    fn put_back(&mut self) {
+        self.head = self.head.wrapping_sub(1);
+    }
 }
 
 impl Ring {
@@ -84,6 +121,10 @@ impl Ring {
     ///
     /// Stops after an SQE that is not in order, unless the ring has IORING_SETUP_SUBMIT_ALL, and at
     /// one whose index is out of range, which is dropped.
+    ///
+    /// NOPs that ask for nothing are dealt with here, up to the first SQE that is something else:
+    /// they need nothing of what a [`Submission`] is made of, whose making and dropping takes longer
+    /// than they do. What they cost is what the ring costs, and is measured.
     ///
     /// # Errors
     ///
@@ -95,15 +136,73 @@ impl Ring {
         to_submit: u32,
     ) -> Result<u32> {
         access.count_submit();
-        let entries = self.config.geometry.sq_entries();
+        let entries = self.shared.geometry().sq_entries();
         let issuer: &mut Issuer = access;
-        let ready = geometry::sq_ready(issuer.sq_head, self.shared.sq_tail(), entries);
+        let ready = geometry::sq_ready(issuer.sq.head, self.shared.sq_tail(), entries);
         let wanted = ready.min(to_submit);
         if wanted == 0 {
             return Ok(0);
         }
         let mut submitted = 0;
         let mut no_memory = issuer.spare.refill().is_err();
+        // NOPs do not change that, and nobody else can.
+        let apart = issuer.drain_next || self.drain.is_active();
+        while submitted < wanted {
+            if !issuer.batch().is_ready() {
+                self.make_ready(in_flight, issuer);
+                if !issuer.batch().is_ready() {
+                    no_memory = true;
+                    break;
+                }
+            }
+            let Some(sqe) = issuer.sq.next(&self.shared) else {
+                break;
+            };
+            let (Some(res), false) = (plain_nop(&sqe), apart) else {
+                let short;
+                (submitted, short) = self.submit_others(issuer, in_flight, sqe, submitted, wanted);
+                no_memory |= short;
+                break;
+            };
+            submitted += 1;
+            let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
+            issuer.has_skipped |= skip;
+            if skip && res >= 0 {
+                continue;
+            }
+            issuer.done.push(Cqe {
+                user_data: sqe.user_data,
+                res,
+                flags: 0,
+            });
+        }
+        self.post_batch(in_flight, &mut issuer.batch());
+        self.sq_head_seen(issuer.sq.head);
+        if submitted == 0 && no_memory {
+            return Err(EAGAIN);
+        }
+        Ok(submitted)
+    }
+
+    /// Posts what was collected, for room for more.
+    #[cold]
+    #[inline(never)]
+    fn make_ready(&self, in_flight: &InFlight<'_>, issuer: &mut Issuer) {
+        self.post_batch(in_flight, &mut issuer.batch());
+    }
+
+    /// Goes on with `sqe`, which was taken, and what is behind it, of any kind. Returns how many of
+    /// the `wanted` SQEs were consumed, and whether that ended for want of memory.
+    #[inline(never)]
+    fn submit_others(
+        self: &Arc<Self>,
+        issuer: &mut Issuer,
+        in_flight: &InFlight<'_>,
+        mut sqe: Sqe,
+        mut submitted: u32,
+        wanted: u32,
+    ) -> (u32, bool) {
+        let mut no_memory = false;
         let mut submission = Submission {
             ring: self,
             poster: Poster::collecting(
@@ -115,28 +214,11 @@ impl Ring {
                 },
             ),
             buffers: &issuer.buffers,
-            chain: Chain {
-                requests: KVec::new(),
-                failed: false,
-            },
+            chain: None,
             drain_next: &mut issuer.drain_next,
             has_skipped: &mut issuer.has_skipped,
         };
-        while submitted < wanted {
-            if !submission.poster.is_ready() {
-                no_memory = true;
-                break;
-            }
-            let head = issuer.sq_head;
-            issuer.sq_head = head.wrapping_add(1);
-            let index = self.shared.sq_index(head);
-            if index >= entries {
-                issuer.sq_dropped = issuer.sq_dropped.wrapping_add(1);
-                self.shared.set_sq_dropped(issuer.sq_dropped);
-                break;
-            }
-            let sqe = self.shared.copy_sqe(index);
-            trace::submit_req(&self.shared, &sqe);
+        loop {
             match submission.take(&sqe) {
                 Taken::InOrder => submitted += 1,
                 Taken::Refused => {
@@ -146,55 +228,48 @@ impl Ring {
                     }
                 }
                 Taken::NoMemory => {
-                    issuer.sq_head = head;
+                    issuer.sq.put_back();
                     no_memory = true;
                     break;
                 }
             }
+            if submitted == wanted {
+                break;
+            }
+            if !submission.poster.is_ready() {
+                no_memory = true;
+                break;
+            }
+            match issuer.sq.next(&self.shared) {
+                Some(next) => sqe = next,
+                None => break,
+            }
         }
         submission.end_of_chain();
-        drop(submission);
-        self.sq_head_seen(issuer.sq_head);
-        if submitted == 0 && no_memory {
-            return Err(EAGAIN);
-        }
-        Ok(submitted)
+        (submitted, no_memory)
     }
 }
 
 impl Submission<'_> {
-    #[inline]
     fn take(&mut self, sqe: &Sqe) -> Taken {
-        let apart =
-            !self.chain.requests.is_empty() || *self.drain_next || self.ring.drain.is_active();
+        let mut op = Op::prepare(sqe, &Context::new(self.buffers));
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
-        if let (Some(res), false) = (plain_nop(sqe), apart) {
-            *self.has_skipped |= skip;
-            if !skip || res < 0 {
-                self.poster.push(Cqe {
-                    user_data: sqe.user_data,
-                    res,
-                    flags: 0,
-                });
-            }
-            return Taken::InOrder;
-        }
-        self.take_other(sqe, apart, skip)
-    }
-
-    /// Takes an SQE that is not a NOP without ado.
-    fn take_other(&mut self, sqe: &Sqe, apart: bool, skip: bool) -> Taken {
-        let op = Op::prepare(sqe, &Context::new(self.buffers));
         *self.has_skipped |= skip;
+        let linked = self
+            .chain
+            .as_ref()
+            .is_some_and(|chain| !chain.requests.is_empty());
+        let apart = linked || *self.drain_next || self.ring.drain.is_active();
         if apart || u32::from(sqe.flags) & APART != 0 {
             return self.take_apart(sqe, op);
         }
-        let (outcome, taken) = match op {
-            Ok(mut op) => match op.run(self.ring, 0, &mut self.poster) {
-                Some(outcome) => (outcome, Taken::InOrder),
-                None => return self.issue(sqe, op),
-            },
-            Err(error) => (error.into(), Taken::Refused),
+        // An operation is large, and moved only if it has to wait.
+        let (outcome, taken) = match &mut op {
+            Ok(op) => (op.run(self.ring, 0, &mut self.poster), Taken::InOrder),
+            Err(error) => (Some((*error).into()), Taken::Refused),
+        };
+        let Some(outcome) = outcome else {
+            return op.map_or(Taken::Refused, |op| self.issue(sqe, op));
         };
         if !skip || outcome.failed {
             self.poster.push(Cqe {
@@ -222,10 +297,9 @@ impl Submission<'_> {
     /// Takes an SQE whose request is, or may be, issued later.
     fn take_apart(&mut self, sqe: &Sqe, op: Result<Op>) -> Taken {
         let flags = u32::from(sqe.flags);
-        let (Ok(room), Ok(())) = (
-            Room::new(),
-            self.chain.requests.reserve(1, GFP_KERNEL_ACCOUNT),
-        ) else {
+        let chain = self.chain.get_or_insert_default();
+        let (Ok(room), Ok(())) = (Room::new(), chain.requests.reserve(1, GFP_KERNEL_ACCOUNT))
+        else {
             return Taken::NoMemory;
         };
         let drain = flags & bindings::CONST_IOSQE_IO_DRAIN != 0;
@@ -241,7 +315,7 @@ impl Submission<'_> {
             Err(error) => (Op::Failed(error), true),
         };
         let request = room.fill(self.ring, self.poster.in_flight(), sqe, op);
-        match self.chain.requests.first() {
+        match chain.requests.first() {
             Some(head) if drain && !refused => {
                 head.drain.store(true, Relaxed);
                 *self.drain_next = true;
@@ -249,9 +323,9 @@ impl Submission<'_> {
             None if core::mem::take(self.drain_next) => request.drain.store(true, Relaxed),
             _ => (),
         }
-        self.chain.failed |= refused;
+        chain.failed |= refused;
         // There is room.
-        let _ = self.chain.requests.push_within_capacity(request);
+        let _ = chain.requests.push_within_capacity(request);
         if flags & LINKS != 0 {
             return Taken::InOrder;
         }
@@ -265,13 +339,22 @@ impl Submission<'_> {
 
     /// Issues what was linked.
     fn end_of_chain(&mut self) {
-        let links = self.chain.requests.len();
+        let Some(chain) = &mut self.chain else {
+            return;
+        };
+        let links = chain.requests.len();
+        let about_ring = |request: &Owned| request.about_ring.load(Relaxed);
+        if chain.requests.iter().any(about_ring) {
+            for request in &chain.requests {
+                request.about_ring.store(true, Relaxed);
+            }
+        }
         let mut next = None;
-        while let Some(mut request) = self.chain.requests.pop() {
+        while let Some(mut request) = chain.requests.pop() {
             request.inner().next = next;
             next = Some(request);
         }
-        let failed = core::mem::take(&mut self.chain.failed);
+        let failed = core::mem::take(&mut chain.failed);
         let Some(chain) = next else {
             return;
         };

@@ -2,6 +2,7 @@
 
 //! Waiting for completions, in `ENTER` and through poll.
 
+use super::task;
 use crate::bindings;
 use core::cell::UnsafeCell;
 use kernel::{
@@ -76,9 +77,9 @@ impl WaitQueue {
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal is pending, `ETIME` after `deadline`; `ERESTARTNOHAND` if there is only
-    /// work for the task, which is done on the way to userspace, and no deadline that a restart
-    /// of the system call would put off.
+    /// `EINTR` if a signal is pending, `ETIME` after `deadline`. If the task's work can only be
+    /// done on its way to userspace, that ends a wait with a deadline by `EINTR` too, and one
+    /// without by `ERESTARTNOHAND`.
     pub(crate) fn wait(&self, deadline: Option<Deadline>, ready: impl Fn() -> bool) -> Result {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: The entry is ours, does not move, and is off the queue before it goes:
@@ -98,6 +99,11 @@ impl WaitQueue {
                 break Ok(());
             }
             if kernel::current!().signal_pending() {
+                // SAFETY: As above. The entry may be queued again.
+                unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
+                if task::do_work() {
+                    continue;
+                }
                 // SAFETY: Reads a flag of the current task.
                 let signal = unsafe { bindings::miniring_sigpending() };
                 break Err(if signal || deadline.is_some() {

@@ -5,6 +5,7 @@
 //! Requests that wait for something go on in one queue when it has happened; work that may block is
 //! done in another, so that it cannot hold up the first.
 
+use super::task;
 use crate::bindings;
 use core::ptr::{
     self,
@@ -52,7 +53,7 @@ impl Kind {
     }
 }
 
-/// The workqueues. Dropping this waits for what is on them.
+/// The workqueues. Dropping this waits for what is on them, and for task work.
 ///
 /// A module keeps one in its state, and drops it when no ring can be made any more.
 pub(crate) struct Workers(());
@@ -89,6 +90,7 @@ impl Drop for Workers {
                 unsafe { bindings::destroy_workqueue(queue) };
             }
         }
+        task::wait_for_callbacks();
     }
 }
 

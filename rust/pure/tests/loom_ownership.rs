@@ -134,3 +134,18 @@ fn who_only_tries_leaves_an_event_to_the_owner() {
         assert_eq!(request.seen.load(Relaxed), 1);
     });
 }
+
+#[test]
+fn an_end_comes_before_a_cancellation_or_hears_of_it() {
+    check(|| {
+        let request = Request::new();
+        let other = request.clone();
+        let canceller = thread::spawn(move || other.ownership.cancel());
+        let expected = if request.ownership.try_finish() {
+            Claim::Done
+        } else {
+            Claim::Told
+        };
+        assert_eq!(canceller.join().unwrap(), expected);
+    });
+}

@@ -46,7 +46,28 @@ fn who_cancels_a_request_without_owner_owns_it() {
     assert_eq!(request.release(), Ok(()));
     assert_eq!(request.cancel(), Claim::Gained);
     assert_eq!(request.word(), Some(Word::Cancel));
+    assert_eq!(request.cancel(), Claim::Again);
+}
+
+#[test]
+fn an_owner_is_told_once_to_cancel() {
+    let request = Ownership::new();
+    assert_eq!(request.claim(), Claim::Told);
     assert_eq!(request.cancel(), Claim::Told);
+    assert_eq!(request.cancel(), Claim::Again);
+    assert_eq!(request.claim(), Claim::Told);
+}
+
+#[test]
+fn a_cancellation_comes_before_the_end_or_finds_it() {
+    let request = Ownership::new();
+    assert!(request.try_finish());
+    assert!(request.is_finished());
+    assert_eq!(request.cancel(), Claim::Done);
+    let request = Ownership::new();
+    assert_eq!(request.cancel(), Claim::Told);
+    assert!(!request.try_finish());
+    assert!(!request.is_finished());
 }
 
 #[test]

@@ -22,7 +22,10 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
 };
 
 /// Cancels requests.
@@ -126,12 +129,16 @@ impl Cancel {
 
 /// Cancels one request.
 fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
-    let is_poll = u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD;
+    // Whoever has one of these looks before it completes it, and not much later.
+    let heeds = matches!(
+        u32::from(request.opcode),
+        bindings::IORING_OP_POLL_ADD | bindings::IORING_OP_TIMEOUT
+    );
     match Owned::cancel(request) {
         Ok(owned) => poster.cancel(owned),
         Err(Claim::Done) => return Err(ENOENT),
-        // The worker is about to look.
-        Err(_) if is_poll => (),
+        Err(Claim::Told) if heeds => (),
+        Err(Claim::Again) if heeds => return Err(ENOENT),
         Err(_) => return Err(EALREADY),
     }
     Ok(())
@@ -144,14 +151,17 @@ impl Ring {
         self.cancel_each(|_| true);
     }
 
-    /// Cancels every request of the current process, which exits. Process context.
+    /// Cancels the requests of the current process, which exits, that are about rings. Any other
+    /// may be of use to who else has the ring. Process context.
     pub(in super::super) fn leave(&self) {
         if let Some(sq) = &self.sq {
             sq.leave();
         }
         // SAFETY: Reads a field of the current task.
         let process = unsafe { bindings::miniring_current_process() };
-        self.cancel_each(|request| request.process == process);
+        self.cancel_each(|request| {
+            request.process == process && request.about_ring.load(Relaxed)
+        });
     }
 
     fn cancel_each(&self, wanted: impl Fn(&Request) -> bool) {

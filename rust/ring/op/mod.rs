@@ -163,6 +163,16 @@ impl Op {
         }
     }
 
+    /// Whether it is about a ring.
+    pub(crate) fn is_about_ring(&self) -> bool {
+        let target = match self {
+            Self::Poll(poll) => &poll.target,
+            Self::Rw(rw) => &rw.target,
+            _ => return false,
+        };
+        matches!(target, Some(Target::Ring(_)))
+    }
+
     /// Carries out an operation that is over at once, on behalf of the request `this` if there is
     /// one. None if it needs a request to wait.
     pub(crate) fn run(

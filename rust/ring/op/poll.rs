@@ -6,7 +6,8 @@ use super::{
     super::{
         request::{
             Owned,
-            Request, //
+            Request,
+            Step, //
         },
         run::{
             Issued,
@@ -15,6 +16,7 @@ use super::{
         },
         sqe::Sqe,
         target::Target,
+        task::hand_over,
         Ring, //
     },
     Op, //
@@ -73,6 +75,9 @@ fn events(sqe: &Sqe) -> u32 {
 
 /// Arms a poll request, or completes it if there is something already.
 pub(super) fn issue(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
+    if !poster.collects() && owned.ownership.word() == Some(Word::Cancel) {
+        return cancelled(owned);
+    }
     let Op::Poll(poll) = &owned.inner().op else {
         return Issued::Done(owned, EINVAL.into());
     };
@@ -85,6 +90,12 @@ pub(super) fn issue(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
     // other part of it. It is taken off by `disarm` before the request is dropped.
     let armed = unsafe { owned.wakers.arm(&owned, &*target, events) };
     let once = events & bindings::CONST_EPOLLONESHOT != 0;
+    if owned.is_elsewhere() {
+        owned.wakers.disarm();
+        let ring = owned.ring.clone();
+        ring.pending.add(&mut owned);
+        return hand_over(owned, Step::Issue);
+    }
     match armed {
         Err(error) => {
             owned.wakers.disarm();
@@ -146,6 +157,9 @@ impl Request {
 
 /// Goes on after a wake-up that showed the events `seen`, or some that are unknown if 0.
 pub(super) fn event(mut owned: Owned, seen: u32, poster: &mut Poster<'_>) -> Issued {
+    if owned.is_orphan() {
+        return cancelled(owned);
+    }
     let mut seen = seen & owned.wakers.events() & EVENTS;
     let once = seen != 0 && owned.reports_once();
     loop {
@@ -157,6 +171,9 @@ pub(super) fn event(mut owned: Owned, seen: u32, poster: &mut Poster<'_>) -> Iss
             _ => (),
         }
         let events = owned.wakers.events();
+        if seen == 0 && owned.is_elsewhere() {
+            return hand_over(owned, Step::Event(0));
+        }
         if seen == 0 {
             let Op::Poll(Poll {
                 target: Some(target),

@@ -5,7 +5,8 @@
 //! An attempt that must not wait is made by the submitter, on its stack. If it would have to wait,
 //! the request waits for a file that can be polled, and a worker tries again. Any other file is left
 //! to a worker that may block. Such a worker is not interrupted: to cancel its request is
-//! `-EALREADY`, and it completes when the file lets it.
+//! `-EALREADY`, and it completes when the file lets it. What is read of a signalfd is the
+//! submitter's own: its task tries again.
 
 use super::{
     super::{
@@ -24,6 +25,7 @@ use super::{
         },
         sqe::Sqe,
         target::Target,
+        task::hand_over,
         worker::{
             Identity,
             Kind, //
@@ -383,14 +385,14 @@ impl Memory {
                 } else {
                     Direction::Into
                 };
-                let mut iter = buffer.iter(*addr, *len, direction)?;
-                let left = (*len as usize).saturating_sub(done);
-                let plain = Plain::One(addr.wrapping_add(done as u64));
-                // SAFETY: `Iter` is valid; not more than there is was done.
-                let (result, nowait) = unsafe {
-                    bindings::iov_iter_advance(iter.as_raw(), done);
-                    transfer.attempt(file, iter.as_raw(), left, plain, wait)
-                };
+                // Not more than there is was done.
+                let left = len.saturating_sub(done as u32);
+                let addr = addr.wrapping_add(done as u64);
+                let mut iter = buffer.iter(addr, left, direction)?;
+                let (left, plain) = (left as usize, Plain::One(addr));
+                // SAFETY: `Iter` is valid, made for this direction, and of `left` bytes.
+                let (result, nowait) =
+                    unsafe { transfer.attempt(file, iter.as_raw(), left, plain, wait) };
                 Ok((result, left, nowait))
             }
         }
@@ -416,13 +418,15 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
             let outcome = super::cancelled(&mut owned);
             return Issued::Done(owned, outcome);
         }
+        // A worker knows that only after it has waited for the file: see below.
+        let in_task = owned.wakers.is_of_task() && !owned.is_elsewhere();
         let rw = match rw(&mut owned) {
             Ok(rw) => rw,
             Err(error) => return Issued::Done(owned, error.into()),
         };
         let can_poll = rw.target.as_ref().is_some_and(Target::can_poll);
         let wait = worker && blocking && (rw.has_to_block() || !can_poll);
-        let attempt = if worker {
+        let attempt = if worker && !in_task {
             rw.try_as_worker(wait)
         } else {
             rw.attempt(false)
@@ -431,7 +435,7 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
             return Issued::Done(owned, outcome);
         }
         rw.retries = rw.retries.saturating_sub(1);
-        rw.block |= rw.retries == 0;
+        rw.block |= rw.retries == 0 && !in_task;
         if !can_poll || rw.block {
             ring.pending.add(&mut owned);
             owned.enqueue(Step::Issue, Kind::Blocking);
@@ -442,6 +446,9 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
             Ok(()) => return Issued::Pending,
             Err(again) => again,
         };
+        if owned.is_elsewhere() {
+            return hand_over(owned, Step::Issue);
+        }
         // It is ready, or something happened.
         if let Ok(rw) = self::rw(&mut owned) {
             rw.block |= rw.has_to_block();
@@ -474,6 +481,10 @@ fn wait_for(mut owned: Owned) -> Result<(), Owned> {
     // SAFETY: The target is in the request, which is owned here until it is armed; `arm` takes no
     // other part of it. It is taken off by `disarm` before the request is dropped.
     match unsafe { owned.wakers.arm(&owned, &*target, events) } {
+        Ok(0) if owned.is_elsewhere() => {
+            owned.wakers.disarm();
+            Err(owned)
+        }
         Ok(0) => match owned.release() {
             Ok(()) => Ok(()),
             Err((owned, _)) => {
@@ -494,6 +505,9 @@ fn wait_for(mut owned: Owned) -> Result<(), Owned> {
 
 /// Goes on after a wake-up.
 pub(super) fn event(owned: Owned, poster: &mut Poster<'_>) -> Issued {
+    if owned.is_elsewhere() {
+        return hand_over(owned, Step::Event(0));
+    }
     owned.wakers.disarm();
     issue(owned, false, poster)
 }

@@ -8,6 +8,7 @@
 
 use super::{
     super::{
+        relaxed,
         request::{
             Owned,
             Request,
@@ -346,8 +347,8 @@ impl Update {
         })
     }
 
-    /// `ENOENT` if there is no such timeout, `EALREADY` if it is expiring, `EINVAL` if it cannot
-    /// have such a time.
+    /// `ENOENT` if there is no such timeout; for a change of time also `EALREADY` if it is expiring
+    /// or is being started again, `EINVAL` if it cannot have such a time.
     pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
@@ -355,15 +356,21 @@ impl Update {
                 u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT
             })
             .ok_or(ENOENT)?;
-        let refused = |claim| match claim {
-            Claim::Done => ENOENT,
-            _ => EALREADY,
-        };
         let Some(time) = self.time else {
-            poster.cancel(Owned::cancel(request).map_err(refused)?);
+            match Owned::cancel(request) {
+                Ok(owned) => poster.cancel(owned),
+                // It just expired. Whoever saw that completes it as cancelled: either because it is
+                // to be started again, or by `Ring::complete_in_irq`.
+                Err(Claim::Told) => (),
+                Err(_) => return Err(ENOENT),
+            }
             return Ok(());
         };
-        let mut owned = Owned::try_claim(request.as_arc_borrow()).map_err(refused)?;
+        let mut owned =
+            Owned::try_claim(request.as_arc_borrow()).map_err(|claim| match claim {
+                Claim::Done => ENOENT,
+                _ => EALREADY,
+            })?;
         let ret = change(&mut owned, time);
         match owned.release() {
             Err((owned, Word::Cancel)) => poster.cancel(owned),
@@ -509,10 +516,7 @@ impl Sequenced {
     /// Completes those that are due, after CQEs were posted. Any context.
     #[inline]
     pub(crate) fn flush(&self, ring: &Ring) {
-        // SAFETY: The word is valid and aligned; every other access is atomic, and a volatile load
-        // is one in the kernel's memory model. The kernel crate's own is a call of a C helper,
-        // which every batch of completions would pay for.
-        if unsafe { self.len.as_ptr().read_volatile() } != 0 {
+        if relaxed::load(&self.len) != 0 {
             self.complete(ring);
         }
     }

@@ -8,8 +8,7 @@ use core::ptr;
 use kernel::{
     error::to_result,
     fs::File,
-    prelude::*,
-    types::Opaque, //
+    prelude::*, //
 };
 
 /// What to do, and where.
@@ -146,18 +145,18 @@ impl Transfer {
         plain: Plain,
         wait: bool,
     ) -> (Result<usize>, bool) {
-        let iocb = Opaque::<bindings::kiocb>::uninit();
-        // SAFETY: `iocb` is ours to write, and lives until the operation is over: it has no callback,
-        // so that it is over when the file's operation returns.
-        let iocb = unsafe {
-            bindings::miniring_kiocb_init(iocb.get(), file.raw());
-            &mut *iocb.get()
+        // It has no callback, so that the operation is over when the file's returns.
+        let mut iocb = bindings::kiocb {
+            ki_filp: file.raw(),
+            // SAFETY: The file is open; these are set when it is opened.
+            ki_flags: unsafe { (*file.raw()).f_iocb_flags } as c_int,
+            ..Default::default()
         };
-        match self.prepare(file, iocb, len, wait) {
+        match self.prepare(file, &mut iocb, len, wait) {
             Err(error) => (Err(error), false),
             Ok(nowait) => {
                 // SAFETY: By the safety requirements.
-                let result = unsafe { self.carry_out(file, iocb, iter, len, plain) };
+                let result = unsafe { self.carry_out(file, &mut iocb, iter, len, plain) };
                 (result, nowait)
             }
         }

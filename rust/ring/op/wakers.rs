@@ -28,11 +28,13 @@ use kernel::{
     sync::{
         atomic::{
             ordering::{Acquire, Relaxed, Release},
-            Atomic, //
+            Atomic,
+            AtomicFlag, //
         },
         rcu::read_lock,
         ArcBorrow, //
     },
+    task::Task,
     types::Opaque, //
 };
 
@@ -53,6 +55,8 @@ struct Waker {
 pub(crate) struct Wakers {
     /// What wakes (`EPOLL*`).
     events: Atomic<u32>,
+    /// What the file says is about the task that asks.
+    of_task: AtomicFlag,
     #[pin]
     first: Waker,
     #[pin]
@@ -126,6 +130,7 @@ impl Wakers {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             events: Atomic::new(0),
+            of_task: AtomicFlag::new(false),
             first: Waker::new(),
             second: Waker::new(),
         })
@@ -134,6 +139,11 @@ impl Wakers {
     /// What wakes the request.
     pub(crate) fn events(&self) -> u32 {
         self.events.load(Relaxed)
+    }
+
+    /// Whether what the file says is about the task that asks, and it waits for that one.
+    pub(crate) fn is_of_task(&self) -> bool {
+        self.of_task.load(Relaxed)
     }
 
     /// Adds the entries to the wait queues of `target`, and returns what it is ready for of
@@ -154,6 +164,7 @@ impl Wakers {
         events: u32,
     ) -> Result<u32> {
         self.events.store(events, Relaxed);
+        self.of_task.store(false, Relaxed);
         let mut table = Table {
             table: bindings::poll_table {
                 _qproc: Some(queue),
@@ -199,6 +210,11 @@ unsafe extern "C" fn queue(
     // SAFETY: By the safety requirements.
     let table = unsafe { &mut *table.cast::<Table<'_>>() };
     let wakers = &table.request.wakers;
+    // SAFETY: The current task has signal handlers, which stay while it is running this.
+    let signals = unsafe { &raw mut (*(*Task::current_raw()).sighand).signalfd_wqh };
+    if head == signals {
+        wakers.of_task.store(true, Relaxed);
+    }
     let waker = match table.entries {
         0 => &wakers.first,
         _ if wakers.first.is_in(head) => return,

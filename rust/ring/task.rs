@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Task work: going on with a request in its submitter's task.
+//!
+//! What a signalfd says depends on which task asks: it shows that one's signals, and its wait queue
+//! is that task's too. So what waits for one goes on in task work of the submitter; anything else
+//! does in a worker. It is a worker that queues the task work, and not the wake-up, which comes
+//! under the lock of the task's signals.
+//!
+//! The owner of a request hands its ownership to the callback. Who cancels the request meanwhile
+//! tells that owner, which the task's next way to userspace, or its exit, is sure to run. Each
+//! callback that is queued holds the module.
+//!
+//! Work for a task, of miniring's or others', ends its sleep as a signal would. A wait does that work
+//! and goes on: see [`do_work`].
+
+use super::{
+    op,
+    request::{
+        Owned,
+        Request,
+        Step, //
+    },
+    run::{
+        self,
+        Issued, //
+    }, //
+};
+use crate::{
+    bindings,
+    static_key::symbols::Symbols,
+    Miniring, //
+};
+use core::{
+    mem::offset_of,
+    ptr, //
+};
+use kernel::{
+    module::this_module,
+    sync::{
+        atomic::{
+            ordering::{Acquire, Relaxed, Release},
+            AtomicFlag, //
+        },
+        Arc, //
+    },
+    task::Task, //
+};
+
+/// There is an address to call for `task_work_run()`, which the kernel does not export.
+static CAN_RUN: AtomicFlag = AtomicFlag::new(false);
+
+/// A callback was queued since the module was loaded.
+static USED: AtomicFlag = AtomicFlag::new(false);
+
+impl Request {
+    /// Whether this is not the task that has to go on with the request, as `Wakers::arm` found.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.wakers.is_of_task() && !ptr::eq(Task::current_raw(), self.submitter.as_ptr())
+    }
+
+    /// Whether nobody is there who would go on with the request in `io_uring`: its submitter has
+    /// ended, or is about to.
+    pub(super) fn is_orphan(&self) -> bool {
+        // SAFETY: The task is held. A flag that is being set may be seen or not.
+        self.ring.sq.is_none() && unsafe { bindings::miniring_exiting(self.submitter.as_ptr()) }
+    }
+}
+
+/// Has the submitter's task go on, at once if it is in userspace or sleeps so that a signal ends
+/// that. If it exits, its request is cancelled. Process context.
+pub(super) fn hand_over(mut owned: Owned, step: Step) -> Issued {
+    owned.inner().step = step;
+    let task = owned.submitter.clone();
+    // SAFETY: The module.
+    if unsafe { !bindings::try_module_get(this_module::<Miniring>().as_ptr()) } {
+        return cancelled(owned);
+    }
+    USED.store(true, Relaxed);
+    let request = Arc::into_raw(owned.into_arc());
+    // SAFETY: Only the owner queues the callback, and gives the ownership up, so that it is not
+    // queued now. It has the reference from `into_raw`, and the module's.
+    let ret = unsafe {
+        let work = (*request).task_work.get();
+        bindings::init_task_work(work, Some(called));
+        bindings::task_work_add(
+            task.as_ptr(),
+            work,
+            bindings::task_work_notify_mode_TWA_SIGNAL,
+        )
+    };
+    if ret == 0 {
+        return Issued::Pending;
+    }
+    // SAFETY: It was not queued: both references, and the ownership, are still ours.
+    let owned = unsafe {
+        bindings::module_put(this_module::<Miniring>().as_ptr());
+        Owned::assume(Arc::from_raw(request))
+    };
+    cancelled(owned)
+}
+
+fn cancelled(mut owned: Owned) -> Issued {
+    let outcome = op::cancelled(&mut owned);
+    Issued::Done(owned, outcome)
+}
+
+/// Goes on. In the submitter's task, which may be exiting.
+///
+/// # Safety
+///
+/// `work` is that of a request, with a reference, its ownership, and a reference to the module.
+unsafe extern "C" fn called(work: *mut bindings::callback_head) {
+    // SAFETY: By the safety requirements.
+    let mut owned = unsafe {
+        let request = work.byte_sub(offset_of!(Request, task_work));
+        Owned::assume(Arc::from_raw(request.cast::<Request>().cast_const()))
+    };
+    let step = owned.inner().step;
+    run::work_in_task(owned, step);
+    // SAFETY: By the safety requirements. What is left of this function is waited for by
+    // `wait_for_callbacks`.
+    unsafe { bindings::module_put(this_module::<Miniring>().as_ptr()) };
+}
+
+/// Looks for what [`do_work`] needs.
+pub(crate) fn find(symbols: Option<&Symbols>) {
+    if let Some(Ok(run)) = symbols.map(|symbols| symbols.address(c"task_work_run")) {
+        // SAFETY: That is where the function starts.
+        unsafe { bindings::miniring_set_task_work_run(run.as_ptr()) };
+        CAN_RUN.store(true, Release);
+    }
+}
+
+/// If nothing but work for the current task ended its sleep, does that work; false if it was
+/// something else, or the work has to wait until the system call returns. Process context, without
+/// locks.
+pub(super) fn do_work() -> bool {
+    // SAFETY: Looks at the current task. The function is called by it, where it holds nothing.
+    unsafe {
+        if bindings::miniring_sigpending() || !CAN_RUN.load(Acquire) {
+            return false;
+        }
+        bindings::miniring_clear_notify_signal();
+        bindings::miniring_task_work_run();
+    }
+    true
+}
+
+/// Waits for callbacks to return that have let go of the module. For its exit. May sleep.
+pub(super) fn wait_for_callbacks() {
+    if USED.load(Relaxed) {
+        // SAFETY: Process context, and no lock is held. No task is in a callback unless it runs, or
+        // was preempted there.
+        unsafe { bindings::miniring_synchronize_rcu_tasks() };
+    }
+}
