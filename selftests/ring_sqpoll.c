@@ -574,7 +574,7 @@ TEST(setup_flags_are_checked)
 static const char *status_of(const char *dir, const char *field)
 {
 	static char value[256];
-	char path[512], line[256], name[64];
+	char path[576], line[256], name[64];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/status", dir);
