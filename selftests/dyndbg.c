@@ -4,7 +4,8 @@
  * is printed then, and that queries about the kernel's sites leave its own
  * control file as if it had carried them out itself, byte for byte.
  *
- * Needs miniring.ko; loads modules/keys_test.c itself, as static_key does.
+ * Needs miniring.ko; loads modules/keys_test.c and modules/pr_debug.c itself, as
+ * static_key does.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -14,6 +15,7 @@
 #define CONTROL		DIR "control"
 #define KERNEL		"/proc/dynamic_debug/control"
 #define COMMAND		"/sys/kernel/debug/miniring_keys_test/command"
+#define SAY		"/sys/module/miniring_pr_debug/parameters/say"
 #define HEADER		"# filename:lineno [module]function flags format\n"
 #define MAX_SITES	16384
 
@@ -346,7 +348,8 @@ TEST_F(control, keeps_the_module_while_it_is_open)
 	close(fd);
 }
 
-TEST_F(control, leaves_no_site_on_when_the_module_goes)
+/* That it survives; the sites of a module that loads are off in any case. */
+TEST_F(control, lets_the_module_go_with_its_sites_on)
 {
 	char backend[64] = "", parameters[128];
 	char *text = slurp(STATS);
@@ -358,11 +361,12 @@ TEST_F(control, leaves_no_site_on_when_the_module_goes)
 	free(text);
 	snprintf(parameters, sizeof(parameters), "backend=%s", backend);
 	EXPECT_EQ(0, put(CONTROL, "+pmf"));
-	if (unload("miniring"))
-		SKIP(return, "miniring is in use");
+	EXPECT_STREQ("pmf", flags_of(CONTROL, ""));
+	ASSERT_EQ(0, unload("miniring"));
 	EXPECT_NE(0, access(DIR, F_OK));
 	ASSERT_EQ(0, load("miniring", parameters));
-	EXPECT_STREQ("_", flags_of(CONTROL, ""));
+	EXPECT_EQ(0, put(CONTROL, "+p"));
+	EXPECT_STREQ("p", flags_of(CONTROL, ""));
 }
 
 /* The kernel's sites. */
@@ -374,6 +378,8 @@ FIXTURE(kernel_sites) {
 /* A mixture to start from, made by the kernel itself. */
 static const char * const mixture[] = {
 	"=_", "module p*i +p", "file k* +mf", "line 100-300 +lt", "func *init* +s",
+	/* No query without a class reaches these. */
+	"class MINIRING_RED =_", "class MINIRING_GREEN =m", "class MINIRING_BLUE =_",
 };
 
 static void reset(void)
@@ -410,7 +416,20 @@ static long differ_at(const char *a, const char *b)
 	return a[at] == b[at] ? -1 : at;
 }
 
-/* Have the kernel carry out a query, and then us, from the same start; count
+/* Each query of @queries as one that is about the kernel's sites. */
+static void for_kernel(char *ours, size_t room, const char *queries)
+{
+	size_t len = snprintf(ours, room, "kernel ");
+
+	for (; *queries && len + 16 < room; queries++) {
+		ours[len++] = *queries;
+		if (*queries == ';' || *queries == '\n')
+			len += snprintf(ours + len, room - len, "kernel ");
+	}
+	ours[len] = '\0';
+}
+
+/* Have the kernel carry out queries, and then us, from the same start; count
  * those that change anything.
  */
 static bool equal(struct __test_metadata *_metadata, const char *start, const char *query,
@@ -419,6 +438,7 @@ static bool equal(struct __test_metadata *_metadata, const char *start, const ch
 	char ours[4200];
 	char *by_kernel, *by_us, *again;
 	int kernel_said, we_said;
+	bool came_back;
 	long at;
 
 	kernel_said = put(KERNEL, query);
@@ -428,9 +448,10 @@ static bool equal(struct __test_metadata *_metadata, const char *start, const ch
 		reset();
 	}
 	again = slurp(KERNEL);
-	if (differ_at(start, again) >= 0)
+	came_back = differ_at(start, again) < 0;
+	if (!came_back)
 		TH_LOG("the kernel did not come back to the start");
-	snprintf(ours, sizeof(ours), "kernel %s", query);
+	for_kernel(ours, sizeof(ours), query);
 	we_said = put(CONTROL, ours);
 	by_us = slurp(KERNEL);
 
@@ -445,7 +466,7 @@ static bool equal(struct __test_metadata *_metadata, const char *start, const ch
 	free(by_kernel);
 	free(by_us);
 	free(again);
-	return at < 0 && kernel_said == we_said;
+	return came_back && at < 0 && kernel_said == we_said;
 }
 
 TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel, 600)
@@ -465,7 +486,15 @@ TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel, 600)
 		"class FOO +p", "class FOO -p", "module drm class DRM_UT_CORE +p",
 		"module pci func * file * line 1-9999 +p", "func \"*\" +p # comment",
 		"module nonesuch +p",
+		/* The examples of dynamic debug's howto. */
+		"-p; module main func run* +p", "file svcsock.c line 1603 +p",
+		"  file   svcsock.c     line  1603 +p  ", "file svcsock.c +p",
+		"func pnpacpi_get_resources +p; func pnp_assign_mem +p",
+		"func pnpacpi_get_resources +p\nfunc pnp_assign_mem +p",
+		"file \"drivers/usb/*\" +p", "module nfsd +p", "func svc_process +p",
+		"func svc_process -p", "format \"nfsd: READ\" +p", "file *usb* +p", "+mf",
 		/* Refused by both; as one query each, without effect on either. */
+		"mode foo +p", "mod bar +foo",
 		"foo +p", "func +p", "func a func b +p", "+x", "p", "line 9-5 +p", "line a +p",
 	};
 	int changed = 0;
@@ -556,6 +585,84 @@ TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel_for_300_generated_queries, 
 	EXPECT_LT(100, changed);
 	TH_LOG("%d of 300 queries changed something", changed);
 	free(text);
+}
+
+/* Those with a class, which nothing in the kernel of a test VM has. */
+TEST_F_TIMEOUT(kernel_sites, of_classes_change_as_by_the_kernel, 120)
+{
+	static const char * const queries[] = {
+		"class MINIRING_RED +p", "class MINIRING_RED =pmfslt", "class MINIRING_RED -m",
+		"class MINIRING_GREEN +p", "class MINIRING_GREEN -m", "class MINIRING_BLUE +pt",
+		"class MINIRING_BLUE func say_in_colours +p", "class MINIRING_RED func say +p",
+		"class MINIRING_RED module miniring_pr_debug +p",
+		"class MINIRING_RED module pci +p", "class MINIRING_RED file pr_debug.c +p",
+		"class MINIRING_GREEN format said +f", "class MINIRING_GREEN format green +p",
+		"class MINIRING_* +p", "class MINIRING_RE +p", "class * +p", "class 30 +p",
+		"class '' +p", "class miniring_red +p", "module miniring_pr_debug +p",
+		"module miniring_pr_debug =_", "+p",
+		"class MINIRING_RED +p; class MINIRING_BLUE +p; class MINIRING_GREEN =_",
+		"class MINIRING_RED class MINIRING_BLUE +p",
+	};
+	int changed = 0;
+	size_t i;
+
+	ASSERT_EQ(0, load("miniring_pr_debug", ""));
+	reset();
+	free(self->start);
+	self->start = slurp(KERNEL);
+	EXPECT_NE(NULL, strstr(self->start, "red said %s\\n\" class:MINIRING_RED\n"));
+	EXPECT_NE(NULL, strstr(self->start, "nameless said %s\\n\" class unknown, _id:30\n"));
+	EXPECT_STREQ("m", flags_of(KERNEL, "\"green said"));
+	for (i = 0; i < ARRAY_SIZE(queries); i++)
+		EXPECT_TRUE(equal(_metadata, self->start, queries[i], &changed));
+	EXPECT_LT(12, changed);
+
+	/* And the very sites that the class names. */
+	EXPECT_EQ(0, put(CONTROL, "kernel class MINIRING_BLUE =p"));
+	EXPECT_STREQ("p", flags_of(KERNEL, "\"blue said"));
+	EXPECT_STREQ("_", flags_of(KERNEL, "\"shadowed said"));
+	EXPECT_STREQ("_", flags_of(KERNEL, "\"red said"));
+	EXPECT_EQ(0, put(CONTROL, "kernel class MINIRING_GREEN =p"));
+	EXPECT_STREQ("p", flags_of(KERNEL, "\"green said"));
+	EXPECT_STREQ("_", flags_of(KERNEL, "\"shadowed said"));
+	EXPECT_EQ(0, unload("miniring_pr_debug"));
+}
+
+/* A module that needs nothing of miniring, and was there before it. */
+TEST_F(kernel_sites, of_a_module_that_was_loaded_before)
+{
+	int log = open_log(), changed = 0;
+	char *text;
+
+	ASSERT_LE(0, log);
+	ASSERT_EQ(0, unload("miniring"));
+	ASSERT_EQ(0, load("miniring_pr_debug", ""));
+	ASSERT_EQ(0, load("miniring", ""));
+	reset();
+	free(self->start);
+	self->start = slurp(KERNEL);
+	EXPECT_TRUE(equal(_metadata, self->start, "module miniring_pr_debug +pm", &changed));
+	EXPECT_TRUE(equal(_metadata, self->start, "class MINIRING_RED +p", &changed));
+	EXPECT_EQ(2, changed);
+
+	EXPECT_EQ(0, put(SAY, "one"));
+	EXPECT_EQ(0, put(CONTROL, "kernel module miniring_pr_debug +p\n"
+			 "kernel class MINIRING_RED +p"));
+	EXPECT_EQ(0, put(SAY, "two"));
+	/* Which its going from among the sites does not touch. */
+	ASSERT_EQ(0, unload("miniring"));
+	EXPECT_EQ(0, put(SAY, "three"));
+	ASSERT_EQ(0, unload("miniring_pr_debug"));
+	ASSERT_EQ(0, load("miniring", ""));
+	text = read_log(log);
+	EXPECT_EQ(NULL, strstr(text, "said one"));
+	EXPECT_NE(NULL, strstr(text, "plainly said two"));
+	EXPECT_NE(NULL, strstr(text, "red said two"));
+	EXPECT_EQ(NULL, strstr(text, "green said"));
+	EXPECT_NE(NULL, strstr(text, "plainly said three"));
+	EXPECT_NE(NULL, strstr(text, "red said three"));
+	free(text);
+	close(log);
 }
 
 TEST_F(kernel_sites, change_query_by_query_in_one_apply)

@@ -183,15 +183,6 @@ TEST_F_TIMEOUT(module, unloads_with_callbacks_pending_on_another_cpu, 120)
 	}
 }
 
-TEST_F(module, unload_leaves_no_site_of_its_own_on)
-{
-	ASSERT_EQ(0, put(DIR "/control", "+p"));
-	EXPECT_LT(0, sites_on(DIR "/control"));
-	ASSERT_EQ(0, unload(MODULE));
-	ASSERT_EQ(0, load(MODULE, ""));
-	EXPECT_EQ(0, sites_on(DIR "/control"));
-}
-
 TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)
 {
 	int before, on;

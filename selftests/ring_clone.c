@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * IORING_REGISTER_CLONE_BUFFERS: what it copies, who may ask for it on either
- * side, and two rings that clone from each other at the same time, which takes
- * both locks.
+ * IORING_REGISTER_CLONE_BUFFERS: what it copies, which is seen by what the copies
+ * write; who may ask for it on either side; and two rings that clone from each
+ * other at the same time, which takes both locks.
  */
 #include <pthread.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include "ring_ops.h"
 #include "ring_test.h"
 
 #define NR 4
@@ -64,6 +65,12 @@ FIXTURE_VARIANT_ADD(clone, single_issuer)
 	.flags = IORING_SETUP_SINGLE_ISSUER,
 };
 
+/* What buffer @slot says of itself: a page of its own. */
+static char pattern(unsigned int slot)
+{
+	return 'a' + slot;
+}
+
 /* A ring with NR buffers, a page each. */
 static int open_filled(struct uring *ring, unsigned int flags, char *mem)
 {
@@ -76,7 +83,66 @@ static int open_filled(struct uring *ring, unsigned int flags, char *mem)
 		return ret;
 	for (int i = 0; i < NR; i++)
 		iovs[i] = (struct iovec){ mem + i * getpagesize(), getpagesize() };
+	for (int i = 0; i < NR; i++)
+		memset(iovs[i].iov_base, pattern(i), getpagesize());
 	return uring_register(ring, IORING_REGISTER_BUFFERS, iovs, NR);
+}
+
+/* What a write of the page @mem from buffer @slot ends with. */
+static int write_fixed(struct uring *ring, int fd, unsigned int slot, const char *mem)
+{
+	struct io_uring_cqe *cqe;
+	int res;
+
+	prep_rw(ring, IORING_OP_WRITE_FIXED, fd, mem, getpagesize(), 0, slot)->buf_index = slot;
+	if (uring_submit(ring) != 1)
+		return -ECHILD;
+	if (!uring_ready(ring))
+		enter_timeout(ring, 1, 10000);
+	cqe = uring_peek(ring);
+	if (!cqe || cqe->user_data != slot)
+		return -ECHILD;
+	res = cqe->res;
+	uring_advance(ring, 1);
+	return res;
+}
+
+/*
+ * What each slot of @ring's table has: the letter of one of the pages at @mem, '-'
+ * for nothing, '?' for what is neither. The next one is not there.
+ */
+static const char *slots(struct uring *ring, const char *mem, unsigned int nr)
+{
+	static char text[64];
+	const int page = getpagesize();
+	char *back = malloc(page);
+	int fds[2];
+
+	if (!back || pipe(fds) || nr >= sizeof(text) - 1)
+		return "no pipe";
+	for (unsigned int slot = 0; slot <= nr; slot++) {
+		text[slot] = '-';
+		for (int i = 0; i < NR; i++) {
+			int ret = write_fixed(ring, fds[1], slot, mem + i * page);
+
+			if (ret == -EFAULT)
+				continue;
+			/* A buffer is one page, and takes no other. */
+			if (ret != page || text[slot] != '-' ||
+			    read(fds[0], back, page) != page ||
+			    memcmp(back, mem + i * page, page)) {
+				text[slot] = '?';
+				break;
+			}
+			text[slot] = back[0];
+		}
+	}
+	text[nr] = text[nr] == '-' ? '\0' : '!';
+	text[nr + 1] = '\0';
+	close(fds[0]);
+	close(fds[1]);
+	free(back);
+	return text;
 }
 
 FIXTURE_SETUP(clone)
@@ -96,15 +162,22 @@ FIXTURE_TEARDOWN(clone)
 
 TEST_F(clone, shares_all_buffers)
 {
+	EXPECT_STREQ("", slots(&self->b, self->mem, 0));
 	ASSERT_EQ(0, clone_from(&self->b, &self->a));
+	EXPECT_STREQ("abcd", slots(&self->b, self->mem, NR));
 	/* Each ring has its own table. */
 	EXPECT_EQ(0, unregister(&self->a));
 	EXPECT_EQ(-ENXIO, unregister(&self->a));
+	EXPECT_STREQ("", slots(&self->a, self->mem, 0));
+	EXPECT_STREQ("abcd", slots(&self->b, self->mem, NR));
 	/* And back. */
 	EXPECT_EQ(0, clone_from(&self->a, &self->b));
 	EXPECT_EQ(0, unregister(&self->b));
 	EXPECT_EQ(-ENXIO, unregister(&self->b));
+	EXPECT_STREQ("", slots(&self->b, self->mem, 0));
+	EXPECT_STREQ("abcd", slots(&self->a, self->mem, NR));
 	EXPECT_EQ(0, unregister(&self->a));
+	EXPECT_STREQ("", slots(&self->a, self->mem, 0));
 }
 
 TEST_F(clone, does_not_take_the_place_of_others_unless_told_to)
@@ -114,16 +187,29 @@ TEST_F(clone, does_not_take_the_place_of_others_unless_told_to)
 	ASSERT_EQ(0, clone_from(&self->b, &self->a));
 	EXPECT_EQ(-EBUSY, clone_from(&self->b, &self->a));
 	EXPECT_EQ(0, clone_some(&self->b, &self->a, replace, 0, 0, 0));
+	EXPECT_STREQ("abcd", slots(&self->b, self->mem, NR));
 	EXPECT_EQ(0, clone_some(&self->b, &self->a, replace, 1, NR - 1, 2));
+	EXPECT_STREQ("abcbc", slots(&self->b, self->mem, NR + 1));
 	EXPECT_EQ(0, clone_some(&self->a, &self->b, replace, NR, 0, 1));
+	EXPECT_STREQ("cbcd", slots(&self->a, self->mem, NR));
 	EXPECT_EQ(-EOVERFLOW, clone_some(&self->a, &self->b, replace, NR + 1, 0, 1));
+	EXPECT_STREQ("cbcd", slots(&self->a, self->mem, NR));
+	EXPECT_EQ(0, unregister(&self->a));
+	EXPECT_STREQ("abcbc", slots(&self->b, self->mem, NR + 1));
+	/* What was not there is copied as that. */
+	EXPECT_EQ(0, clone_some(&self->a, &self->b, 0, 3, 2, 1));
+	EXPECT_STREQ("--b", slots(&self->a, self->mem, 3));
+	EXPECT_EQ(0, clone_some(&self->b, &self->a, replace, 1, 0, 2));
+	EXPECT_STREQ("-bcbc", slots(&self->b, self->mem, NR + 1));
 }
 
 TEST_F(clone, may_be_from_the_same_ring)
 {
 	EXPECT_EQ(-EBUSY, clone_from(&self->a, &self->a));
 	EXPECT_EQ(0, clone_some(&self->a, &self->a, IORING_REGISTER_DST_REPLACE, 0, NR, NR));
+	EXPECT_STREQ("abcdabcd", slots(&self->a, self->mem, 2 * NR));
 	EXPECT_EQ(0, clone_some(&self->b, &self->a, 0, 2 * NR - 1, 0, 1));
+	EXPECT_STREQ("d", slots(&self->b, self->mem, 1));
 	EXPECT_EQ(-EOVERFLOW, clone_some(&self->a, &self->a, IORING_REGISTER_DST_REPLACE,
 					 2 * NR, 0, 1));
 }
@@ -221,12 +307,15 @@ static void *other_main(void *arg)
 TEST_F(clone, both_submitters_are_checked)
 {
 	const int expected = variant->flags ? -EEXIST : 0;
-	struct other o = { .ring = &self->a, .mem = self->mem, .from_it = 1, .to_it = 1 };
+	struct other o = { .ring = &self->a, .mem = self->mem };
 	pthread_t thread;
 
 	for (int i = 0; i < 2; i++) {
 		/* Its own rings may have one issuer or not. */
 		o.flags = i ? IORING_SETUP_SINGLE_ISSUER : 0;
+		/* What the thread does not come to. */
+		o.from_it = 1;
+		o.to_it = 1;
 		pthread_create(&thread, NULL, other_main, &o);
 		pthread_join(thread, NULL);
 		EXPECT_EQ(expected, o.from_it);
@@ -289,6 +378,8 @@ TEST(rings_clone_from_each_other)
 		EXPECT_LT(0, racers[i].done);
 	}
 	EXPECT_LT(0, submitted);
+	EXPECT_STREQ("abcd", slots(&a, mem, NR));
+	EXPECT_STREQ("abcd", slots(&b, mem, NR));
 	uring_close(&a);
 	uring_close(&b);
 }

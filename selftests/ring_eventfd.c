@@ -341,8 +341,6 @@ TEST_F(eventfd, async_counts_completions_of_workers)
 	ASSERT_EQ(0, enter_timeout(&self->ring, 1, 10000));
 	cqe = uring_peek(&self->ring);
 	ASSERT_NE(NULL, cqe);
-	if (cqe->res == -EINVAL)
-		SKIP(return, "the ring has no workers yet");
 	EXPECT_EQ(0, cqe->res);
 	EXPECT_EQ(1, poll(&fd, 1, 10000));
 	EXPECT_EQ(1, count(self->fd));
@@ -473,10 +471,7 @@ TEST_F(eventfd, polled_by_its_own_ring_is_signalled_for_that)
 		sqe->fd = targets[round % 2];
 		sqe->poll32_events = POLLIN;
 		ASSERT_EQ(1, uring_submit(&self->ring));
-		if (uring_ready(&self->ring)) {
-			ASSERT_STREQ("0 -EINVAL", next_cqe(&self->ring));
-			SKIP(return, "the ring has no poll requests yet");
-		}
+		ASSERT_STREQ("none", next_cqe(&self->ring));
 		ASSERT_EQ(0, eventfd_write(self->fd, 1));
 		end = now_ms() + 10000;
 		while (total < 2 && now_ms() < end) {

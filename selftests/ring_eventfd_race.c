@@ -183,20 +183,53 @@ TEST_F(change, to_another_eventfd_moves_the_signals)
 	EXPECT_EQ(0, self->poster.errors);
 }
 
-/* Each eventfd is gone from this process as soon as it is registered. */
+/* The number that the kernel gives a new eventfd: the least that no other has. */
+static int least_free_id(void)
+{
+	char path[64], line[128];
+	int fd = eventfd(0, 0), id = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "eventfd-id: %d", &id) == 1)
+			break;
+	if (file)
+		fclose(file);
+	close(fd);
+	return id;
+}
+
+/*
+ * Each eventfd is gone from this process as soon as it is registered, and none is
+ * left in the kernel: the next one has a number that they had.
+ */
 TEST_F(change, of_eventfds_that_only_the_ring_holds)
 {
-	long long end = now_ms() + RACE_MS / 2;
+	int wanted = variant->model == MINIRING_NOTIFY_QUIESCE ? 20 : 500;
+	long long start = now_ms(), end;
+	int cycles = 0, id = least_free_id();
 
-	while (now_ms() < end) {
+	ASSERT_LE(0, id);
+	while (cycles < wanted || now_ms() - start < RACE_MS / 2) {
+		ASSERT_GT(10 * RACE_MS, now_ms() - start);
 		int fd = eventfd(0, 0);
 
 		ASSERT_EQ(0, uring_register_eventfd(&self->ring, fd));
 		close(fd);
 		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+		cycles++;
 	}
 	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
+	/* The last of them go a grace period later. */
+	end = now_ms() + 5000;
+	while (least_free_id() != id && now_ms() < end)
+		sleep_ms(20);
+	EXPECT_EQ(id, least_free_id()) {
+		TH_LOG("after %d eventfds", cycles);
+	}
 }
 
 struct changer {
@@ -243,6 +276,7 @@ TEST_F(change, by_several_threads_adds_up)
 	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
 	left = uring_unregister_eventfd(&self->ring);
+	EXPECT_LT(0, registered);
 	EXPECT_EQ(registered, unregistered + !left);
 	EXPECT_TRUE(left == 0 || left == -ENXIO);
 }
@@ -377,7 +411,10 @@ TEST_F_TIMEOUT(change, a_hundred_thousand_times_keeps_count, 3600)
 	TH_LOG("%lu cycles; calls: %lu with, %lu without, %lu amid changes (%llu signals)",
 	       cycles, j.present, j.absent, j.changing, j.signals_changing);
 	EXPECT_LT(0, cycles);
+	if (!quiesce && given)
+		EXPECT_EQ(CYCLES, cycles);
 	EXPECT_LT(0, j.present);
+	EXPECT_LT(0, j.absent);
 	EXPECT_EQ(0, j.errors);
 	EXPECT_EQ(0, j.lost);
 	EXPECT_EQ(0, j.doubled);

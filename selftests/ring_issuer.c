@@ -191,7 +191,11 @@ TEST_F_TIMEOUT(issuer, takes_the_ring_along_when_it_ends, 120)
 
 	ASSERT_EQ(0, uring_open(&ring, 8));
 	EXPECT_EQ(0, from_thread(&ring, enable, 0));
-	/* A new task may well lie where the old one did. */
+	/*
+	 * A new task may well lie where the old one did, if the ring does not hold
+	 * it. Not under KASAN, which keeps what is freed from use for long: there
+	 * the loop cannot tell.
+	 */
 	for (int i = 0; i < 100; i++) {
 		ASSERT_EQ(-EEXIST, from_thread(&ring, submit_too_many, 1));
 		ASSERT_EQ(-EEXIST, from_child(&ring, submit_too_many, 1));
@@ -201,13 +205,14 @@ TEST_F_TIMEOUT(issuer, takes_the_ring_along_when_it_ends, 120)
 }
 
 static struct uring *handler_ring;
-static int handler_result, handler_calls;
+static int handler_calls, handler_submitted, handler_reaped;
 
 static void handler(int signal)
 {
 	(void)signal;
-	handler_result |= uring_submit(handler_ring) < 0;
-	handler_calls++;
+	uring_nop(handler_ring, handler_calls++);
+	handler_submitted += uring_submit(handler_ring) == 1;
+	handler_reaped += uring_reap(handler_ring) == 1;
 }
 
 static void *tease(void *arg)
@@ -228,12 +233,16 @@ TEST_F(issuer, may_submit_from_a_signal_handler)
 	pthread_t self_thread = pthread_self(), thread;
 
 	handler_ring = &self->ring;
+	handler_calls = 0;
+	handler_submitted = 0;
+	handler_reaped = 0;
 	sigaction(SIGUSR1, &action, NULL);
 	pthread_create(&thread, NULL, tease, &self_thread);
 	while (pthread_tryjoin_np(thread, NULL) == EBUSY)
 		ASSERT_EQ(0, uring_enter(&self->ring, 1, 0, 0));
-	EXPECT_EQ(0, handler_result);
 	EXPECT_LT(0, handler_calls);
+	EXPECT_EQ(handler_calls, handler_submitted);
+	EXPECT_EQ(handler_calls, handler_reaped);
 	EXPECT_EQ(1, submit(&self->ring, 5));
 	EXPECT_STREQ("5 0", next_cqe(&self->ring));
 }

@@ -10,14 +10,20 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "ring_test.h"
+#include "rings.h"
 
 #define RACE_MS 1000
 #define LONG_MS 10000
+
+/* user_data of a request that waits for those before it, beside its number. */
+#define DRAINED (1ULL << 63)
 
 FIXTURE(paths)
 {
 	struct uring ring;
 	unsigned long long submitted, completed, cancelled, strange;
+	/* The number of the last request of those that came, and what came too soon. */
+	unsigned long long last, drained, disordered;
 };
 
 FIXTURE_SETUP(paths)
@@ -31,15 +37,30 @@ FIXTURE_TEARDOWN(paths)
 	uring_close(&self->ring);
 }
 
+/* Requests are numbered from 1. */
 static struct io_uring_sqe *get(struct _test_data_paths *self, unsigned int opcode)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
 
 	if (sqe) {
 		sqe->opcode = opcode;
-		self->submitted++;
+		sqe->user_data = ++self->submitted;
 	}
 	return sqe;
+}
+
+/* All that was submitted before a drained request is there, and nothing else. */
+static void in_order(struct _test_data_paths *self, unsigned long long user_data)
+{
+	unsigned long long number = user_data & ~DRAINED;
+
+	if (user_data & DRAINED) {
+		self->drained++;
+		self->disordered += self->completed + self->cancelled != number - 1 ||
+				    self->last >= number;
+	}
+	if (self->last < number)
+		self->last = number;
 }
 
 /* Takes what is there, flushing what was kept. */
@@ -50,6 +71,7 @@ static void take(struct _test_data_paths *self)
 	if (*self->ring.sq.flags & IORING_SQ_CQ_OVERFLOW)
 		uring_enter(&self->ring, 0, 0, IORING_ENTER_GETEVENTS);
 	while ((cqe = uring_peek(&self->ring))) {
+		in_order(self, cqe->user_data);
 		if (cqe->res == -ECANCELED)
 			self->cancelled++;
 		else
@@ -186,6 +208,7 @@ TEST_F(paths, timers_and_workers_complete_during_submission)
 	uring_submit(&self->ring);
 	EXPECT_TRUE(settle(self));
 	EXPECT_EQ(0, self->strange);
+	EXPECT_EQ(0, self->cancelled);
 }
 
 /* What a timer's end issues is issued by a worker, while the submitter submits. */
@@ -229,7 +252,7 @@ TEST_F(paths, drained_requests_go_when_others_are_done)
 		sqe->len = 1;
 		sqe = get(self, IORING_OP_NOP);
 		sqe->flags = IOSQE_IO_DRAIN;
-		sqe->user_data = 1;
+		sqe->user_data |= DRAINED;
 		get(self, IORING_OP_NOP);
 		ASSERT_EQ(3, uring_submit(&self->ring));
 		if (self->submitted % 48 == 0)
@@ -238,6 +261,9 @@ TEST_F(paths, drained_requests_go_when_others_are_done)
 	}
 	EXPECT_TRUE(settle(self));
 	EXPECT_EQ(0, self->strange);
+	EXPECT_EQ(0, self->cancelled);
+	EXPECT_EQ(self->submitted / 3, self->drained);
+	EXPECT_EQ(0, self->disordered);
 }
 
 /* MSG_RING from outside. */
@@ -320,6 +346,8 @@ TEST_F(paths, a_ring_goes_with_requests_of_a_submitter_that_went)
 
 	for (int i = 0; i < 20; i++) {
 		uring_close(&self->ring);
+		if (!on_io_uring())
+			ASSERT_TRUE(rings_become(getpid(), 0));
 		self->ring = (struct uring){
 			.p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED,
 		};

@@ -215,6 +215,7 @@ static int watch_open(struct watch *watch, unsigned long addr, int type)
 		.bp_type = type,
 		.bp_addr = addr,
 		.bp_len = HW_BREAKPOINT_LEN_4,
+		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
 	};
 
 	watch->nr = sysconf(_SC_NPROCESSORS_ONLN);
@@ -228,14 +229,20 @@ static int watch_open(struct watch *watch, unsigned long addr, int type)
 	return 0;
 }
 
-/* How many accesses there were, on all CPUs. */
-static unsigned long long watch_close(struct watch *watch)
+/* How many accesses there were, on all CPUs; -EIO if a CPU was not watched throughout. */
+static long long watch_close(struct watch *watch)
 {
-	unsigned long long count, sum = 0;
+	struct {
+		unsigned long long count, enabled, running;
+	} seen;
+	long long sum = 0;
 
 	for (int i = 0; i < watch->nr; i++) {
-		if (read(watch->fds[i], &count, sizeof(count)) == sizeof(count))
-			sum += count;
+		if (read(watch->fds[i], &seen, sizeof(seen)) != sizeof(seen) ||
+		    !seen.enabled || seen.running != seen.enabled)
+			sum = -EIO;
+		if (sum >= 0)
+			sum += seen.count;
 		close(watch->fds[i]);
 	}
 	return sum;
@@ -277,26 +284,54 @@ static unsigned long kernel_address(size_t size)
 	return found == 1 ? 0 : found;
 }
 
-TEST_F(reserved, the_kernel_does_not_touch_it)
+/* A ring, and watchpoints on its word and on the tail before it. */
+struct watched {
+	struct uring ring;
+	struct watch word, tail;
+};
+
+static int watched_open(struct watched *w, unsigned int flags)
 {
 	/* 4,096 CQEs: no other allocation of this test has the size. */
-	struct uring ring = {
-		.p.flags = IORING_SETUP_CQSIZE,
-		.p.cq_entries = 4096,
+	*w = (struct watched){
+		.ring.p.flags = flags | IORING_SETUP_CQSIZE,
+		.ring.p.cq_entries = 4096,
+		.ring.p.sq_thread_idle = 20,
 	};
+	return uring_open(&w->ring, 8);
+}
+
+/* 0, or why it cannot be: -ENXIO if it is not known where the ring is. */
+static int watch_it(struct watched *w)
+{
 	const size_t page = getpagesize();
-	unsigned long base;
-	struct watch word, tail;
+	unsigned long base = kernel_address((w->ring.map_len + page - 1) & ~(page - 1));
 	int ret;
 
-	ASSERT_EQ(0, uring_open(&ring, 8));
-	base = kernel_address((ring.map_len + page - 1) & ~(page - 1));
 	if (!base)
-		SKIP(return, "the rings' kernel address cannot be found");
-	ret = watch_open(&word, base + ring.p.cq_off.tail + 4, HW_BREAKPOINT_RW);
-	if (ret)
-		SKIP(return, "no watchpoint: %s", strerror(-ret));
-	ASSERT_EQ(0, watch_open(&tail, base + ring.p.cq_off.tail, HW_BREAKPOINT_W));
+		return -ENXIO;
+	ret = watch_open(&w->word, base + w->ring.p.cq_off.tail + 4, HW_BREAKPOINT_RW);
+	return ret ?: watch_open(&w->tail, base + w->ring.p.cq_off.tail, HW_BREAKPOINT_W);
+}
+
+/* Opens a ring and watches it, or skips the test. */
+#define OPEN_WATCHED(w, flags)							\
+do {										\
+	int ret_;								\
+										\
+	ASSERT_EQ(0, watched_open(w, flags));					\
+	ret_ = watch_it(w);							\
+	if (ret_)								\
+		SKIP(return, "no watchpoint: %s", strerror(-ret_));		\
+} while (0)
+
+TEST_F(reserved, the_kernel_does_not_touch_it)
+{
+	struct uring ring;
+	struct watched w;
+
+	OPEN_WATCHED(&w, 0);
+	ring = w.ring;
 
 	/* 100 of them fit in no CQ. */
 	for (int i = 0; i < 4096 + 100; i++) {
@@ -325,10 +360,49 @@ TEST_F(reserved, the_kernel_does_not_touch_it)
 		ASSERT_EQ(1, uring_reap(&ring));
 	}
 
-	EXPECT_EQ(4096 + 1 + 40, watch_close(&tail)) {
+	EXPECT_EQ(4096 + 1 + 40, watch_close(&w.tail)) {
 		TH_LOG("one for each call that published");
 	}
-	EXPECT_EQ(0, watch_close(&word));
+	EXPECT_EQ(0, watch_close(&w.word));
+	uring_close(&ring);
+}
+
+/* Until the thread has taken what was published. */
+static bool taken(struct uring *ring)
+{
+	long long start = now_ms();
+
+	while (uring_publish(ring)) {
+		uring_enter(ring, 0, 0, IORING_ENTER_SQ_WAKEUP);
+		if (now_ms() - start > 10000)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+TEST_F(reserved, a_thread_that_submits_does_not_touch_it)
+{
+	struct uring ring;
+	struct watched w;
+	long long seen;
+
+	OPEN_WATCHED(&w, IORING_SETUP_SQPOLL);
+	ring = w.ring;
+	for (int i = 0; i < 4096 + 96; i++) {
+		ASSERT_NE(NULL, uring_nop(&ring, i));
+		if (i % 8 == 7)
+			ASSERT_TRUE(taken(&ring));
+	}
+	ASSERT_EQ(4096, uring_reap(&ring));
+	ASSERT_EQ(0, uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS));
+	ASSERT_EQ(96, uring_reap(&ring));
+	seen = watch_close(&w.tail);
+	EXPECT_LE(4096 / 8, seen) {
+		TH_LOG("8 at most at a time");
+	}
+	EXPECT_GE(4096 + 1, seen);
+	EXPECT_EQ(0, watch_close(&w.word));
 	uring_close(&ring);
 }
 

@@ -3,12 +3,15 @@
  * IORING_SETUP_SQPOLL: a thread of the kernel submits, sleeps when nothing comes,
  * and says so in time; it acts for the ring's creator, and goes with it.
  */
+#include <dirent.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include "ring_ops.h"
 #include "ring_test.h"
 #include "rings.h"
 
@@ -254,10 +257,58 @@ TEST_F(sqpoll, no_wake_up_is_lost)
 	uring_close(&ring);
 }
 
+/* Without the capability that lowering an oom_score_adj takes; 0 or -1. */
+static int drop_sys_resource(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		return -1;
+	data[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
+	data[CAP_TO_INDEX(CAP_SYS_RESOURCE)].permitted &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
+	return syscall(SYS_capset, &header, data);
+}
+
+/* What a write of "-5" to @fd ends with. */
+static int lower(struct uring *ring, int fd)
+{
+	prep_rw(ring, IORING_OP_WRITE, fd, "-5", 2, 0, 0);
+	publish(ring);
+	return until_ready(ring, 1, LONG_MS) ? uring_peek(ring)->res : -ETIME;
+}
+
+/* Those of when it made the ring: neither the thread's own nor later ones. */
+TEST_F(sqpoll, has_the_credentials_of_the_creator)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		int fd = open("/proc/self/oom_score_adj", O_RDWR);
+		struct uring with, without;
+
+		if (fd < 0 || write(fd, "10", 2) != 2)
+			_exit(1);
+		if (open_polled(&with, variant->flags, 20) || drop_sys_resource() ||
+		    open_polled(&without, variant->flags, 20))
+			_exit(2);
+		if (lower(&without, fd) != -EACCES)
+			_exit(3);
+		_exit(lower(&with, fd) == 2 ? 0 : 4);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+}
+
+/* Writes a buffer that is sometimes registered. */
 struct busy {
 	struct uring *ring;
+	int fd;
+	struct iovec iov;
 	bool stop;
-	unsigned long long done;
+	unsigned long long written, refused, strange;
 };
 
 static void *keep_busy(void *arg)
@@ -265,36 +316,65 @@ static void *keep_busy(void *arg)
 	struct busy *b = arg;
 
 	while (!__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE)) {
-		if (uring_nop(b->ring, 0))
+		struct io_uring_sqe *sqe = uring_get_sqe(b->ring);
+		struct io_uring_cqe *cqe;
+
+		if (sqe) {
+			sqe->opcode = IORING_OP_WRITE_FIXED;
+			sqe->fd = b->fd;
+			sqe->addr = (unsigned long)b->iov.iov_base;
+			sqe->len = b->iov.iov_len;
 			publish(b->ring);
-		b->done += uring_reap(b->ring);
+		}
+		while ((cqe = uring_peek(b->ring))) {
+			if (cqe->res == (int)b->iov.iov_len)
+				__atomic_fetch_add(&b->written, 1, __ATOMIC_RELAXED);
+			else if (cqe->res == -EFAULT)
+				__atomic_fetch_add(&b->refused, 1, __ATOMIC_RELAXED);
+			else
+				b->strange++;
+			uring_advance(b->ring, 1);
+		}
 		if (*b->ring->sq.flags & IORING_SQ_CQ_OVERFLOW)
 			uring_enter(b->ring, 0, 0, IORING_ENTER_GETEVENTS);
 	}
 	return NULL;
 }
 
-/* The creator registers while the thread submits: that is what the lock is for. */
+/*
+ * The creator changes the table that the thread takes buffers from: that is what
+ * the lock is for.
+ */
 TEST_F(sqpoll, registers_beside_the_thread)
 {
-	struct busy busy = { .ring = &self->ring };
-	struct iovec iov = { .iov_len = getpagesize() };
-	long long start = now_ms();
+	struct busy busy = { .ring = &self->ring, .iov.iov_len = getpagesize() };
+	long long start = now_ms(), lasts = 0;
 	pthread_t thread;
 	int registered = 0;
 
-	iov.iov_base = mmap(NULL, iov.iov_len, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	busy.fd = open("/dev/null", O_WRONLY);
+	ASSERT_LE(0, busy.fd);
+	busy.iov.iov_base = mmap(NULL, busy.iov.iov_len, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, busy.iov.iov_base);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_busy, &busy));
-	while (now_ms() - start < RACE_MS) {
-		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_BUFFERS, &iov, 1));
+	while (lasts < RACE_MS || (lasts < LONG_MS &&
+				   (!__atomic_load_n(&busy.written, __ATOMIC_RELAXED) ||
+				    !__atomic_load_n(&busy.refused, __ATOMIC_RELAXED)))) {
+		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_BUFFERS, &busy.iov, 1));
 		ASSERT_EQ(0, uring_register(&self->ring, IORING_UNREGISTER_BUFFERS, NULL, 0));
 		registered++;
+		lasts = now_ms() - start;
 	}
 	__atomic_store_n(&busy.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
+	TH_LOG("registered %d times; %llu written, %llu refused", registered, busy.written,
+	       busy.refused);
 	EXPECT_LT(0, registered);
-	EXPECT_LT(0, busy.done);
+	EXPECT_LT(0, busy.written);
+	EXPECT_LT(0, busy.refused);
+	EXPECT_EQ(0, busy.strange);
+	close(busy.fd);
 }
 
 TEST_F(sqpoll, single_issuer_keeps_the_lock)
@@ -406,10 +486,56 @@ TEST_F(sqpoll, ends_with_its_creator)
 	close(ring.fd);
 }
 
+/* The threads of this process's rings: how many, and @last's directory in /proc. */
+static int polling_threads(char *last, size_t size)
+{
+	const char *dir = on_io_uring() ? "/proc/self/task" : "/proc";
+	const char *name = on_io_uring() ? "iou-sqp-%d" : "miniring-sq-%d";
+	DIR *tasks = opendir(dir);
+	struct dirent *task;
+	int nr = 0;
+
+	while (tasks && (task = readdir(tasks))) {
+		char path[512], comm[64] = "";
+		FILE *file;
+		int maker;
+
+		snprintf(path, sizeof(path), "%s/%s/comm", dir, task->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(comm, sizeof(comm), file) &&
+		    sscanf(comm, name, &maker) == 1 && maker == getpid()) {
+			nr++;
+			if (last)
+				snprintf(last, size, "%s/%s", dir, task->d_name);
+		}
+		if (file)
+			fclose(file);
+	}
+	if (tasks)
+		closedir(tasks);
+	return nr;
+}
+
+static bool polling_threads_become(int nr)
+{
+	long long start = now_ms();
+
+	while (polling_threads(NULL, 0) != nr) {
+		if (now_ms() - start > LONG_MS)
+			return false;
+		sleep_ms(5);
+	}
+	return true;
+}
+
 TEST_F(sqpoll, ends_with_the_ring)
 {
 	struct uring ring;
 
+	/* That of the fixture stays. */
+	ASSERT_EQ(0, open_polled(&ring, variant->flags, 1000));
+	EXPECT_TRUE(polling_threads_become(2));
+	uring_close(&ring);
 	for (int i = 0; i < 50; i++) {
 		ASSERT_EQ(0, open_polled(&ring, variant->flags, i % 2 ? 1 : 1000));
 		ASSERT_NE(NULL, uring_nop(&ring, 0));
@@ -417,6 +543,9 @@ TEST_F(sqpoll, ends_with_the_ring)
 		if (i % 4 == 0)
 			sleep_ms(2);
 		uring_close(&ring);
+	}
+	EXPECT_TRUE(polling_threads_become(1)) {
+		TH_LOG("%d threads are left", polling_threads(NULL, 0));
 	}
 }
 
@@ -439,6 +568,51 @@ TEST(setup_flags_are_checked)
 	EXPECT_EQ(-EINVAL, try_setup(aff, 100000));
 	EXPECT_EQ(-EINVAL, try_setup(aff, -1U));
 	EXPECT_EQ(-EINVAL, try_setup(IORING_SETUP_SQPOLL | IORING_SETUP_COOP_TASKRUN, 0));
+}
+
+/* The last field of a thread's status with that name, "" if there is none. */
+static const char *status_of(const char *dir, const char *field)
+{
+	static char value[256];
+	char path[576], line[256], name[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/status", dir);
+	file = fopen(path, "r");
+	value[0] = '\0';
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%63[^:]: %255s", name, value) == 2 && !strcmp(name, field))
+			break;
+		value[0] = '\0';
+	}
+	if (file)
+		fclose(file);
+	return value;
+}
+
+TEST(runs_on_the_cpu_that_is_asked_for)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	for (int cpu = 0; cpu < cpus && cpu < 4; cpu++) {
+		struct uring ring = {
+			.p.flags = IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF,
+			.p.sq_thread_cpu = cpu,
+			.p.sq_thread_idle = 1,
+		};
+		char dir[512], expected[16];
+
+		ASSERT_EQ(0, uring_open(&ring, 4));
+		ASSERT_NE(NULL, uring_nop(&ring, 1));
+		publish(&ring);
+		ASSERT_TRUE(until_ready(&ring, 1, LONG_MS));
+		ASSERT_TRUE(polling_threads_become(1));
+		ASSERT_EQ(1, polling_threads(dir, sizeof(dir)));
+		snprintf(expected, sizeof(expected), "%d", cpu);
+		EXPECT_STREQ(expected, status_of(dir, "Cpus_allowed_list"));
+		uring_close(&ring);
+		ASSERT_TRUE(polling_threads_become(0));
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -118,7 +118,7 @@ TEST_F_TIMEOUT(waiter, loses_no_wake_up, 3000)
 	const char *text = getenv("HANDSHAKES");
 	unsigned long long wanted = text ? strtoull(text, NULL, 0) : HANDSHAKES;
 	struct waiter *w = &self->waiter;
-	unsigned int state = 2, lost = 0;
+	unsigned int state = 2, lost = 0, strange = 0;
 	long long start = now_ms();
 	pthread_t thread;
 
@@ -134,6 +134,8 @@ TEST_F_TIMEOUT(waiter, loses_no_wake_up, 3000)
 		self->at[wake]++;
 		if (wake == WAKE_SLEPT && w->slept == -ETIME)
 			lost += has_work(self);
+		else if (wake == WAKE_SLEPT)
+			strange += w->slept != 0;
 		take_work(self);
 	}
 	__atomic_store_n(&self->stop, true, __ATOMIC_RELEASE);
@@ -146,6 +148,10 @@ TEST_F_TIMEOUT(waiter, loses_no_wake_up, 3000)
 	TH_LOG("and %llu short, %llu at once; %llu kicks", self->at[WAKE_SHORT],
 	       self->at[WAKE_AT_ONCE], self->kicks);
 	EXPECT_EQ(0, lost);
+	EXPECT_EQ(0, strange) {
+		TH_LOG("sleeps that ended with an error, the last with %s",
+		       result_name(w->slept));
+	}
 	EXPECT_EQ(self->made, self->taken);
 	EXPECT_LE(wanted, w->announced);
 	/* It was close, in both ways. */

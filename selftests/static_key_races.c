@@ -79,32 +79,38 @@ TEST_F(keys, queued_and_immediate_callers_do_not_disturb_each_other)
 }
 
 /* Two callers who both change one key must agree on a state that is whole. */
+struct fighter {
+	const char *commands;
+	int rounds, failures;
+};
+
 static void *fight(void *arg)
 {
-	const char *commands = arg;
+	struct fighter *fighter = arg;
 	time_t start = seconds();
-	long i;
 
-	for (i = 0; i < 200 && !time_is_up(start); i++)
-		command(commands);
-	return (void *)i;
+	for (; fighter->rounds < 200 && !time_is_up(start); fighter->rounds++)
+		fighter->failures += command(fighter->commands) != 0;
+	return NULL;
 }
 
 TEST_F(keys, callers_who_disagree_leave_all_branches_alike)
 {
-	void *rounds[2];
+	struct fighter fighters[2] = {
+		{ .commands = "queue_on many\nqueue_on left\napply" },
+		{ .commands = "queue_off many\nqueue_off left\napply" },
+	};
 	pthread_t threads[2];
-	int seen;
+	int i, seen;
 
-	ASSERT_EQ(0, pthread_create(&threads[0], NULL, fight,
-				    "queue_on many\nqueue_on left\napply"));
-	ASSERT_EQ(0, pthread_create(&threads[1], NULL, fight,
-				    "queue_off many\nqueue_off left\napply"));
-	pthread_join(threads[0], &rounds[0]);
-	pthread_join(threads[1], &rounds[1]);
-	/* Slow is fine, but each of them gets somewhere. */
-	EXPECT_LT(5, (long)rounds[0]);
-	EXPECT_LT(5, (long)rounds[1]);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, fight, &fighters[i]));
+	for (i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		/* Slow is fine, but each of them gets somewhere. */
+		EXPECT_LT(5, fighters[i].rounds);
+		EXPECT_EQ(0, fighters[i].failures);
+	}
 	seen = state("many");
 	if (seen != OFF)
 		EXPECT_EQ(ON(MANY), seen);
@@ -158,28 +164,33 @@ TEST_F(keys, a_request_meets_an_immediate_enable_half_way)
 	pthread_barrier_destroy(&both_ready);
 }
 
+#define ONLINE	"/sys/devices/system/cpu/cpu1/online"
+
 static bool hotplug_ends;
 
+/* Counts how often the CPU went and came back. */
 static void *hotplug(void *arg)
 {
-	const char *online = "/sys/devices/system/cpu/cpu1/online";
+	int *cycles = arg;
 
 	while (!__atomic_load_n(&hotplug_ends, __ATOMIC_RELAXED)) {
-		put(online, "0");
-		put(online, "1");
+		bool went = !put(ONLINE, "0");
+
+		*cycles += !put(ONLINE, "1") && went;
 	}
-	return arg;
+	return NULL;
 }
 
 TEST_F(keys, change_while_a_cpu_comes_and_goes)
 {
 	time_t start = seconds();
+	int i, cycles = 0;
 	pthread_t thread;
-	int i;
 
-	if (access("/sys/devices/system/cpu/cpu1/online", W_OK))
+	if (access(ONLINE, W_OK))
 		SKIP(return, "no second CPU to take away");
-	ASSERT_EQ(0, pthread_create(&thread, NULL, hotplug, NULL));
+	hotplug_ends = false;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, hotplug, &cycles));
 	for (i = 0; i < 30 && !time_is_up(start); i++) {
 		EXPECT_EQ(0, command("queue_on many\napply"));
 		EXPECT_EQ(ON(MANY), state("many"));
@@ -188,6 +199,8 @@ TEST_F(keys, change_while_a_cpu_comes_and_goes)
 	}
 	__atomic_store_n(&hotplug_ends, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
+	EXPECT_LT(0, cycles);
+	TH_LOG("%d rounds, in which the CPU went %d times", i, cycles);
 }
 
 #define MANY_KEYS	DEBUGFS "miniring_many_keys"
@@ -195,6 +208,7 @@ TEST_F(keys, change_while_a_cpu_comes_and_goes)
 /* Looks at the clock on the first CPU, which is also the one that applies. */
 static bool watching, watch_ends;
 static double longest_ms;
+static unsigned long looks;
 
 static double now_ms(void)
 {
@@ -213,6 +227,7 @@ static void *watch(void *arg)
 		if (__atomic_load_n(&watching, __ATOMIC_RELAXED) && now - last > longest_ms)
 			longest_ms = now - last;
 		last = now;
+		__atomic_fetch_add(&looks, 1, __ATOMIC_RELEASE);
 	}
 	return arg;
 }
@@ -224,6 +239,7 @@ TEST_F_TIMEOUT(keys, an_apply_lets_others_run_in_between, 120)
 {
 	bool immediate = ON_BACKEND("immediate");
 	const char *on = immediate ? "queued on 500" : "queued on 20000";
+	unsigned long seen;
 	double start, ms;
 	cpu_set_t first;
 	pthread_t thread;
@@ -243,9 +259,14 @@ TEST_F_TIMEOUT(keys, an_apply_lets_others_run_in_between, 120)
 	start = now_ms();
 	EXPECT_EQ(0, put(MANY_KEYS, on));
 	ms = now_ms() - start;
+	/* The last gap is noticed at its end, by a look that has begun after it. */
+	seen = __atomic_load_n(&looks, __ATOMIC_ACQUIRE);
+	while (__atomic_load_n(&looks, __ATOMIC_ACQUIRE) < seen + 2)
+		sched_yield();
 	__atomic_store_n(&watching, false, __ATOMIC_RELAXED);
 	__atomic_store_n(&watch_ends, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
+	EXPECT_LT(0, longest_ms);
 	EXPECT_LT(longest_ms, ms / 4)
 		TH_LOG("the longest of %.0f ms without the CPU: %.1f ms", ms, longest_ms);
 	EXPECT_EQ(0, unload("miniring_many_keys"));
