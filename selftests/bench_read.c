@@ -10,7 +10,7 @@
 
 #define LEN 512
 
-static char buffer[ENTRIES][LEN] __attribute__((aligned(4096)));
+static char buffer[ENTRIES][LEN];
 static int zero;
 
 static void reads(struct uring *ring, int batch)
@@ -28,7 +28,7 @@ static void reads(struct uring *ring, int batch)
 	}
 	ret = uring_submit(ring);
 	if (ret != batch || uring_ready(ring) != batch)
-		die("a batch of reads was not completed", ret < 0 ? ret : -EIO);
+		die("a batch was not completed", ret < 0 ? ret : -EIO);
 	for (int i = 0; i < batch; i++, uring_advance(ring, 1)) {
 		int res = uring_peek(ring)->res;
 

@@ -9,12 +9,14 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include "modules.h"
+#include "ring_ops.h"
 #include "ring_test.h"
 
 #define MODULE	"miniring"
 #define DIR	DEBUGFS "miniring"
 #define CYCLES	20
 #define CALLBACKS	5000
+#define CHAIN	8192
 
 /* How many of the sites that @path lists are on. */
 static int sites_on(const char *path)
@@ -195,6 +197,31 @@ TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)
 	EXPECT_EQ(on, sites_on("/proc/dynamic_debug/control"));
 	EXPECT_EQ(0, put("/proc/dynamic_debug/control", "module kobject -p"));
 	EXPECT_EQ(before, sites_on("/proc/dynamic_debug/control"));
+}
+
+/*
+ * A chain that goes on behind the close of its ring, from one worker to the next. The
+ * module waits for the last of them.
+ */
+TEST_F(module, unload_waits_for_what_a_closed_ring_goes_on_with)
+{
+	for (int i = 0; i < CYCLES; i++) {
+		struct uring ring = {};
+		int fds[2];
+
+		ASSERT_EQ(0, pipe2(fds, O_CLOEXEC));
+		ASSERT_EQ(0, uring_open(&ring, CHAIN));
+		poll_in(&ring, fds[0], 0)->flags = IOSQE_IO_HARDLINK;
+		for (int j = 1; j < CHAIN; j++)
+			uring_nop(&ring, j)->flags = IOSQE_ASYNC |
+						     (j < CHAIN - 1 ? IOSQE_IO_HARDLINK : 0);
+		ASSERT_EQ(CHAIN, uring_submit(&ring));
+		uring_close(&ring);
+		ASSERT_EQ(0, unload(MODULE));
+		ASSERT_EQ(0, load(MODULE, ""));
+		close(fds[0]);
+		close(fds[1]);
+	}
 }
 
 TEST_HARNESS_MAIN

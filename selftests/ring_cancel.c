@@ -345,14 +345,12 @@ TEST_F(cancel, what_a_process_that_ended_left)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	for (int i = 1; i <= 2; i++) {
-		if (!uring_ready(ring)) {
+		if (!uring_ready(ring))
 			ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
-		}
 		EXPECT_STREQ(i == 1 ? "1 -ECANCELED" : "2 -ECANCELED", next_cqe(ring));
 	}
-	if (!uring_ready(ring)) {
+	if (!uring_ready(ring))
 		ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
-	}
 	EXPECT_STREQ("3 -ETIME", next_cqe(ring));
 	sleep_ms(10);
 	EXPECT_EQ(0, uring_ready(ring));

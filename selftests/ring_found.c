@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the fuzzer found, each in a few lines of its own.
+ * What the fuzzer and reviewers found, each in a few lines of its own.
  */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/time.h>
+#include "ring_ops.h"
 #include "ring_test.h"
 
 #define RUN_MS 3000
@@ -155,6 +156,85 @@ TEST(updates_of_a_timeout_that_expires_again_and_again)
 	EXPECT_LT(0, updates);
 	EXPECT_LT(0, expired);
 	uring_close(&ring);
+}
+
+/*
+ * Whoever has a poll request was told of a wake-up, and did not hear that the
+ * completion that it was posting had caused it: and so on until the CQ is full.
+ */
+TEST(a_report_about_the_ring_itself_does_not_cause_another)
+{
+	struct uring ring = {};
+	unsigned int reports = 0, more = 1;
+
+	ASSERT_EQ(0, uring_open(&ring, 64));
+	ASSERT_NE(NULL, uring_nop(&ring, 1));
+	ASSERT_EQ(1, uring_submit(&ring));
+	prep_poll(&ring, ring.fd, POLLIN, IORING_POLL_ADD_MULTI, 2);
+	ASSERT_EQ(1, uring_submit(&ring));
+	sleep_ms(100);
+	uring_enter(&ring, 0, 0, IORING_ENTER_GETEVENTS);
+	for (struct io_uring_cqe *cqe; (cqe = uring_peek(&ring)); uring_advance(&ring, 1)) {
+		if (cqe->user_data != 2)
+			continue;
+		reports++;
+		more = cqe->flags & IORING_CQE_F_MORE;
+	}
+	EXPECT_GE(3, reports);
+	EXPECT_FALSE(more);
+	uring_close(&ring);
+}
+
+/*
+ * A read that others were faster than, again and again, went to wait in the file,
+ * where nobody could cancel it, or asked the file without end.
+ */
+#define READS 150
+#define WRITES 140
+
+static void faster_readers(struct __test_metadata *_metadata, int flags)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 1024 };
+	unsigned int cancelled = 0;
+	long long end;
+	int fds[2];
+
+	ASSERT_EQ(0, pipe2(fds, O_CLOEXEC | flags));
+	ASSERT_EQ(0, uring_open(&ring, 256));
+	for (int i = 0; i < READS; i++)
+		read_byte(&ring, fds[0], 1);
+	ASSERT_EQ(READS, uring_submit(&ring));
+	for (int i = 0; i < WRITES; i++) {
+		ASSERT_EQ(1, write(fds[1], "", 1));
+		ASSERT_EQ(0, enter_timeout(&ring, 1, 10000));
+		ASSERT_STREQ("1 1", next_cqe(&ring));
+	}
+	/* So that each has lost its last race. */
+	sleep_ms(100);
+	prep_undo(&ring, IORING_OP_ASYNC_CANCEL, 1, 2)->cancel_flags = IORING_ASYNC_CANCEL_ALL;
+	ASSERT_EQ(1, uring_submit(&ring));
+	for (end = now_ms() + 10000; cancelled < READS - WRITES && now_ms() < end;) {
+		enter_timeout(&ring, 1, 1000);
+		while (uring_ready(&ring))
+			cancelled += !strcmp("1 -ECANCELED", next_cqe(&ring));
+	}
+	EXPECT_EQ(READS - WRITES, cancelled);
+	uring_close(&ring);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+TEST(a_read_that_others_are_faster_than_can_be_cancelled)
+{
+	faster_readers(_metadata, 0);
+}
+
+TEST(a_read_of_a_pipe_that_does_not_block_can_be_cancelled)
+{
+	/* There it is -EAGAIN in io_uring. */
+	if (on_io_uring())
+		SKIP(return, "such a read does not wait");
+	faster_readers(_metadata, O_NONBLOCK);
 }
 
 TEST_HARNESS_MAIN

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Links, drained requests, skipped completions, and messages to other rings. */
+#include <fcntl.h>
 #include "ring_ops.h"
 #include "ring_test.h"
 
@@ -213,6 +214,54 @@ TEST_F(link, drained_chain)
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	for (int i = 1; i <= 5; i++)
 		EXPECT_EQ(i, atoi(wait_cqe(ring)));
+}
+
+/* Submits what takes some time, behind what was prepared; false if that goes wrong. */
+static bool submit_slowly(struct uring *ring, unsigned int nr)
+{
+	static char zeros[1 << 20];
+	int fd = open("/dev/zero", O_RDONLY);
+
+	for (int i = 0; i < 6; i++) {
+		struct io_uring_sqe *sqe = uring_get_sqe(ring);
+
+		sqe->opcode = IORING_OP_READ;
+		sqe->fd = fd;
+		sqe->addr = (unsigned long)zeros;
+		sqe->len = sizeof(zeros);
+		sqe->user_data = 100;
+	}
+	if (uring_submit(ring) != nr + 6)
+		return false;
+	close(fd);
+	return true;
+}
+
+/* The next completion but for those of submit_slowly(). */
+static const char *next_of_ours(struct uring *ring)
+{
+	const char *cqe;
+
+	do {
+		cqe = wait_cqe(ring);
+	} while (!strcmp(cqe, "100 1048576"));
+	return cqe;
+}
+
+/* What a worker completes during a submission comes behind what that had done before. */
+TEST_F(link, a_chain_that_goes_on_in_a_worker)
+{
+	struct uring *ring = &self->ring;
+
+	for (int round = 0; round < 30; round++) {
+		nop(ring, 1, IOSQE_IO_LINK, 0);
+		nop(ring, 2, IOSQE_ASYNC, 0);
+		ASSERT_TRUE(submit_slowly(ring, 2));
+		ASSERT_STREQ("1 0", next_of_ours(ring));
+		ASSERT_STREQ("2 0", next_of_ours(ring));
+		sleep_ms(1);
+		uring_reap(ring);
+	}
 }
 
 TEST_F(link, nothing_can_be_drained_after_something_was_skipped)

@@ -227,7 +227,7 @@ TEST_F(signalfd, waited_for)
 struct polling {
 	struct uring *ring;
 	int fd;
-	_Atomic pid_t tid;
+	pid_t tid;
 	atomic_bool stop;
 };
 
@@ -237,9 +237,9 @@ static void *poll_and_stay(void *data)
 
 	prep_poll(polling->ring, polling->fd, 0, 1);
 	if (uring_submit(polling->ring) == 1)
-		polling->tid = gettid();
+		__atomic_store_n(&polling->tid, gettid(), __ATOMIC_RELEASE);
 	else
-		polling->tid = -1;
+		__atomic_store_n(&polling->tid, -1, __ATOMIC_RELEASE);
 	while (!polling->stop)
 		sleep_ms(1);
 	return NULL;
@@ -251,7 +251,7 @@ TEST_F(signalfd, of_a_thread)
 	pthread_t thread;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, poll_and_stay, &polling));
-	while (!polling.tid)
+	while (!__atomic_load_n(&polling.tid, __ATOMIC_ACQUIRE))
 		sleep_ms(1);
 	ASSERT_LT(0, polling.tid);
 	/* To this thread, and not to that. */
@@ -303,9 +303,9 @@ TEST_F(signalfd, of_a_process_that_ends)
 		for (bool more = true; more;) {
 			struct io_uring_cqe *cqe;
 
-			while (!(cqe = uring_peek(&ring))) {
+			cqe = uring_peek(&ring);
+			for (; !cqe; cqe = uring_peek(&ring))
 				ASSERT_EQ(0, enter_timeout(&ring, 1, 5000));
-			}
 			ASSERT_TRUE(cqe->res == POLLIN || cqe->res == -ECANCELED);
 			more = cqe->flags & IORING_CQE_F_MORE;
 			reported += cqe->res == POLLIN;
@@ -425,8 +425,8 @@ static void *kill_often(void *data)
 
 	while (!*stop) {
 		kill(getpid(), SIGUSR1);
-		for (volatile int i = 0; i < 2000; i++)
-			;
+		for (int i = 0; i < 2000; i++)
+			__asm__ volatile("");
 	}
 	return NULL;
 }

@@ -317,7 +317,7 @@ TEST_F(timeout, multishot_removed_while_it_expires)
 
 		prep_timeout(&ring, &ts, 0, IORING_TIMEOUT_MULTISHOT, 7);
 		ASSERT_EQ(1, uring_submit(&ring));
-		/* From when one completion is seen on the next remove is near it, or between two. */
+		/* Seen from one completion on, the removal is near the next, or between two. */
 		for (int i = 0; i <= round % 2; i++) {
 			while (!uring_ready(&ring))
 				;
@@ -333,9 +333,9 @@ TEST_F(timeout, multishot_removed_while_it_expires)
 		while (!cancelled) {
 			struct io_uring_cqe *cqe;
 
-			while (!(cqe = uring_peek(&ring))) {
+			cqe = uring_peek(&ring);
+			for (; !cqe; cqe = uring_peek(&ring))
 				ASSERT_EQ(0, enter_timeout(&ring, 1, 10000));
-			}
 			ASSERT_EQ(7, cqe->user_data);
 			ASSERT_TRUE(cqe->res == -ECANCELED || cqe->res == -ETIME);
 			cancelled += cqe->res == -ECANCELED;
@@ -368,9 +368,9 @@ TEST_F(timeout, removed_while_it_expires)
 		for (int i = 0; i < 2; i++) {
 			struct io_uring_cqe *cqe;
 
-			while (!(cqe = uring_peek(&self->ring))) {
+			cqe = uring_peek(&self->ring);
+			for (; !cqe; cqe = uring_peek(&self->ring))
 				ASSERT_EQ(0, enter_timeout(&self->ring, 1, 10000));
-			}
 			if (cqe->user_data == 8)
 				res = cqe->res;
 			else

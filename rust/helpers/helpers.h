@@ -45,6 +45,8 @@ void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry 
 void miniring_wait_take(struct wait_queue_entry *entry);
 bool miniring_exiting(struct task_struct *task);
 bool miniring_current_exiting(void);
+int miniring_socket_family(struct file *file);
+const char *miniring_anon_name(const struct file *file);
 unsigned long miniring_current_process(void);
 const struct cred *miniring_current_cred(void);
 const struct cred *miniring_override_creds(const struct cred *cred);
@@ -56,8 +58,6 @@ s64 miniring_timens_to_host(int clock, s64 time);
 typedef int (*miniring_thread_fn)(void *data);
 void miniring_mutex_lock_second(struct mutex *lock);
 miniring_thread_fn miniring_kthread_func(struct task_struct *task);
-void miniring_task_lock(struct task_struct *task);
-void miniring_task_unlock(struct task_struct *task);
 bool miniring_cpu_online(unsigned int cpu);
 
 /* rw.c */

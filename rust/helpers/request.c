@@ -2,6 +2,9 @@
 /* What requests that complete later need of C: inline functions. */
 
 #include <linux/cred.h>
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -45,6 +48,20 @@ bool miniring_exiting(struct task_struct *task)
 bool miniring_current_exiting(void)
 {
 	return miniring_exiting(current);
+}
+
+/* AF_UNSPEC for what is no socket. */
+int miniring_socket_family(struct file *file)
+{
+	struct socket *sock = sock_from_file(file);
+
+	return sock ? sock->ops->family : AF_UNSPEC;
+}
+
+/* The name of a file that is in no file system, which stays; NULL for others. */
+const char *miniring_anon_name(const struct file *file)
+{
+	return IS_ANON_FILE(file_inode(file)) ? file->f_path.dentry->d_name.name : NULL;
 }
 
 /* Tells processes apart, and nothing else. */

@@ -19,16 +19,6 @@ miniring_thread_fn miniring_kthread_func(struct task_struct *task)
 	return task->flags & PF_KTHREAD ? kthread_func(task) : NULL;
 }
 
-void miniring_task_lock(struct task_struct *task)
-{
-	task_lock(task);
-}
-
-void miniring_task_unlock(struct task_struct *task)
-{
-	task_unlock(task);
-}
-
 bool miniring_cpu_online(unsigned int cpu)
 {
 	return cpu < nr_cpu_ids && cpu_online(cpu);

@@ -323,7 +323,7 @@ impl Buffer {
         }
         let pages = Pinned::pin(addr, len)?;
         let charge = Charge::new(account, &pages)?;
-        let mut segments = KVVec::with_capacity(pages.len(), GFP_KERNEL_ACCOUNT)?;
+        let mut segments = KVVec::with_capacity(pages.len(), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         let mut offset = addr & !PAGE_MASK;
         let mut left = len;
         for page in pages {

@@ -28,6 +28,7 @@ use kernel::{
         Arc,
         SetOnce, //
     },
+    task::Task,
     types::{
         ForeignOwnable,
         Opaque, //
@@ -175,8 +176,8 @@ unsafe extern "C" fn llseek(
     }
 }
 
-/// A descriptor is closed. If that is because its process exits, what the process has in flight that
-/// is about rings is cancelled, though others may have the ring open.
+/// A descriptor is closed. If it was the last that its process has, or the process exits, some of
+/// what it has in flight is cancelled, though others may have the ring open: see `Ring::leave`.
 ///
 /// # Safety
 ///
@@ -185,12 +186,29 @@ unsafe extern "C" fn flush(file: *mut bindings::file, _id: bindings::fl_owner_t)
     // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
     let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
     // SAFETY: Reads a flag of the current task.
-    if let (Ok(ring), true) = (handle.ring(), unsafe {
-        bindings::miniring_current_exiting()
-    }) {
-        ring.leave();
+    let exiting = unsafe { bindings::miniring_current_exiting() };
+    if let Ok(ring) = handle.ring() {
+        if exiting || !is_open(file) {
+            ring.leave(exiting);
+        }
     }
     0
+}
+
+/// Whether the current process has a descriptor of `file`.
+fn is_open(file: *mut bindings::file) -> bool {
+    unsafe extern "C" fn is_same(
+        file: *const c_void,
+        other: *mut bindings::file,
+        _fd: c_uint,
+    ) -> c_int {
+        ptr::eq(file, other.cast()).into()
+    }
+    // SAFETY: The current task's table, or null, which the function puts up with.
+    unsafe {
+        let files = (*Task::current_raw()).files;
+        bindings::iterate_fd(files, 0, Some(is_same), file.cast_const().cast()) != 0
+    }
 }
 
 /// The ring that `file` is, if it is one.
@@ -242,7 +260,6 @@ impl Registration {
     ///
     /// What `misc_register()` says.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
-        super::rings::init();
         let misc = MiscDeviceOptions { name: c"miniring" }.into_raw::<Handle>();
         // SAFETY: `into_raw` points to a constant table of operations.
         let mut operations = unsafe { *misc.fops };

@@ -12,10 +12,8 @@ use super::{
     relaxed,
     request::{
         Owned,
-        Request,
-        Step, //
-    },
-    worker::Kind, //
+        Request, //
+    }, //
 };
 use kernel::{
     list::{
@@ -30,7 +28,8 @@ use kernel::{
             Atomic, //
         },
         SpinLockIrq, //
-    }, //
+    },
+    warn_on, //
 };
 
 struct State {
@@ -96,6 +95,7 @@ impl Drain {
         let mut ready = List::new();
         {
             let mut state = self.state.lock();
+            warn_on!(state.alive == 0);
             state.alive = state.alive.saturating_sub(1);
             if state.alive == 0 {
                 state.alone = false;
@@ -107,7 +107,7 @@ impl Drain {
         while let Some(entry) = ready.pop_front() {
             // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
             let owned = unsafe { Owned::assume(entry.into_arc()) };
-            owned.enqueue(Step::Issue, Kind::Blocking);
+            owned.issue_later();
         }
     }
 

@@ -95,8 +95,11 @@ pub(crate) struct Request {
     /// Of the first of a chain: how many requests it has, and whether it is to be drained.
     pub(crate) links: Atomic<usize>,
     pub(crate) drain: AtomicFlag,
-    /// It, or one that it is linked with, is about a ring: the exit of its process cancels it.
-    pub(crate) about_ring: AtomicFlag,
+    /// It, or one that it is linked with, is about a file that may keep rings: it is cancelled when
+    /// its process leaves the ring.
+    pub(crate) may_keep_rings: AtomicFlag,
+    /// Its process left the ring: what is linked to it is cancelled too.
+    pub(crate) left: AtomicFlag,
     pub(crate) ownership: Ownership,
     #[pin]
     pub(crate) timer: Timer,
@@ -201,7 +204,7 @@ impl Room {
             rw.identify();
         }
         let target = op.target();
-        let about_ring = op.is_about_ring();
+        let may_keep_rings = op.may_keep_rings();
         let request = memory.pin_init_with(pin_init!(Request {
             ring: ring.clone(),
             hold: ring.notifier.hold(in_flight),
@@ -215,7 +218,8 @@ impl Room {
             round: Atomic::new(0),
             links: Atomic::new(1),
             drain: AtomicFlag::new(u32::from(sqe.flags) & bindings::CONST_IOSQE_IO_DRAIN != 0),
-            about_ring: AtomicFlag::new(about_ring),
+            may_keep_rings: AtomicFlag::new(may_keep_rings),
+            left: AtomicFlag::new(false),
             ownership: Ownership::new(),
             timer <- Timer::new(),
             wakers <- Wakers::new(),
@@ -342,6 +346,13 @@ impl Owned {
             request = refused;
             core::hint::spin_loop();
         }
+    }
+
+    /// Has a worker issue the request, which is to be found from now on. Process context.
+    pub(crate) fn issue_later(mut self) {
+        let ring = self.ring.clone();
+        ring.pending.add(&mut self);
+        self.enqueue(Step::Issue, Kind::Blocking);
     }
 
     /// The CQE of a result.

@@ -43,6 +43,10 @@ use kernel::{
         },
         Arc,
         UniqueArc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     }, //
 };
 
@@ -51,10 +55,18 @@ kernel::sync::global_lock! {
     unsafe(uninit) static RINGS: Mutex<List<Entry>> = List::new();
 }
 
-/// Makes the list. To be called once, before any ring is made.
+/// Makes the list. To be called once, before anything else of this.
 pub(super) fn init() {
     // SAFETY: Called once, by the requirement above.
     unsafe { RINGS.init() };
+}
+
+/// Waits until every ring is freed, which is after its last request. For when no more can be made.
+/// May sleep.
+pub(super) fn wait_until_none() {
+    while !RINGS.lock().is_empty() {
+        fsleep(Delta::from_millis(1));
+    }
 }
 
 /// What the list has of a ring.

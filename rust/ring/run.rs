@@ -28,7 +28,10 @@ use kernel::{
     },
     pr_warn_once,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
 };
 
 /// The result of a request.
@@ -163,7 +166,9 @@ impl<'a> Poster<'a> {
     }
 
     /// Has a request completed as cancelled when what cancels it was completed.
-    pub(crate) fn cancel(&mut self, owned: Owned) {
+    pub(crate) fn cancel(&mut self, mut owned: Owned) {
+        // Searches need not pass it.
+        self.ring.pending.remove(&mut owned);
         owned.ring.sequenced.remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {
             Ok(entry) => self.victims.push_back(entry),
@@ -276,19 +281,19 @@ impl Ring {
 pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
     loop {
         if owned.has(bindings::CONST_IOSQE_ASYNC) {
-            let ring = owned.ring.clone();
-            ring.pending.add(&mut owned);
-            return owned.enqueue(Step::Issue, Kind::Blocking);
+            return owned.issue_later();
         }
         let Issued::Done(done, outcome) = op::issue(owned, false, poster) else {
             return;
         };
         let next = end(done, outcome, poster);
         poster.settle();
-        match next {
-            Some(next) => owned = next,
-            None => return,
-        }
+        let Some(next) = next else {
+            return;
+        };
+        // The next may be left to a worker, whose completion comes after this one.
+        poster.flush();
+        owned = next;
     }
 }
 
@@ -308,7 +313,8 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
 pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
     let outcome = op::cancelled(&mut owned);
     if let Some(next) = end(owned, outcome, poster) {
-        next.enqueue(Step::Issue, Kind::Blocking);
+        poster.flush();
+        next.issue_later();
     }
 }
 
@@ -343,6 +349,10 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     let ring = owned.ring.clone();
     ring.pending.remove(&mut owned);
     let mut next = owned.inner().next.take();
+    if let (Some(next), true) = (&next, owned.left.load(Relaxed)) {
+        next.left.store(true, Relaxed);
+        next.ownership.cancel();
+    }
     if failed && !owned.has(bindings::CONST_IOSQE_IO_HARDLINK) {
         end_links(
             next.take(),
@@ -371,7 +381,7 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     };
     if let Issued::Done(owned, outcome) = issued {
         if let Some(next) = end(owned, outcome, &mut poster) {
-            next.enqueue(Step::Issue, Kind::Blocking);
+            next.issue_later();
         }
     }
 }

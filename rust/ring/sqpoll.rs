@@ -19,9 +19,9 @@ use crate::{
     bindings,
     pure::geometry, //
 };
-use core::{
-    cell::Cell,
-    ptr, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     error::from_err_ptr,
@@ -57,6 +57,8 @@ pub(crate) struct SqPoll {
     /// Whom the thread acts for.
     identity: Identity,
     creator: ARef<Task>,
+    /// The first of its process, which may have files when the creator has ended.
+    leader: ARef<Task>,
     /// The thread sleeps here.
     #[pin]
     idle: WaitQueue,
@@ -84,6 +86,7 @@ impl SqPoll {
                 wish,
                 identity: Identity::current(),
                 creator: ARef::from(&**kernel::current!()),
+                leader: ARef::from(kernel::current!().group_leader()),
                 idle <- WaitQueue::new(c"miniring::sq_idle", kernel::static_lock_class!()),
                 room <- WaitQueue::new(c"miniring::sq_room", kernel::static_lock_class!()),
                 orphaned: AtomicFlag::new(false),
@@ -241,7 +244,7 @@ unsafe extern "C" fn main(data: *mut c_void) -> c_int {
 }
 
 /// Whom the current task acts for, if it is such a thread.
-fn with_creator<T>(action: impl FnOnce(&Task) -> T) -> Option<T> {
+fn with_polled<T>(action: impl FnOnce(&SqPoll) -> T) -> Option<T> {
     let task = Task::current_raw();
     // SAFETY: The current task. That function has none but rings for its data, which live as long
     // as it runs.
@@ -252,7 +255,7 @@ fn with_creator<T>(action: impl FnOnce(&Task) -> T) -> Option<T> {
         }
         &*bindings::kthread_data(task).cast::<Ring>()
     };
-    ring.sq.as_ref().map(|sq| action(&sq.creator))
+    ring.sq.as_deref().map(action)
 }
 
 type ThreadFn = unsafe extern "C" fn(*mut c_void) -> c_int;
@@ -260,12 +263,12 @@ type ThreadFn = unsafe extern "C" fn(*mut c_void) -> c_int;
 /// Whose request the current task makes: see `miniring_current_process()`.
 pub(super) fn process() -> c_ulong {
     // SAFETY: Reads a field of the current task.
-    with_creator(process_of).unwrap_or_else(|| unsafe { bindings::miniring_current_process() })
+    with_polled(|sq| process_of(&sq.creator)).unwrap_or_else(|| unsafe { bindings::miniring_current_process() })
 }
 
 /// The task whose request the current one makes.
 pub(super) fn submitter() -> ARef<Task> {
-    with_creator(|creator| ARef::from(creator)).unwrap_or_else(|| ARef::from(&**kernel::current!()))
+    with_polled(|sq| sq.creator.clone()).unwrap_or_else(|| ARef::from(&**kernel::current!()))
 }
 
 fn process_of(task: &Task) -> c_ulong {
@@ -273,47 +276,22 @@ fn process_of(task: &Task) -> c_ulong {
     unsafe { (*task.as_ptr()).signal as c_ulong }
 }
 
-/// What the creator has open as `fd`, if the current task is such a thread.
+/// What the creator has open as `fd`, if the current task is such a thread. If that was a thread
+/// which has ended, it is what its process has.
 pub(super) fn creators_file(fd: u32) -> Option<Option<ARef<File>>> {
-    with_creator(|creator| {
-        let search = Search {
-            fd,
-            file: Cell::new(None),
-        };
-        // SAFETY: The lock keeps the table, which the function puts up with being null.
-        unsafe {
-            bindings::miniring_task_lock(creator.as_ptr());
-            bindings::iterate_fd(
-                (*creator.as_ptr()).files,
-                fd,
-                Some(found),
-                ptr::from_ref(&search).cast(),
-            );
-            bindings::miniring_task_unlock(creator.as_ptr());
-        }
-        search.file.into_inner()
-    })
+    with_polled(|sq| open_file(&sq.creator, fd).or_else(|| open_file(&sq.leader, fd)))
 }
 
-/// A search for one file.
-struct Search {
-    fd: u32,
-    file: Cell<Option<ARef<File>>>,
-}
-
-/// Ends a search with the first file that there is, which may be a later one.
-///
-/// # Safety
-///
-/// `search` is a [`Search`], and `file` is open.
-unsafe extern "C" fn found(search: *const c_void, file: *mut bindings::file, fd: c_uint) -> c_int {
-    // SAFETY: By the safety requirements.
-    let search = unsafe { &*search.cast::<Search>() };
-    if fd == search.fd {
-        // SAFETY: By the safety requirements; the table's lock, under which this is called, keeps
-        // the file open. Nothing here holds a position's lock across calls.
-        let file = unsafe { File::from_raw_file(file) };
-        search.file.set(Some(ARef::from(file)));
-    }
-    1
+/// What `task` has open as `fd`, unless that is no more than a path.
+fn open_file(task: &Task, fd: u32) -> Option<ARef<File>> {
+    let mut found = fd;
+    // SAFETY: The task is there. The file comes with a reference, and nothing here holds a position's
+    // lock across calls.
+    let file = unsafe {
+        let file = NonNull::new(bindings::fget_task_next(task.as_ptr(), &mut found))?;
+        ARef::from_raw(file.cast::<File>())
+    };
+    // SAFETY: The mode of an open file does not change.
+    let is_path = unsafe { (*file.as_ptr()).f_mode } & bindings::CONST_FMODE_PATH != 0;
+    (found == fd && !is_path).then_some(file)
 }

@@ -343,10 +343,10 @@ impl Submission<'_> {
             return;
         };
         let links = chain.requests.len();
-        let about_ring = |request: &Owned| request.about_ring.load(Relaxed);
-        if chain.requests.iter().any(about_ring) {
+        let may_keep_rings = |request: &Owned| request.may_keep_rings.load(Relaxed);
+        if chain.requests.iter().any(may_keep_rings) {
             for request in &chain.requests {
-                request.about_ring.store(true, Relaxed);
+                request.may_keep_rings.store(true, Relaxed);
             }
         }
         let mut next = None;

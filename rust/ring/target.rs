@@ -17,6 +17,7 @@ use kernel::{
         File,
         LocalFile, //
     },
+    prelude::*,
     sync::{
         aref::ARef,
         Arc, //
@@ -52,6 +53,20 @@ impl Target {
         match self {
             Self::File(file) => file.as_ptr() as usize,
             Self::Ring(ring) => ptr::from_ref::<Ring>(ring) as usize,
+        }
+    }
+
+    /// Whether it may keep rings that nobody has a descriptor of: one that is in the queue of a Unix
+    /// socket, or registered with an io_uring. A request that waits for that keeps it in turn.
+    pub(crate) fn may_keep_rings(&self) -> bool {
+        let Self::File(file) = self else {
+            return true;
+        };
+        // SAFETY: The file is open; a name that there is, is a string, and stays as long.
+        unsafe {
+            let name = bindings::miniring_anon_name(file.as_ptr());
+            bindings::miniring_socket_family(file.as_ptr()) == bindings::AF_UNIX as c_int
+                || !name.is_null() && CStr::from_char_ptr(name) == c"[io_uring]"
         }
     }
 

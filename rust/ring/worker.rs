@@ -5,7 +5,10 @@
 //! Requests that wait for something go on in one queue when it has happened; work that may block is
 //! done in another, so that it cannot hold up the first.
 
-use super::task;
+use super::{
+    rings,
+    task, //
+};
 use crate::bindings;
 use core::ptr::{
     self,
@@ -47,24 +50,26 @@ impl Kind {
 
     /// The queue.
     pub(crate) fn queue(self) -> &'static Queue {
-        // SAFETY: The queues are made before the device and destroyed behind it, when everything
-        // on them is done: see `Workers`. Requests, who queue things, exist only between.
+        // SAFETY: The queues are made before the device, and destroyed behind it, when there is no
+        // ring any more: see `Workers`. Requests, who queue things, hold their ring.
         unsafe { Queue::from_raw(self.slot().load(Acquire)) }
     }
 }
 
-/// The workqueues. Dropping this waits for what is on them, and for task work.
+/// The workqueues, and the list of rings. Dropping this waits for the rings to be freed, for what is
+/// on the queues, and for task work.
 ///
 /// A module keeps one in its state, and drops it when no ring can be made any more.
 pub(crate) struct Workers(());
 
 impl Workers {
-    /// Makes the queues. May sleep.
+    /// Makes the queues, and the list. To be called once. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
+        rings::init();
         let workers = Self(());
         for (kind, name) in [
             (Kind::Prompt, c"miniring"),
@@ -81,7 +86,8 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // What blocks may still queue something that goes on.
+        // A ring's requests may outlive its file. While there is one it may use either queue.
+        rings::wait_until_none();
         for kind in [Kind::Blocking, Kind::Prompt] {
             let queue = kind.slot().load(Acquire);
             if !queue.is_null() {

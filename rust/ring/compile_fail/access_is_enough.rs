@@ -7,7 +7,7 @@ use super::issuer::Gate;
 
 fn f(gate: &Gate) -> kernel::error::Result {
     let mut access = gate.access()?;
-    access.sq_head += 1;
-    access.sq_dropped = access.sq_head;
+    access.drain_next = true;
+    access.has_skipped = access.drain_next;
     Ok(())
 }

@@ -1,9 +1,9 @@
-// error[E0609]: no field `sq_head` on type `&Gate`
+// error[E0609]: no field `drain_next` on type `&Gate`
 
 //! Nor through it without an `Access`.
 
 use super::issuer::Gate;
 
-fn f(gate: &Gate) -> u32 {
-    gate.sq_head
+fn f(gate: &Gate) -> bool {
+    gate.drain_next
 }

@@ -4,7 +4,7 @@
 
 use super::issuer::Gate;
 
-fn f(gate: &Gate) -> u32 {
+fn f(gate: &Gate) -> bool {
     // SAFETY: Does not come to that.
-    unsafe { (*gate.state.get()).sq_head }
+    unsafe { (*gate.state.get()).drain_next }
 }

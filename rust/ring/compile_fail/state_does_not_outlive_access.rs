@@ -7,5 +7,5 @@ use super::issuer::Access;
 fn f(mut access: Access<'_>) {
     let issuer = &mut *access;
     drop(access);
-    issuer.sq_head = 0;
+    issuer.drain_next = false;
 }

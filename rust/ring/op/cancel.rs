@@ -151,16 +151,21 @@ impl Ring {
         self.cancel_each(|_| true);
     }
 
-    /// Cancels the requests of the current process, which exits, that are about rings. Any other
-    /// may be of use to who else has the ring. Process context.
-    pub(in super::super) fn leave(&self) {
-        if let Some(sq) = &self.sq {
+    /// Cancels the requests of the current process, which closed its last descriptor of the ring or
+    /// is `exiting`, that are about files that may keep rings: this one, which would have the file,
+    /// and be had by it, for ever. Any other may be of use to who else has the ring. Process context.
+    pub(in super::super) fn leave(&self, exiting: bool) {
+        if let (Some(sq), true) = (&self.sq, exiting) {
             sq.leave();
         }
         // SAFETY: Reads a field of the current task.
         let process = unsafe { bindings::miniring_current_process() };
         self.cancel_each(|request| {
-            request.process == process && request.about_ring.load(Relaxed)
+            let goes = request.process == process && request.may_keep_rings.load(Relaxed);
+            if goes {
+                request.left.store(true, Relaxed);
+            }
+            goes
         });
     }
 

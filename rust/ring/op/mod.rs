@@ -163,14 +163,14 @@ impl Op {
         }
     }
 
-    /// Whether it is about a ring.
-    pub(crate) fn is_about_ring(&self) -> bool {
+    /// Whether it is about a file that [may keep rings](Target::may_keep_rings).
+    pub(crate) fn may_keep_rings(&self) -> bool {
         let target = match self {
             Self::Poll(poll) => &poll.target,
             Self::Rw(rw) => &rw.target,
             _ => return false,
         };
-        matches!(target, Some(Target::Ring(_)))
+        target.as_ref().is_some_and(Target::may_keep_rings)
     }
 
     /// Carries out an operation that is over at once, on behalf of the request `this` if there is

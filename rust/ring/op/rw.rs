@@ -274,7 +274,9 @@ impl Rw {
                     Err(error) => return Attempt::Done(error.into()),
                 };
             match result {
-                Err(EAGAIN) if !nowait && (!wait || target.can_poll()) => return Attempt::Again,
+                Err(EAGAIN) if !nowait && (!wait || target.can_poll() && !self.block) => {
+                    return Attempt::Again
+                }
                 Err(error) if self.done == 0 => return Attempt::Done(error.into()),
                 // What was done before counts.
                 Err(_) => return Attempt::Done(self.outcome(left)),
@@ -504,10 +506,14 @@ fn wait_for(mut owned: Owned) -> Result<(), Owned> {
 }
 
 /// Goes on after a wake-up.
-pub(super) fn event(owned: Owned, poster: &mut Poster<'_>) -> Issued {
+pub(super) fn event(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
     if owned.is_elsewhere() {
         return hand_over(owned, Step::Event(0));
     }
     owned.wakers.disarm();
+    if let Ok(rw) = rw(&mut owned) {
+        // It waited. That others were faster does not make the file one that is always ready.
+        rw.retries = RETRIES;
+    }
     issue(owned, false, poster)
 }

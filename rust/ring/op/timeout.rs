@@ -212,6 +212,8 @@ fn expire(mut owned: Owned) {
         ring.sequenced.count_one();
     }
     ring.complete_in_irq(owned, outcome);
+    // Who counted meanwhile did not count this one's CQE, which was not there yet.
+    ring.sequenced.flush(&ring);
 }
 
 /// Waits for a time, or for a number of completions.

@@ -265,6 +265,14 @@ unsafe extern "C" fn wake(
     if key != 0 && key & events & 0xffff == 0 {
         return 0;
     }
+    if key & bindings::CONST_EPOLL_URING_WAKE != 0 {
+        // Caused by a completion, which the owner may be posting at this moment: to report it could
+        // cause another, without end. `arm` stores these before it adds an entry.
+        request
+            .wakers
+            .events
+            .store(events | bindings::CONST_EPOLLONESHOT, Relaxed);
+    }
     if let Some(owned) = Owned::claim(request) {
         if key != 0 && owned.reports_once() {
             // It is going to complete. What is left in a queue costs every other wake-up of it.
@@ -272,13 +280,6 @@ unsafe extern "C" fn wake(
             // SAFETY: The entry is in the queue, whose lock is held.
             unsafe { bindings::miniring_wait_take(wait) };
             waker.head.store(ptr::null_mut(), Release);
-        }
-        if key & bindings::CONST_EPOLL_URING_WAKE != 0 {
-            // Caused by a completion: to report it could cause another, without end.
-            owned
-                .wakers
-                .events
-                .store(events | bindings::CONST_EPOLLONESHOT, Relaxed);
         }
         owned.enqueue(Step::Event(key), Kind::Prompt);
     }
