@@ -246,14 +246,17 @@ static void bench_stall(void)
 {
 	struct stall batched = stall("backend=batched", "kernel +p");
 	struct stall stopped = stall("backend=stopped", "kernel +p");
+	struct stall immediate = stall("backend=immediate", "kernel +p");
 	/* What the machine does to a spinning thread of its own accord. */
 	struct stall nothing = stall("backend=batched", "#");
 
 	printf("{\"id\":\"toggle.stall_us\",\"value\":%.0f,\"unit\":\"us\",", batched.us);
 	printf("\"peer\":\"stopped\",\"peer_value\":%.0f,\"better\":\"lower\",", stopped.us);
 	printf("\"ipis\":%.0f,\"peer_ipis\":%.0f,", batched.ipis, stopped.ipis);
-	printf("\"ms\":%.1f,\"peer_ms\":%.1f,\"without_us\":%.0f}\n", batched.ms,
+	printf("\"ms\":%.1f,\"peer_ms\":%.1f,\"without_us\":%.0f,", batched.ms,
 	       stopped.ms, nothing.us);
+	printf("\"immediate_us\":%.0f,\"immediate_ipis\":%.0f,\"immediate_ms\":%.1f}\n",
+	       immediate.us, immediate.ipis, immediate.ms);
 }
 
 /* The order of the RFC: that of the descriptors. */

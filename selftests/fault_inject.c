@@ -566,4 +566,4 @@ TEST_F(fault, poll)
 	EXPECT_LT(0, self->state.count.points);
 }
 
-TEST_HARNESS_MAIN
+FAULT_HARNESS_MAIN

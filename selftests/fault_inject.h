@@ -138,6 +138,26 @@ static const char *fail_each(const struct call *call, struct state *s)
 	return what ? text : NULL;
 }
 
+/* Of all tests, each of which is a process. */
+static struct count *total;
+
+static inline void print_total(void)
+{
+	printf("# %u points failed in all: %u ENOMEM, %u EFAULT, %u fallback, %u tolerated\n",
+	       total->points, total->nomem, total->fault, total->fallback, total->tolerated);
+}
+
+/* TEST_HARNESS_MAIN, with the total at the end, which is where the harness exits. */
+#define FAULT_HARNESS_MAIN						\
+int main(int argc, char **argv)						\
+{									\
+	total = mmap(NULL, sizeof(*total), PROT_READ | PROT_WRITE,	\
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);		\
+	if (total == MAP_FAILED || atexit(print_total))			\
+		return KSFT_FAIL;					\
+	return test_harness_run(argc, argv);				\
+}
+
 FIXTURE(fault)
 {
 	struct state state;
@@ -188,6 +208,11 @@ FIXTURE_TEARDOWN(fault)
 	free(s->after);
 	free(s->wanted);
 	EXPECT_EQ(self->users, users());
+	total->points += s->count.points;
+	total->nomem += s->count.nomem;
+	total->fault += s->count.fault;
+	total->fallback += s->count.fallback;
+	total->tolerated += s->count.tolerated;
 	TH_LOG("%u points failed: %u ENOMEM, %u EFAULT, %u fallback, %u tolerated",
 	       s->count.points, s->count.nomem, s->count.fault, s->count.fallback,
 	       s->count.tolerated);

@@ -181,4 +181,4 @@ TEST_F(fault, bad_query)
 	EXPECT_LT(0, self->state.count.nomem);
 }
 
-TEST_HARNESS_MAIN
+FAULT_HARNESS_MAIN

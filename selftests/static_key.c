@@ -381,8 +381,13 @@ TEST_F(keys, without_memory_nothing_is_lost)
 	       points[0] - 1, points[1] - 1, stat("immediate") - immediate);
 	for (i = 0; i < 2; i++)
 		EXPECT_LT(5, points[i] - 1);
-	/* What cannot be queued, or put in order, is not put off. */
-	EXPECT_LT(immediate, stat("immediate"));
+	/*
+	 * What cannot be changed together is not put off: without the mappings that
+	 * "stopped" needs. An array is asked for twice by the kernel itself, of which one
+	 * fails here, so that "batched" has all it needs.
+	 */
+	if (ON_BACKEND("stopped"))
+		EXPECT_LT(immediate, stat("immediate"));
 }
 
 TEST_HARNESS_MAIN

@@ -10,7 +10,7 @@
 #include <linux/printk.h>
 
 /* In places, so that an order or a base that is not looked at shows. */
-enum { RED, GREEN, NAMELESS = 30, SHADOWED = 40, BLUE };
+enum { RED, GREEN, NAMELESS = 30, OTHER_GREEN = 40, BLUE };
 
 #ifdef CONFIG_DYNAMIC_DEBUG
 #define say_in(colour, fmt, ...) __pr_debug_cls(colour, fmt, ##__VA_ARGS__)
@@ -18,7 +18,7 @@ enum { RED, GREEN, NAMELESS = 30, SHADOWED = 40, BLUE };
 DECLARE_DYNDBG_CLASSMAP(colours, DD_CLASS_TYPE_DISJOINT_NAMES, RED,
 			"MINIRING_RED", "MINIRING_GREEN");
 /* A name that another class has, and a map that does not begin with 0. */
-DECLARE_DYNDBG_CLASSMAP(more_colours, DD_CLASS_TYPE_DISJOINT_NAMES, SHADOWED,
+DECLARE_DYNDBG_CLASSMAP(more_colours, DD_CLASS_TYPE_DISJOINT_NAMES, OTHER_GREEN,
 			"MINIRING_GREEN", "MINIRING_BLUE");
 #else
 #define say_in(colour, fmt, ...) no_printk(fmt, ##__VA_ARGS__)
@@ -29,7 +29,7 @@ static noinline void say_in_colours(const char *what)
 	say_in(RED, "red said %s\n", what);
 	say_in(GREEN, "green said %s\n", what);
 	say_in(NAMELESS, "nameless said %s\n", what);
-	say_in(SHADOWED, "shadowed said %s\n", what);
+	say_in(OTHER_GREEN, "other green said %s\n", what);
 	say_in(BLUE, "blue said %s\n", what);
 }
 
