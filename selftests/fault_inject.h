@@ -147,15 +147,14 @@ static inline void print_total(void)
 	       total->points, total->nomem, total->fault, total->fallback, total->tolerated);
 }
 
-/* TEST_HARNESS_MAIN, with the total at the end, which is where the harness exits. */
-#define FAULT_HARNESS_MAIN						\
-int main(int argc, char **argv)						\
-{									\
-	total = mmap(NULL, sizeof(*total), PROT_READ | PROT_WRITE,	\
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);		\
-	if (total == MAP_FAILED || atexit(print_total))			\
-		return KSFT_FAIL;					\
-	return test_harness_run(argc, argv);				\
+/* All tests, and the total at the end, which is where the harness exits. */
+static inline int fault_main(int argc, char **argv)
+{
+	total = mmap(NULL, sizeof(*total), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		     -1, 0);
+	if (total == MAP_FAILED || atexit(print_total))
+		return KSFT_FAIL;
+	return test_harness_run(argc, argv);
 }
 
 FIXTURE(fault)
