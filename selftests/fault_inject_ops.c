@@ -331,7 +331,8 @@ TEST_F(fault, setup_sqpoll)
 		.make = set_up_polled, .changed = became_a_ring, .undo = set_up_anew,
 	}));
 	EXPECT_LT(0, s->count.nomem);
-	EXPECT_EQ(3, s->count.fault);
+	/* How many allocations a new thread takes varies, so one may be met twice. */
+	EXPECT_LE(3, s->count.fault);
 }
 
 /* Buffers. */
