@@ -566,4 +566,7 @@ TEST_F(fault, poll)
 	EXPECT_LT(0, self->state.count.points);
 }
 
-FAULT_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	return fault_main(argc, argv);
+}

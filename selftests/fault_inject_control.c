@@ -181,4 +181,7 @@ TEST_F(fault, bad_query)
 	EXPECT_LT(0, self->state.count.nomem);
 }
 
-FAULT_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	return fault_main(argc, argv);
+}

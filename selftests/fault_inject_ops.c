@@ -145,7 +145,8 @@ static const char *wrong_write(struct state *s, int ret)
 
 TEST_F(fault, write)
 {
-	fail_request(_metadata, &self->state, &(struct request){ prepare_write, LEN, false }, wrong_write);
+	fail_request(_metadata, &self->state, &(struct request){ prepare_write, LEN, false },
+		     wrong_write);
 	EXPECT_EQ(2, self->state.count.fault);
 }
 
@@ -259,7 +260,7 @@ static void prepare_message(struct state *s)
 	prep(&s->ring, IORING_OP_MSG_RING, other.fd, OURS)->off = 3;
 }
 
-static const char *came(struct state *s)
+static const char *was_sent(struct state *s)
 {
 	(void)s;
 	return uring_ready(&other) ? "a message came" : NULL;
@@ -283,7 +284,8 @@ static void fail_message(struct __test_metadata *_metadata, struct state *s)
 	other = (struct uring){};
 	ASSERT_EQ(0, uring_open(&other, 8));
 	FAIL_EACH(s, (&(struct call){
-		.make = submit_one, .changed = came, .wrong = wrong_message, .fallback = -EAGAIN,
+		.make = submit_one, .changed = was_sent, .wrong = wrong_message,
+		.fallback = -EAGAIN,
 	}));
 	EXPECT_EQ(1, s->count.fault);
 	uring_close(&other);
@@ -329,7 +331,8 @@ TEST_F(fault, setup_sqpoll)
 		.make = set_up_polled, .changed = became_a_ring, .undo = set_up_anew,
 	}));
 	EXPECT_LT(0, s->count.nomem);
-	EXPECT_EQ(3, s->count.fault);
+	/* How many allocations a new thread takes varies, so one may be met twice. */
+	EXPECT_LE(3, s->count.fault);
 }
 
 /* Buffers. */
@@ -472,4 +475,7 @@ TEST_F(fault, probe)
 	EXPECT_EQ(3, self->state.count.fault);
 }
 
-FAULT_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	return fault_main(argc, argv);
+}

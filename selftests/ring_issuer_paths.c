@@ -16,7 +16,7 @@
 #define LONG_MS 10000
 
 /* user_data of a request that waits for those before it, beside its number. */
-#define DRAINED (1ULL << 63)
+#define DRAINED 0x8000000000000000ULL
 
 FIXTURE(paths)
 {

@@ -314,23 +314,16 @@ static int watch_it(struct watched *w)
 	return ret ?: watch_open(&w->tail, base + w->ring.p.cq_off.tail, HW_BREAKPOINT_W);
 }
 
-/* Opens a ring and watches it, or skips the test. */
-#define OPEN_WATCHED(w, flags)							\
-do {										\
-	int ret_;								\
-										\
-	ASSERT_EQ(0, watched_open(w, flags));					\
-	ret_ = watch_it(w);							\
-	if (ret_)								\
-		SKIP(return, "no watchpoint: %s", strerror(-ret_));		\
-} while (0)
-
 TEST_F(reserved, the_kernel_does_not_touch_it)
 {
 	struct uring ring;
 	struct watched w;
+	int ret;
 
-	OPEN_WATCHED(&w, 0);
+	ASSERT_EQ(0, watched_open(&w, 0));
+	ret = watch_it(&w);
+	if (ret)
+		SKIP(return, "no watchpoint: %s", strerror(-ret));
 	ring = w.ring;
 
 	/* 100 of them fit in no CQ. */
@@ -385,9 +378,13 @@ TEST_F(reserved, a_thread_that_submits_does_not_touch_it)
 {
 	struct uring ring;
 	struct watched w;
+	int ret;
 	long long seen;
 
-	OPEN_WATCHED(&w, IORING_SETUP_SQPOLL);
+	ASSERT_EQ(0, watched_open(&w, IORING_SETUP_SQPOLL));
+	ret = watch_it(&w);
+	if (ret)
+		SKIP(return, "no watchpoint: %s", strerror(-ret));
 	ring = w.ring;
 	for (int i = 0; i < 4096 + 96; i++) {
 		ASSERT_NE(NULL, uring_nop(&ring, i));

@@ -21,7 +21,8 @@ DECLARE_DYNDBG_CLASSMAP(colours, DD_CLASS_TYPE_DISJOINT_NAMES, RED,
 DECLARE_DYNDBG_CLASSMAP(more_colours, DD_CLASS_TYPE_DISJOINT_NAMES, OTHER_GREEN,
 			"MINIRING_GREEN", "MINIRING_BLUE");
 #else
-#define say_in(colour, fmt, ...) no_printk(fmt, ##__VA_ARGS__)
+#define say_in(colour, fmt, ...) \
+	do { (void)(colour); no_printk(fmt, ##__VA_ARGS__); } while (0)
 #endif
 
 static noinline void say_in_colours(const char *what)
