@@ -197,11 +197,7 @@ unsafe extern "C" fn flush(file: *mut bindings::file, _id: bindings::fl_owner_t)
 
 /// Whether the current process has a descriptor of `file`.
 fn is_open(file: *mut bindings::file) -> bool {
-    unsafe extern "C" fn is_same(
-        file: *const c_void,
-        other: *mut bindings::file,
-        _fd: c_uint,
-    ) -> c_int {
+    extern "C" fn is_same(file: *const c_void, other: *mut bindings::file, _fd: c_uint) -> c_int {
         ptr::eq(file, other.cast()).into()
     }
     // SAFETY: The current task's table, or null, which the function puts up with.

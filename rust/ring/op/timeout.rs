@@ -368,11 +368,10 @@ impl Update {
             }
             return Ok(());
         };
-        let mut owned =
-            Owned::try_claim(request.as_arc_borrow()).map_err(|claim| match claim {
-                Claim::Done => ENOENT,
-                _ => EALREADY,
-            })?;
+        let mut owned = Owned::try_claim(request.as_arc_borrow()).map_err(|claim| match claim {
+            Claim::Done => ENOENT,
+            _ => EALREADY,
+        })?;
         let ret = change(&mut owned, time);
         match owned.release() {
             Err((owned, Word::Cancel)) => poster.cancel(owned),
