@@ -225,9 +225,10 @@ TEST_F(change, of_eventfds_that_only_the_ring_holds)
 	EXPECT_EQ(0, self->poster.errors);
 	/* The last of them go a grace period later. */
 	end = now_ms() + 5000;
-	while (least_free_id() != id && now_ms() < end)
+	while (least_free_id() > id && now_ms() < end)
 		sleep_ms(20);
-	EXPECT_EQ(id, least_free_id()) {
+	/* Less if some from before this test went meanwhile. What stays has the least. */
+	EXPECT_GE(id, least_free_id()) {
 		TH_LOG("after %d eventfds", cycles);
 	}
 }

@@ -262,9 +262,11 @@ type ThreadFn = unsafe extern "C" fn(*mut c_void) -> c_int;
 
 /// Whose request the current task makes: see `miniring_current_process()`.
 pub(super) fn process() -> c_ulong {
-    // SAFETY: Reads a field of the current task.
-    with_polled(|sq| process_of(&sq.creator))
-        .unwrap_or_else(|| unsafe { bindings::miniring_current_process() })
+    match with_polled(|sq| process_of(&sq.creator)) {
+        Some(process) => process,
+        // SAFETY: Reads a field of the current task.
+        None => unsafe { bindings::miniring_current_process() },
+    }
 }
 
 /// The task whose request the current one makes.
