@@ -248,7 +248,7 @@ TEST_F(timeout, multishot_goes_on_until_removed)
 			reports++;
 		}
 	}
-	/* The timer may just be expiring. */
+	/* The timer may just be expiring; io_uring does not find it then, or says so. */
 	do {
 		prep_remove(&self->ring, 7, 8);
 		ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
@@ -259,7 +259,7 @@ TEST_F(timeout, multishot_goes_on_until_removed)
 		reports = cqe->res;
 		if (cqe->user_data == 8)
 			uring_advance(&self->ring, 1);
-	} while (reports == -EALREADY);
+	} while (on_io_uring() && (reports == -EALREADY || reports == -ENOENT));
 	sleep_ms(20);
 	reports = 0;
 	while ((cqe = uring_peek(&self->ring))) {
