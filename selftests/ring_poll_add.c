@@ -345,7 +345,7 @@ TEST_F(poll, many_on_one_file)
  * Each completion wakes those who poll the ring. If that visited the ones that are
  * already on their way, this would take minutes, and in the kernel.
  */
-TEST_F(poll, very_many_on_the_ring_itself)
+TEST_F_TIMEOUT(poll, very_many_on_the_ring_itself, 120)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 32768 };
 	unsigned int seen = 0;
