@@ -17,13 +17,6 @@ static struct io_uring_sqe *nop(struct uring *ring, unsigned long long user_data
 	return sqe;
 }
 
-static const char *wait_cqe(struct uring *ring)
-{
-	if (!uring_ready(ring))
-		enter_timeout(ring, 1, 5000);
-	return next_cqe(ring);
-}
-
 FIXTURE(link)
 {
 	struct uring ring;
@@ -56,9 +49,9 @@ TEST_F(link, a_chain_goes_in_order)
 	sleep_ms(5);
 	EXPECT_STREQ("none", next_cqe(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	EXPECT_STREQ("1 1", wait_cqe(ring));
-	EXPECT_STREQ("2 0", wait_cqe(ring));
-	EXPECT_STREQ("3 0", wait_cqe(ring));
+	EXPECT_STREQ("1 1", wait_next_cqe(ring));
+	EXPECT_STREQ("2 0", wait_next_cqe(ring));
+	EXPECT_STREQ("3 0", wait_next_cqe(ring));
 }
 
 TEST_F(link, a_failure_cancels_the_rest)
@@ -95,10 +88,10 @@ TEST_F(link, a_hard_link_goes_on_after_a_failure)
 	nop(ring, 3, IOSQE_IO_LINK, -EIO);
 	nop(ring, 4, 0, 0);
 	ASSERT_EQ(4, uring_submit(ring));
-	EXPECT_STREQ("1 -EIO", wait_cqe(ring));
-	EXPECT_STREQ("2 0", wait_cqe(ring));
-	EXPECT_STREQ("3 -EIO", wait_cqe(ring));
-	EXPECT_STREQ("4 -ECANCELED", wait_cqe(ring));
+	EXPECT_STREQ("1 -EIO", wait_next_cqe(ring));
+	EXPECT_STREQ("2 0", wait_next_cqe(ring));
+	EXPECT_STREQ("3 -EIO", wait_next_cqe(ring));
+	EXPECT_STREQ("4 -ECANCELED", wait_next_cqe(ring));
 }
 
 TEST_F(link, one_that_is_refused_cancels_all)
@@ -132,8 +125,8 @@ TEST_F(link, the_last_that_is_refused_ends_the_batch)
 	nop(ring, 2, 0, 0)->opcode = 255;
 	nop(ring, 3, 0, 0);
 	ASSERT_EQ(2, uring_submit(ring));
-	EXPECT_STREQ("1 -ECANCELED", wait_cqe(ring));
-	EXPECT_STREQ("2 -EINVAL", wait_cqe(ring));
+	EXPECT_STREQ("1 -ECANCELED", wait_next_cqe(ring));
+	EXPECT_STREQ("2 -EINVAL", wait_next_cqe(ring));
 	EXPECT_STREQ("none", next_cqe(ring));
 }
 
@@ -143,10 +136,10 @@ TEST_F(link, a_chain_ends_with_the_submission)
 
 	nop(ring, 1, IOSQE_IO_LINK, 0);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 0", wait_cqe(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
 	nop(ring, 2, 0, 0);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("2 0", wait_cqe(ring));
+	EXPECT_STREQ("2 0", wait_next_cqe(ring));
 }
 
 TEST_F(link, skipped_completions)
@@ -158,21 +151,21 @@ TEST_F(link, skipped_completions)
 	nop(ring, 2, IOSQE_IO_LINK | skip, 0);
 	nop(ring, 3, 0, 0);
 	ASSERT_EQ(3, uring_submit(ring));
-	EXPECT_STREQ("3 0", wait_cqe(ring));
+	EXPECT_STREQ("3 0", wait_next_cqe(ring));
 	/* Those behind a failure that had it are not reported. */
 	nop(ring, 4, IOSQE_IO_LINK | skip, -EIO);
 	nop(ring, 5, IOSQE_IO_LINK, 0);
 	nop(ring, 6, 0, 0);
 	ASSERT_EQ(3, uring_submit(ring));
-	EXPECT_STREQ("4 -EIO", wait_cqe(ring));
+	EXPECT_STREQ("4 -EIO", wait_next_cqe(ring));
 	sleep_ms(5);
 	EXPECT_STREQ("none", next_cqe(ring));
 	/* Those behind a failure without it are, even if they had it. */
 	nop(ring, 7, IOSQE_IO_LINK, -EIO);
 	nop(ring, 8, skip, 0);
 	ASSERT_EQ(2, uring_submit(ring));
-	EXPECT_STREQ("7 -EIO", wait_cqe(ring));
-	EXPECT_STREQ("8 -ECANCELED", wait_cqe(ring));
+	EXPECT_STREQ("7 -EIO", wait_next_cqe(ring));
+	EXPECT_STREQ("8 -ECANCELED", wait_next_cqe(ring));
 }
 
 TEST_F(link, drained_request_waits_and_holds_up)
@@ -184,19 +177,19 @@ TEST_F(link, drained_request_waits_and_holds_up)
 	nop(ring, 3, IOSQE_IO_DRAIN, 0);
 	nop(ring, 4, 0, 0);
 	ASSERT_EQ(4, uring_submit(ring));
-	EXPECT_STREQ("2 0", wait_cqe(ring));
+	EXPECT_STREQ("2 0", wait_next_cqe(ring));
 	nop(ring, 5, 0, 0);
 	ASSERT_EQ(1, uring_submit(ring));
 	sleep_ms(5);
 	EXPECT_STREQ("none", next_cqe(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	EXPECT_STREQ("1 1", wait_cqe(ring));
-	EXPECT_STREQ("3 0", wait_cqe(ring));
+	EXPECT_STREQ("1 1", wait_next_cqe(ring));
+	EXPECT_STREQ("3 0", wait_next_cqe(ring));
 	ASSERT_EQ(0, enter_timeout(ring, 2, 5000));
 	EXPECT_EQ(2, uring_reap(ring));
 	nop(ring, 6, 0, 0);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("6 0", wait_cqe(ring));
+	EXPECT_STREQ("6 0", wait_next_cqe(ring));
 }
 
 TEST_F(link, drained_chain)
@@ -213,7 +206,7 @@ TEST_F(link, drained_chain)
 	EXPECT_STREQ("none", next_cqe(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	for (int i = 1; i <= 5; i++)
-		EXPECT_EQ(i, atoi(wait_cqe(ring)));
+		EXPECT_EQ(i, atoi(wait_next_cqe(ring)));
 }
 
 /* Submits what takes some time, behind what was prepared; false if that goes wrong. */
@@ -243,7 +236,7 @@ static const char *next_of_ours(struct uring *ring)
 	const char *cqe;
 
 	do {
-		cqe = wait_cqe(ring);
+		cqe = wait_next_cqe(ring);
 	} while (!strcmp(cqe, "100 1048576"));
 	return cqe;
 }
@@ -271,7 +264,7 @@ TEST_F(link, nothing_can_be_drained_after_something_was_skipped)
 	nop(ring, 1, IOSQE_CQE_SKIP_SUCCESS, 0);
 	nop(ring, 2, IOSQE_IO_DRAIN, 0);
 	ASSERT_EQ(2, uring_submit(ring));
-	EXPECT_STREQ("2 -EOPNOTSUPP", wait_cqe(ring));
+	EXPECT_STREQ("2 -EOPNOTSUPP", wait_next_cqe(ring));
 }
 
 TEST_F(link, nop_flags)
@@ -281,26 +274,26 @@ TEST_F(link, nop_flags)
 
 	nop(ring, 1, 0, 0)->nop_flags = IORING_NOP_TW;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 0", wait_cqe(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
 	sqe = nop(ring, 2, 0, 0);
 	sqe->nop_flags = IORING_NOP_FILE;
 	sqe->fd = self->fds[0];
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("2 0", wait_cqe(ring));
+	EXPECT_STREQ("2 0", wait_next_cqe(ring));
 	sqe = nop(ring, 3, 0, 0);
 	sqe->nop_flags = IORING_NOP_FILE;
 	sqe->fd = -1;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("3 -EBADF", wait_cqe(ring));
+	EXPECT_STREQ("3 -EBADF", wait_next_cqe(ring));
 	nop(ring, 4, 0, 0)->nop_flags = IORING_NOP_FILE | IORING_NOP_FIXED_FILE;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("4 -EBADF", wait_cqe(ring));
+	EXPECT_STREQ("4 -EBADF", wait_next_cqe(ring));
 	nop(ring, 5, 0, 0)->nop_flags = IORING_NOP_FIXED_BUFFER;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("5 -EFAULT", wait_cqe(ring));
+	EXPECT_STREQ("5 -EFAULT", wait_next_cqe(ring));
 	nop(ring, 6, 0, 0)->nop_flags = IORING_NOP_CQE32;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("6 -EINVAL", wait_cqe(ring));
+	EXPECT_STREQ("6 -EINVAL", wait_next_cqe(ring));
 }
 
 static struct io_uring_sqe *message(struct uring *ring, int fd, unsigned int res,
@@ -326,17 +319,17 @@ TEST_F(link, messages)
 	ASSERT_EQ(0, uring_open(&disabled, 2));
 	message(ring, other.fd, 5, 77);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 0", wait_cqe(ring));
-	EXPECT_STREQ("77 5", wait_cqe(&other));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
+	EXPECT_STREQ("77 5", wait_next_cqe(&other));
 	message(ring, ring->fd, 6, 78);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("78 6", wait_cqe(ring));
-	EXPECT_STREQ("1 0", wait_cqe(ring));
+	EXPECT_STREQ("78 6", wait_next_cqe(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
 	sqe = message(ring, other.fd, 5, 77);
 	sqe->msg_ring_flags = IORING_MSG_RING_FLAGS_PASS;
 	sqe->file_index = 4;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 0", wait_cqe(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
 	ASSERT_NE(NULL, uring_peek(&other));
 	EXPECT_EQ(4, uring_peek(&other)->flags);
 	uring_reap(&other);
@@ -344,32 +337,32 @@ TEST_F(link, messages)
 	for (int i = 0; i < 10; i++) {
 		message(ring, other.fd, i, 100 + i);
 		ASSERT_EQ(1, uring_submit(ring));
-		EXPECT_STREQ("1 0", wait_cqe(ring));
+		EXPECT_STREQ("1 0", wait_next_cqe(ring));
 	}
 	for (int i = 0; i < 10; i++) {
 		char expected[16];
 
 		snprintf(expected, sizeof(expected), "%d %d", 100 + i, i);
-		EXPECT_STREQ(expected, wait_cqe(&other));
+		EXPECT_STREQ(expected, wait_next_cqe(&other));
 	}
 	message(ring, disabled.fd, 5, 77);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 -EBADFD", wait_cqe(ring));
+	EXPECT_STREQ("1 -EBADFD", wait_next_cqe(ring));
 	message(ring, self->fds[0], 5, 77);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 -EBADFD", wait_cqe(ring));
+	EXPECT_STREQ("1 -EBADFD", wait_next_cqe(ring));
 	message(ring, -1, 5, 77);
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 -EBADF", wait_cqe(ring));
+	EXPECT_STREQ("1 -EBADF", wait_next_cqe(ring));
 	message(ring, other.fd, 5, 77)->msg_ring_flags = IORING_MSG_RING_CQE_SKIP;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 -EINVAL", wait_cqe(ring));
+	EXPECT_STREQ("1 -EINVAL", wait_next_cqe(ring));
 	message(ring, other.fd, 0, 77)->addr = IORING_MSG_SEND_FD;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 -EBADF", wait_cqe(ring));
+	EXPECT_STREQ("1 -EBADF", wait_next_cqe(ring));
 	message(ring, other.fd, 0, 77)->addr = 2;
 	ASSERT_EQ(1, uring_submit(ring));
-	EXPECT_STREQ("1 -EINVAL", wait_cqe(ring));
+	EXPECT_STREQ("1 -EINVAL", wait_next_cqe(ring));
 	uring_close(&disabled);
 	uring_close(&other);
 }

@@ -51,14 +51,6 @@ static struct io_uring_sqe *prep_cancel(struct uring *ring, unsigned long long t
 	return sqe;
 }
 
-/* Waits for a completion in the kernel. */
-static const char *wait_cqe(struct uring *ring)
-{
-	if (!uring_ready(ring))
-		enter_timeout(ring, 1, 5000);
-	return next_cqe(ring);
-}
-
 /* Waits for a completion without a system call. */
 static const char *watch_cqe(struct uring *ring)
 {
@@ -109,7 +101,7 @@ TEST_F(signalfd, polled)
 	sleep_ms(5);
 	EXPECT_EQ(0, uring_ready(&self->ring));
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 	EXPECT_EQ(SIGUSR1, take_signal(self->fd));
 	/* One that is pending already. */
 	kill(getpid(), SIGUSR1);
@@ -138,7 +130,7 @@ TEST_F(signalfd, other_signals_do_not_count)
 	}
 	EXPECT_EQ(0, uring_ready(&self->ring));
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 }
 
 TEST_F(signalfd, polled_again_and_again)
@@ -147,7 +139,7 @@ TEST_F(signalfd, polled_again_and_again)
 	ASSERT_EQ(1, uring_submit(&self->ring));
 	for (int i = 0; i < 20; i++) {
 		kill(getpid(), SIGUSR1);
-		EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+		EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 		ASSERT_EQ(SIGUSR1, take_signal(self->fd));
 		sleep_ms(1);
 		ASSERT_EQ(0, uring_ready(&self->ring));
@@ -165,7 +157,7 @@ TEST_F(signalfd, polled_by_a_worker_first)
 	sleep_ms(5);
 	EXPECT_EQ(0, uring_ready(&self->ring));
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 }
 
 TEST_F(signalfd, polled_behind_another)
@@ -181,12 +173,12 @@ TEST_F(signalfd, polled_behind_another)
 	prep_poll(&self->ring, self->fd, 0, 2)->flags = IOSQE_IO_LINK;
 	uring_nop(&self->ring, 3);
 	ASSERT_EQ(3, uring_submit(&self->ring));
-	EXPECT_STREQ("1 -ETIME", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 -ETIME", wait_next_cqe(&self->ring));
 	sleep_ms(5);
 	EXPECT_EQ(0, uring_ready(&self->ring));
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("2 1", wait_cqe(&self->ring));
-	EXPECT_STREQ("3 0", wait_cqe(&self->ring));
+	EXPECT_STREQ("2 1", wait_next_cqe(&self->ring));
+	EXPECT_STREQ("3 0", wait_next_cqe(&self->ring));
 }
 
 static void *kill_later(void *data)
@@ -259,7 +251,7 @@ TEST_F(signalfd, of_a_thread)
 	sleep_ms(20);
 	EXPECT_EQ(0, uring_ready(&self->ring));
 	ASSERT_EQ(0, syscall(SYS_tgkill, getpid(), polling.tid, SIGUSR1));
-	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 	polling.stop = true;
 	pthread_join(thread, NULL);
 }
@@ -273,7 +265,7 @@ TEST_F(signalfd, of_a_thread_that_ended)
 	pthread_join(thread, NULL);
 	ASSERT_LT(0, polling.tid);
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("1 -ECANCELED", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 -ECANCELED", wait_next_cqe(&self->ring));
 }
 
 /* Its submitter exits with the request on its way. */
@@ -342,7 +334,7 @@ TEST_F(signalfd, of_a_process_that_is_stopped)
 		self->ring.sq.filled = uring_load(self->ring.sq.tail);
 		prep_cancel(&self->ring, 1, 2);
 		ASSERT_EQ(1, uring_submit(&self->ring));
-		EXPECT_STREQ("2 0", wait_cqe(&self->ring));
+		EXPECT_STREQ("2 0", wait_next_cqe(&self->ring));
 		EXPECT_EQ(0, uring_ready(&self->ring));
 	}
 	uring_close(&self->ring);
@@ -366,7 +358,7 @@ TEST_F(signalfd, read)
 	}
 	ASSERT_EQ(0, uring_ready(&self->ring));
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("1 128", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 128", wait_next_cqe(&self->ring));
 	EXPECT_EQ(SIGUSR1, info.ssi_signo);
 	info.ssi_signo = 0;
 
@@ -374,7 +366,7 @@ TEST_F(signalfd, read)
 	ASSERT_EQ(1, uring_submit(&self->ring));
 	sleep_ms(10);
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("2 128", wait_cqe(&self->ring));
+	EXPECT_STREQ("2 128", wait_next_cqe(&self->ring));
 	EXPECT_EQ(SIGUSR1, info.ssi_signo);
 
 	prep_read(&self->ring, fd, &info, sizeof(info), 3);
@@ -397,7 +389,7 @@ TEST_F(signalfd, submitted_by_the_kernels_thread)
 	sleep_ms(20);
 	EXPECT_EQ(0, uring_ready(&ring));
 	kill(getpid(), SIGUSR1);
-	EXPECT_STREQ("1 1", wait_cqe(&ring));
+	EXPECT_STREQ("1 1", wait_next_cqe(&ring));
 	uring_close(&ring);
 }
 

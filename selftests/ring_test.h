@@ -78,6 +78,14 @@ static inline int enter_timeout(struct uring *ring, unsigned int min_complete,
 			       &arg, sizeof(arg));
 }
 
+/* The next completion, as next_cqe() has it, for which it waits in the kernel. */
+static inline const char *wait_next_cqe(struct uring *ring)
+{
+	if (!uring_ready(ring))
+		enter_timeout(ring, 1, 5000);
+	return next_cqe(ring);
+}
+
 /* A page that no access is allowed to, for pointers that must fault. */
 static inline void *bad_pointer(void)
 {
