@@ -59,6 +59,11 @@ impl Ownership {
         self.become_owner(CANCEL, CANCEL)
     }
 
+    /// Gains ownership in order to cancel the request, if there is no owner; leaves no word.
+    pub fn try_cancel(&self) -> Claim {
+        self.become_owner(CANCEL, 0)
+    }
+
     /// Gains ownership if there is no owner; leaves no word.
     pub fn try_claim(&self) -> Claim {
         self.become_owner(0, 0)

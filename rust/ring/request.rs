@@ -65,6 +65,10 @@ use kernel::{
         UniqueArc, //
     },
     task::Task,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque,
     workqueue::{
         impl_has_work,
@@ -286,25 +290,53 @@ impl Owned {
         match request.ownership.cancel() {
             // INVARIANT: Just gained.
             Claim::Gained => Ok(Self(request)),
-            claim @ (Claim::Told | Claim::Again) => {
-                // SAFETY: The work item is initialised.
-                let queued = unsafe {
-                    let work = <Request as HasWork<Request>>::raw_get_work(
-                        core::ptr::from_ref::<Request>(&request).cast_mut(),
-                    );
-                    bindings::cancel_work(Work::raw_get(work))
-                };
-                if !queued {
-                    return Err(claim);
-                }
-                // SAFETY: The queue had a reference, from `into_raw`, that is ours now.
-                drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
-                // INVARIANT: Whoever queues a request gives its ownership up to the worker, and
-                // there is not going to be one.
-                Ok(Self(request))
-            }
+            claim @ (Claim::Told | Claim::Again) => Self::dequeue(request).ok_or(claim),
             Claim::Done => Err(Claim::Done),
         }
+    }
+
+    /// Like [`Owned::cancel`], but waits for whoever has the ownership instead of telling them;
+    /// `None` if they completed the request. For requests whose owners do not block and do not wait
+    /// for others' requests. May sleep.
+    pub(crate) fn cancel_after_owner(request: Arc<Request>) -> Option<Self> {
+        loop {
+            match request.ownership.try_cancel() {
+                // INVARIANT: Just gained.
+                Claim::Gained => return Some(Self(request)),
+                Claim::Done => return None,
+                Claim::Told | Claim::Again => (),
+            }
+            if let Some(owned) = Self::dequeue(request.clone()) {
+                owned.ownership.cancel();
+                return Some(owned);
+            }
+            fsleep(Delta::from_micros(20));
+        }
+    }
+
+    /// Takes a request that is not completed from a worker that has not begun.
+    fn dequeue(request: Arc<Request>) -> Option<Self> {
+        // SAFETY: The work item is initialised.
+        let queued = unsafe {
+            let work = <Request as HasWork<Request>>::raw_get_work(
+                core::ptr::from_ref::<Request>(&request).cast_mut(),
+            );
+            bindings::cancel_work(Work::raw_get(work))
+        };
+        if !queued {
+            return None;
+        }
+        // SAFETY: The queue had a reference, from `into_raw`, that is ours now.
+        drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
+        // INVARIANT: Whoever queues a request gives its ownership up to the worker, and there is not
+        // going to be one.
+        let mut owned = Self(request);
+        if owned.ownership.is_finished() {
+            let step = owned.inner().step;
+            owned.enqueue(step, Kind::Prompt);
+            return None;
+        }
+        Some(owned)
     }
 
     /// What only the owner touches.

@@ -167,7 +167,8 @@ impl<'a> Poster<'a> {
 
     /// Has a request completed as cancelled when what cancels it was completed.
     pub(crate) fn cancel(&mut self, mut owned: Owned) {
-        // Searches need not pass it.
+        // Others neither find it nor wait for it.
+        owned.ownership.finish();
         self.ring.pending.remove(&mut owned);
         owned.ring.sequenced.remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {

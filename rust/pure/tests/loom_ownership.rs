@@ -136,6 +136,31 @@ fn who_only_tries_leaves_an_event_to_the_owner() {
 }
 
 #[test]
+fn who_waits_to_cancel_does_so_or_finds_the_end() {
+    check(|| {
+        let request = Request::new();
+        let other = request.clone();
+        let owner = thread::spawn(move || {
+            other.own();
+            other.happen();
+        });
+        let cancelled = loop {
+            match request.ownership.try_cancel() {
+                Claim::Gained => break true,
+                Claim::Done => break false,
+                _ => thread::yield_now(),
+            }
+        };
+        if cancelled {
+            request.complete();
+        }
+        owner.join().unwrap();
+        assert!(cancelled);
+        assert_eq!(request.completions.load(Relaxed), 1);
+    });
+}
+
+#[test]
 fn an_end_comes_before_a_cancellation_or_hears_of_it() {
     check(|| {
         let request = Request::new();

@@ -79,6 +79,17 @@ fn to_try_leaves_no_word() {
 }
 
 #[test]
+fn to_try_to_cancel_leaves_no_word_and_tells_who_gains_it() {
+    let request = Ownership::new();
+    assert_eq!(request.try_cancel(), Claim::Told);
+    assert_eq!(request.release(), Ok(()));
+    assert_eq!(request.try_cancel(), Claim::Gained);
+    assert_eq!(request.word(), Some(Word::Cancel));
+    request.finish();
+    assert_eq!(request.try_cancel(), Claim::Done);
+}
+
+#[test]
 fn each_event_is_heard_of() {
     // Producers count, then claim; an owner reads the count. In the end it must have been
     // read by an owner that came last.

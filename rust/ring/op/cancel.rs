@@ -129,11 +129,12 @@ impl Cancel {
 
 /// Cancels one request.
 fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
+    if u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT {
+        poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
+        return Ok(());
+    }
     // Whoever has one of these looks before it completes it, and not much later.
-    let heeds = matches!(
-        u32::from(request.opcode),
-        bindings::IORING_OP_POLL_ADD | bindings::IORING_OP_TIMEOUT
-    );
+    let heeds = u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD;
     match Owned::cancel(request) {
         Ok(owned) => poster.cancel(owned),
         Err(Claim::Done) => return Err(ENOENT),

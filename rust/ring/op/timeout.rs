@@ -359,13 +359,7 @@ impl Update {
             })
             .ok_or(ENOENT)?;
         let Some(time) = self.time else {
-            match Owned::cancel(request) {
-                Ok(owned) => poster.cancel(owned),
-                // It just expired. Whoever saw that completes it as cancelled: either because it is
-                // to be started again, or by `Ring::complete_in_irq`.
-                Err(Claim::Told) => (),
-                Err(_) => return Err(ENOENT),
-            }
+            poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
             return Ok(());
         };
         let mut owned = Owned::try_claim(request.as_arc_borrow()).map_err(|claim| match claim {
