@@ -14,6 +14,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/uio.h>
 #include "uring.h"
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
@@ -105,6 +106,7 @@ struct slot {
 #define LOCAL_SLOTS 6
 #define SHARED_SLOTS 4
 #define EVENTFDS 4
+#define VECTORS 4
 /* Requests are about files of lower numbers. */
 #define REQUEST_FDS 64
 
@@ -116,8 +118,14 @@ struct worker {
 	int eventfds[EVENTFDS];
 	int epoll;
 	int sockets[2];
+	/* Of two pages, for good. */
+	int file;
 	/* Three pages: one to read, one to read and write, and one to do neither. */
 	char *arena;
+	/* What requests transfer: a page that they write to, if the arena's are not it. */
+	char *data;
+	/* Vectors of it, which none writes to. */
+	struct iovec *vectors;
 	struct kcov kcov;
 	unsigned long long calls;
 	/* Changes with each call, by which it is seen that one takes long. */

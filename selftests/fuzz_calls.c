@@ -2,6 +2,7 @@
 /*
  * Operations that are calls of the interface: SETUP, ENTER, REGISTER and polling.
  */
+#include <limits.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -11,7 +12,7 @@
 
 static const unsigned int supported = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
 	IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
-	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_SQARRAY;
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_SQARRAY | IORING_SETUP_SQPOLL;
 
 /* Few quiesce: each change of a registration waits for a grace period there. */
 static unsigned int notify_model(unsigned int gene)
@@ -33,6 +34,7 @@ void do_setup(struct worker *w, const struct op *op)
 	struct io_uring_params p = {
 		.flags = a & supported,
 		.cq_entries = entries(b >> 8),
+		.sq_thread_idle = 1 + b % 4,
 	};
 	struct miniring_setup setup = {
 		.entries = entries(b),
@@ -43,6 +45,9 @@ void do_setup(struct worker *w, const struct op *op)
 
 	if (a % 3)
 		p.flags &= ~(IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED);
+	/* Few have a thread, which costs more than a ring. */
+	if (b / 4 % 16)
+		p.flags &= ~IORING_SETUP_SQPOLL;
 	if (a / 3 % 32 == 0)
 		p.flags |= 1U << c % 32;
 	if (a / 3 % 64 == 1)
@@ -73,11 +78,19 @@ void do_setup(struct worker *w, const struct op *op)
 /* After so many entries a ring is closed, for what it may have kept of them. */
 #define SUBMITTED_MAX 50000
 
+/* The task that made the ring may have gone, for whom another would submit. */
+static const int allowed_of_enter[] = {
+	EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT, EOWNERDEAD, 0,
+};
+
 static int enter(struct worker *w, struct slot *s, const struct miniring_enter *enter)
 {
 	int ret = result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_ENTER, enter)));
 
-	expect(w, "ENTER", ret, ALLOWED(EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT));
+	/* With SQPOLL that is the result, whatever it is. */
+	if (ret < 0 && enter->to_submit > INT_MAX)
+		return ret;
+	expect(w, "ENTER", ret, allowed_of_enter);
 	if (ret > 0) {
 		if (ret > enter->to_submit || ret > 32768)
 			expect(w, "ENTER consumed too much", -ERANGE, ALLOWED(EINVAL));
@@ -94,8 +107,11 @@ void do_submit(struct worker *w, const struct op *op)
 		.to_submit = op->gene[0] % 8 ? op->gene[0] / 8 % 12 : number(op->gene[0] / 8),
 		.flags = op->gene[1] % 4 ? 0 : IORING_ENTER_GETEVENTS,
 	};
+	struct slot *s = slot_of(w, op);
 
-	enter(w, slot_of(w, op), &args);
+	if (s->p.flags & IORING_SETUP_SQPOLL)
+		args.flags |= op->gene[2] % 8 ? IORING_ENTER_SQ_WAKEUP : IORING_ENTER_SQ_WAIT;
+	enter(w, s, &args);
 }
 
 /* The signal that ends what takes long must get through. */
@@ -110,15 +126,16 @@ void do_short_submit(struct worker *w, const struct op *op)
 	unsigned int to_submit = number(op->gene[0]);
 	unsigned int min_complete = op->gene[1] % 4 ? 0 : number(op->gene[1] / 4);
 	int whence = op->gene[2] % 8 ? SEEK_SET : op->gene[2] / 8 % 6;
-	int ret = result(CALL(w, lseek(slot_fd(slot_of(w, op)),
-				       MINIRING_SUBMIT(to_submit, min_complete), whence)));
+	long ret = CALL(w, lseek(slot_fd(slot_of(w, op)),
+				 MINIRING_SUBMIT(to_submit, min_complete), whence));
 
 	if (whence) {
-		expect(w, "seeking", ret, ALLOWED(ESPIPE, EINVAL));
+		expect(w, "seeking", ret < 0 ? -errno : 0, ALLOWED(ESPIPE, EINVAL));
 		return;
 	}
-	expect(w, "SUBMIT", ret, ALLOWED(EBADFD, EEXIST, EAGAIN, EINTR));
-	if (ret > 0 && (unsigned int)ret > to_submit)
+	expect(w, "SUBMIT", ret < 0 ? -errno : 0,
+	       ALLOWED(EBADFD, EEXIST, EAGAIN, EINTR, EOWNERDEAD));
+	if (ret > to_submit)
 		expect(w, "SUBMIT consumed too much", -ERANGE, ALLOWED(EINVAL));
 }
 
@@ -197,7 +214,7 @@ void do_enter_oddly(struct worker *w, const struct op *op)
 	}
 	where = place(w, b, &args, sizeof(args));
 	expect(w, "ENTER", result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_ENTER, where))),
-	       ALLOWED(EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT));
+	       allowed_of_enter);
 }
 
 /* REGISTER and the eventfds. */
@@ -242,6 +259,42 @@ void do_register_oddly(struct worker *w, const struct op *op)
 
 	register_(w, slot_of(w, op), opcode, b / 4 % 4 ? place(w, b / 16, &fd, sizeof(fd)) : 0,
 		  op->gene[2] % 4 ? op->gene[2] / 4 % 2 : number(op->gene[2] / 4));
+}
+
+/* Registered buffers: of this ring's own, or those of another. */
+void do_buffers(struct worker *w, const struct op *op)
+{
+	struct io_uring_clone_buffers clone = {
+		.src_fd = slot_fd(slot_of(w, &(struct op){ .slot = op->gene[1] % 256 })),
+		.flags = op->gene[1] / 256 % 4 ? IORING_REGISTER_DST_REPLACE : number(op->gene[1]),
+		.src_off = op->gene[2] % 8 ? 0 : number(op->gene[2] / 8),
+		.dst_off = op->gene[2] / 64 % 8 ? 0 : number(op->gene[2] / 512),
+		.nr = op->gene[2] / 16 % 8 ? op->gene[2] / 8 % VECTORS : number(op->gene[2] / 128),
+	};
+	struct miniring_register reg = {};
+	unsigned int a = op->gene[0];
+
+	switch (a % 8) {
+	case 0 ... 3:
+		reg.opcode = IORING_REGISTER_BUFFERS;
+		/* The first is none, which takes a place that is empty. */
+		reg.arg = a / 8 % 16 ? (unsigned long)w->vectors :
+				       place(w, a / 128, w->vectors, 64);
+		reg.nr_args = a / 4096 % 8 ? 1 + a / 8 % VECTORS : number(a / 4096);
+		break;
+	case 4:
+		reg.opcode = IORING_UNREGISTER_BUFFERS;
+		break;
+	default:
+		reg.opcode = IORING_REGISTER_CLONE_BUFFERS;
+		reg.arg = a / 8 % 16 ? (unsigned long)&clone :
+				       place(w, a / 128, &clone, sizeof(clone));
+		reg.nr_args = 1;
+	}
+	expect(w, "BUFFERS", result(CALL(w, ioctl(slot_fd(slot_of(w, op)), MINIRING_IOC_REGISTER,
+						  &reg))),
+	       ALLOWED(EINVAL, EBADFD, EEXIST, EBUSY, ENXIO, EFAULT, ENOMEM, EOVERFLOW,
+		       EOPNOTSUPP));
 }
 
 void do_enable(struct worker *w, const struct op *op)

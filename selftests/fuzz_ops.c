@@ -70,6 +70,7 @@ static const struct {
 	{ "enter-oddly", 200, do_enter_oddly, false },
 	{ "register", 200, do_register, false },
 	{ "register-oddly", 100, do_register_oddly, false },
+	{ "buffers", 60, do_buffers, false },
 	{ "enable", 20, do_enable, false },
 	{ "eventfd", 100, do_eventfd, false },
 	{ "poll", 200, do_poll, false },

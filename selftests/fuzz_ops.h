@@ -57,6 +57,7 @@ void do_wait(struct worker *w, const struct op *op);
 void do_enter_oddly(struct worker *w, const struct op *op);
 void do_register(struct worker *w, const struct op *op);
 void do_register_oddly(struct worker *w, const struct op *op);
+void do_buffers(struct worker *w, const struct op *op);
 void do_enable(struct worker *w, const struct op *op);
 void do_eventfd(struct worker *w, const struct op *op);
 void do_poll(struct worker *w, const struct op *op);

@@ -77,6 +77,68 @@ static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
 	}
 }
 
+/* Somewhere in the page that requests write to, or where none can, or a ring. */
+static unsigned long buffer(struct worker *w, struct rng *rng)
+{
+	switch (rng_below(rng, 32)) {
+	case 0:
+		return 0;
+	case 1:
+		return (unsigned long)w->data + PAGE;
+	case 2:
+		return (unsigned long)w->arena;
+	case 3:
+		return 0x800000000000 - rng_below(rng, 2) * 8;
+	case 4:
+		return 0xffff888000000000;
+	case 5:
+		return (unsigned long)w->slots[rng_below(rng, LOCAL_SLOTS)]
+			.window[rng_below(rng, REGIONS)] + rng_below(rng, 512);
+	default:
+		return (unsigned long)w->data + rng_below(rng, PAGE);
+	}
+}
+
+/* A request that transfers data, from or to files whose memory is bounded. */
+static void fill_transfer(struct io_uring_sqe *sqe, struct rng *rng)
+{
+	static const unsigned char opcodes[] = {
+		IORING_OP_READ, IORING_OP_WRITE, IORING_OP_READV, IORING_OP_WRITEV,
+		IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
+	};
+	struct worker *w = self;
+	const int files[] = {
+		w->eventfds[rng_below(rng, EVENTFDS)], w->sockets[0], w->sockets[1], w->file,
+	};
+	unsigned char opcode = opcodes[rng_below(rng, sizeof(opcodes))];
+
+	*sqe = (struct io_uring_sqe){
+		.opcode = opcode,
+		.fd = files[rng_below(rng, ARRAY_LEN(files))],
+		.addr = buffer(w, rng),
+		.len = 1 + rng_below(rng, 64),
+		.off = rng_below(rng, 2) ? rng_below(rng, 3 * PAGE) : -1ULL,
+		.user_data = rng_below(rng, 8),
+	};
+	if (opcode == IORING_OP_READV || opcode == IORING_OP_WRITEV) {
+		sqe->len = rng_below(rng, VECTORS + 1);
+		if (rng_below(rng, 16))
+			sqe->addr = (unsigned long)w->vectors;
+	} else if (opcode == IORING_OP_READ_FIXED || opcode == IORING_OP_WRITE_FIXED) {
+		sqe->buf_index = rng_below(rng, VECTORS);
+	}
+	if (rng_one_in(rng, 16))
+		sqe->len = number(rng_next(rng));
+	if (rng_one_in(rng, 16))
+		sqe->off = number(rng_next(rng));
+	if (rng_one_in(rng, 8))
+		sqe->rw_flags = 1U << rng_below(rng, 9);
+	if (rng_one_in(rng, 16))
+		sqe->ioprio = number(rng_next(rng));
+	if (!rng_below(rng, 3))
+		sqe->flags = 1U << rng_below(rng, 8);
+}
+
 static void fill(struct io_uring_sqe *sqe, struct rng *rng)
 {
 	struct io_uring_sqe new = {
@@ -119,8 +181,11 @@ static void fill(struct io_uring_sqe *sqe, struct rng *rng)
 		for (int i = 0; i < sizeof(new) / 8; i++)
 			((unsigned long long *)&new)[i] = rng_next(rng);
 		break;
-	case 6 ... 10:
+	case 6 ... 9:
 		fill_waiting(&new, rng);
+		break;
+	case 10 ... 12:
+		fill_transfer(&new, rng);
 	}
 	*sqe = new;
 }

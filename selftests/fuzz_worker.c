@@ -178,6 +178,20 @@ bool worker_init(struct worker *w, struct slot *shared)
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, w->sockets))
 		return false;
+	w->file = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (w->file < 0 || ftruncate(w->file, 2 * PAGE) || fcntl(w->file, F_ADD_SEALS, F_SEAL_GROW))
+		return false;
+	/* Behind each is a page for nothing. */
+	w->data = mmap(NULL, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (w->data == MAP_FAILED || mprotect(w->data, PAGE, PROT_READ | PROT_WRITE) ||
+	    mprotect(w->data + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE))
+		return false;
+	w->vectors = (struct iovec *)(w->data + 2 * PAGE);
+	for (int i = 0; i < VECTORS; i++)
+		w->vectors[i] = (struct iovec){
+			.iov_base = w->data + i * 1000,
+			.iov_len = i ? PAGE / VECTORS / i : 0,
+		};
 	return slots_init(w->slots, LOCAL_SLOTS);
 }
 
@@ -189,5 +203,7 @@ void worker_exit(struct worker *w)
 	close(w->epoll);
 	close(w->sockets[0]);
 	close(w->sockets[1]);
+	close(w->file);
 	munmap(w->arena, 3 * PAGE);
+	munmap(w->data, 4 * PAGE);
 }
