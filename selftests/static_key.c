@@ -340,7 +340,8 @@ static bool armed(void)
 /* With CONFIG_FAULT_INJECTION: every allocation and user copy on the way fails
  * once, until there is none left to fail.
  */
-TEST_F(keys, without_memory_nothing_is_lost)
+/* Each of some hundred points has two applies fail. */
+TEST_F_TIMEOUT(keys, without_memory_nothing_is_lost, 240)
 {
 	static const char * const orders[] = {
 		"queue_on many\nqueue_off on\napply",
