@@ -2,10 +2,10 @@
 /*
  * Operations that are calls of the interface: SETUP, ENTER, REGISTER and polling.
  */
-#include <limits.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include "fuzz_ops.h"
 
 /* SETUP. */
@@ -83,14 +83,12 @@ static const int allowed_of_enter[] = {
 	EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT, EOWNERDEAD, 0,
 };
 
-static int enter(struct worker *w, struct slot *s, const struct miniring_enter *enter)
+static long enter(struct worker *w, struct slot *s, const struct miniring_enter *enter)
 {
-	int ret = result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_ENTER, enter)));
+	/* The library would make an int of it. */
+	long ret = CALL(w, syscall(SYS_ioctl, slot_fd(s), MINIRING_IOC_ENTER, enter));
 
-	/* With SQPOLL that is the result, whatever it is. */
-	if (ret < 0 && enter->to_submit > INT_MAX)
-		return ret;
-	expect(w, "ENTER", ret, allowed_of_enter);
+	expect(w, "ENTER", ret < 0 ? -errno : 0, allowed_of_enter);
 	if (ret > 0) {
 		/* Any number is what a ring with SQPOLL says that it was told. */
 		if (ret > enter->to_submit || (ret > 32768 && ret != enter->to_submit))
@@ -145,7 +143,7 @@ void do_burst(struct worker *w, const struct op *op)
 {
 	struct miniring_enter args = { .to_submit = op->gene[0] % 6 };
 	struct op next = *op;
-	int ret;
+	long ret;
 
 	for (unsigned int i = 1 + op->gene[2] % 16; i; i--, next.gene[1]++) {
 		do_prepare(w, &next);
@@ -280,7 +278,8 @@ void do_buffers(struct worker *w, const struct op *op)
 		reg.opcode = IORING_REGISTER_BUFFERS;
 		/* The first is none, which takes a place that is empty. */
 		reg.arg = a / 8 % 16 ? (unsigned long)w->vectors :
-				       place(w, a / 128, w->vectors, 64);
+				       place(w, a / 128, w->vectors,
+					     VECTORS * sizeof(w->vectors[0]));
 		reg.nr_args = a / 4096 % 8 ? 1 + a / 8 % VECTORS : number(a / 4096);
 		break;
 	case 4:

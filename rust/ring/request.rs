@@ -316,7 +316,7 @@ impl Owned {
 
     /// Takes a request that is not completed from a worker that has not begun.
     fn dequeue(request: Arc<Request>) -> Option<Self> {
-        // SAFETY: The work item is initialised.
+        // SAFETY: `Room::fill` initialised the work item, which `request` keeps.
         let queued = unsafe {
             let work = <Request as HasWork<Request>>::raw_get_work(
                 core::ptr::from_ref::<Request>(&request).cast_mut(),
@@ -332,6 +332,7 @@ impl Owned {
         // going to be one.
         let mut owned = Self(request);
         if owned.ownership.is_finished() {
+            // What is left then is short: `Finish` or `Retire`.
             let step = owned.inner().step;
             owned.enqueue(step, Kind::Prompt);
             return None;
