@@ -4,6 +4,7 @@
  * and says so in time; it acts for the ring's creator, and goes with it.
  */
 #include <dirent.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
@@ -131,6 +132,13 @@ TEST_F(sqpoll, enter_takes_any_number_for_consumed)
 	struct uring *ring = &self->ring;
 
 	EXPECT_EQ(1000, uring_enter(ring, 1000, 0, 0));
+	/* An ioctl's result is an int, and none of this is an error. */
+	if (!on_io_uring()) {
+		EXPECT_EQ(INT_MAX, uring_enter(ring, INT_MAX, 0, IORING_ENTER_SQ_WAKEUP));
+		EXPECT_EQ(INT_MAX, uring_enter(ring, 1U << 31, 0, IORING_ENTER_SQ_WAKEUP));
+		EXPECT_EQ(INT_MAX, uring_enter(ring, -ESRCH, 0, IORING_ENTER_SQ_WAKEUP));
+		EXPECT_EQ(INT_MAX, uring_enter(ring, -ESRCH, 0, 0));
+	}
 	EXPECT_EQ(0, uring_enter(ring, 0, 0, IORING_ENTER_SQ_WAKEUP));
 	EXPECT_EQ(-ETIME, enter_timeout(ring, 1, 20));
 }

@@ -106,7 +106,7 @@ impl Ring {
     }
 
     /// On a ring with IORING_SETUP_SQPOLL the thread submits. What is to be submitted counts as
-    /// consumed.
+    /// consumed, however much, as far as an `int` goes, which is what an ioctl returns.
     fn leave_to_thread(
         &self,
         sq: &SqPoll,
@@ -123,7 +123,7 @@ impl Ring {
         }
         match wait() {
             Err(error) if to_submit == 0 => Err(error),
-            _ => Ok(to_submit),
+            _ => Ok(to_submit.min(i32::MAX as u32)),
         }
     }
 
