@@ -68,8 +68,10 @@ impl EvFd {
     }
 
     /// Whether somebody whose CQEs made them `published` is to signal.
-    fn is_due(&self, published: Published, worker: bool) -> bool {
-        published > self.since && (worker || !self.async_only)
+    fn is_due(&self, shared: &shared::Shared, published: Published, worker: bool) -> bool {
+        published > self.since
+            && (worker || !self.async_only)
+            && shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
     }
 
     /// False where that is not allowed.
@@ -184,41 +186,42 @@ impl Notifier {
         published: Published,
         worker: bool,
     ) {
-        // Mostly there is none, which every posting caller looks at.
         match &self.0 {
+            // Mostly there is none, which every posting caller looks at.
             Slot::Rcu(slot) if slot.is_null() => (),
-            _ => self.signal_some(in_flight, shared, published, worker),
+            Slot::Rcu(slot) => {
+                let guard = read_lock();
+                if let Some(evfd) = slot.load(&guard) {
+                    if evfd.is_due(shared, published, worker) && !evfd.signal() {
+                        defer(|| evfd.to_shared());
+                    }
+                }
+            }
+            _ => self.signal_locked(in_flight, shared, published, worker),
         }
     }
 
+    /// [`Self::signal`] in the models other than `rcu`.
     #[inline(never)]
-    fn signal_some(
+    fn signal_locked(
         &self,
         in_flight: &InFlight<'_>,
         shared: &shared::Shared,
         published: Published,
         worker: bool,
     ) {
-        let is_due = |evfd: &EvFd| {
-            evfd.is_due(published, worker)
-                && shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
+        let signal = |evfd: &Shared<EvFd>| {
+            if evfd.is_due(shared, published, worker) && !evfd.signal() {
+                defer(|| evfd.clone());
+            }
         };
         match &self.0 {
-            Slot::Rcu(slot) => {
-                let guard = read_lock();
-                if let Some(evfd) = slot.load(&guard) {
-                    if is_due(&evfd) && !evfd.signal() {
-                        evfd.to_shared().defer();
-                    }
-                }
-            }
+            Slot::Rcu(_) => (),
             Slot::Spinlock(slot) => {
                 // The callback does not need the lock. But a CQE posted from inside the wake-up of
                 // this ring's eventfd would: that is this model's flaw. Nothing posts one there.
                 if let Some(evfd) = &*slot.lock() {
-                    if is_due(evfd) && !evfd.signal() {
-                        evfd.clone().defer();
-                    }
+                    signal(evfd);
                 }
             }
             Slot::Quiesce(_) => {
@@ -226,9 +229,7 @@ impl Notifier {
                 // SAFETY: `in_flight` keeps a `Still` of that slot from existing, and only with
                 // one is it written.
                 if let Some(evfd) = slot.and_then(|slot| unsafe { &*slot }.as_ref()) {
-                    if is_due(evfd) && !evfd.signal() {
-                        evfd.clone().defer();
-                    }
+                    signal(evfd);
                 }
             }
         }
@@ -292,6 +293,13 @@ impl Notifier {
         }
         .ok_or(ENXIO)
     }
+}
+
+/// Leaves a signal that is not allowed here to a callback, which is rare.
+#[cold]
+#[inline(never)]
+fn defer(evfd: impl FnOnce() -> Shared<EvFd>) {
+    evfd().defer();
 }
 
 fn fill(slot: &mut Option<Shared<EvFd>>, new: Shared<EvFd>) -> Result {
