@@ -386,6 +386,11 @@ TEST_F(fault, submit_and_wait)
 
 static int register_eventfd(struct state *s)
 {
+	return uring_register(&s->ring, IORING_REGISTER_EVENTFD, &s->eventfd, 1);
+}
+
+static int register_eventfd_short(struct state *s)
+{
 	return uring_register_eventfd(&s->ring, s->eventfd);
 }
 
@@ -396,7 +401,7 @@ static int register_eventfd_async(struct state *s)
 
 static int unregister_eventfd(struct state *s)
 {
-	return uring_unregister_eventfd(&s->ring);
+	return uring_register(&s->ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
 }
 
 static const char *is_registered(struct state *s)
@@ -442,6 +447,11 @@ static const struct call register_call = {
 	.undo = take_back_register,
 };
 
+static const struct call register_short_call = {
+	.make = register_eventfd_short, .changed = is_registered, .wrong = is_silent,
+	.undo = take_back_register,
+};
+
 static const struct call register_async_call = {
 	.make = register_eventfd_async, .changed = is_registered, .wrong = is_signalled,
 	.undo = take_back_register,
@@ -454,11 +464,18 @@ static const struct call unregister_call = {
 
 static void fail_register(struct __test_metadata *_metadata, struct state *s, unsigned int model)
 {
+	int nomem;
+
 	s->ring.model = model;
 	ASSERT_EQ(0, uring_open(&s->ring, ENTRIES));
 	FAIL_EACH(s, &register_call);
 	EXPECT_LT(0, s->count.nomem);
 	/* The ioctl's structure, and the number of the eventfd. */
+	EXPECT_EQ(2, s->count.fault);
+	nomem = s->count.nomem;
+	FAIL_EACH(s, &register_short_call);
+	/* As many allocations, and no structure. */
+	EXPECT_EQ(2 * nomem, s->count.nomem);
 	EXPECT_EQ(2, s->count.fault);
 	FAIL_EACH(s, &register_async_call);
 	EXPECT_EQ(4, s->count.fault);

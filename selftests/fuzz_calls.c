@@ -74,6 +74,10 @@ void do_setup(struct worker *w, const struct op *op)
 		do_map(w, op);
 }
 
+static const int allowed_of_register[] = {
+	EINVAL, EBADFD, EEXIST, EBUSY, ENXIO, EFAULT, EBADF, ENOMEM, EINTR, 0,
+};
+
 /* ENTER. */
 
 /* After so many entries a ring is closed, for what it may have kept of them. */
@@ -130,6 +134,10 @@ void do_short_submit(struct worker *w, const struct op *op)
 	long ret = CALL(w, lseek(slot_fd(slot_of(w, op)),
 				 MINIRING_SUBMIT(to_submit, min_complete), whence));
 
+	if (whence == SEEK_DATA) {
+		expect(w, "REGISTER by value", ret < 0 ? -errno : 0, allowed_of_register);
+		return;
+	}
 	if (whence) {
 		expect(w, "seeking", ret < 0 ? -errno : 0, ALLOWED(ESPIPE, EINVAL));
 		return;
@@ -226,26 +234,35 @@ static void register_(struct worker *w, struct slot *s, unsigned int opcode, uns
 	struct miniring_register reg = { .opcode = opcode, .nr_args = nr_args, .arg = arg };
 
 	expect(w, "REGISTER", result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_REGISTER, &reg))),
-	       ALLOWED(EINVAL, EBADFD, EEXIST, EBUSY, ENXIO, EFAULT, EBADF, ENOMEM, EINTR));
+	       allowed_of_register);
+}
+
+static void register_value(struct worker *w, struct slot *s, unsigned int opcode, int value)
+{
+	long ret = CALL(w, lseek(slot_fd(s), MINIRING_REGISTER(opcode, value), SEEK_DATA));
+
+	expect(w, "REGISTER by value", ret < 0 ? -errno : 0, allowed_of_register);
 }
 
 void do_register(struct worker *w, const struct op *op)
 {
-	unsigned int a = op->gene[0];
+	static const unsigned int opcodes[] = {
+		IORING_REGISTER_EVENTFD, IORING_REGISTER_EVENTFD, IORING_REGISTER_EVENTFD,
+		IORING_REGISTER_EVENTFD, IORING_REGISTER_EVENTFD_ASYNC, IORING_UNREGISTER_EVENTFD,
+		IORING_UNREGISTER_EVENTFD, IORING_UNREGISTER_EVENTFD,
+	};
+	unsigned int a = op->gene[0], opcode = opcodes[a / 32 % ARRAY_LEN(opcodes)];
+	struct slot *s = slot_of(w, op);
 	int fd = w->eventfds[op->gene[1] % EVENTFDS];
 
 	if (a % 32 == 0)
-		fd = op->gene[1] % 64 ? slot_fd(slot_of(w, op)) : (int)number(op->gene[2]);
-	switch (a / 32 % 8) {
-	case 0 ... 3:
-		register_(w, slot_of(w, op), IORING_REGISTER_EVENTFD, (unsigned long)&fd, 1);
-		break;
-	case 4:
-		register_(w, slot_of(w, op), IORING_REGISTER_EVENTFD_ASYNC, (unsigned long)&fd, 1);
-		break;
-	default:
-		register_(w, slot_of(w, op), IORING_UNREGISTER_EVENTFD, 0, 0);
-	}
+		fd = op->gene[1] % 64 ? slot_fd(s) : (int)number(op->gene[2]);
+	if (a / 256 % 2 == 0)
+		register_value(w, s, opcode, opcode == IORING_UNREGISTER_EVENTFD ? 0 : fd);
+	else if (opcode == IORING_UNREGISTER_EVENTFD)
+		register_(w, s, opcode, 0, 0);
+	else
+		register_(w, s, opcode, (unsigned long)&fd, 1);
 }
 
 void do_register_oddly(struct worker *w, const struct op *op)

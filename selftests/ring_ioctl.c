@@ -3,8 +3,10 @@
  * What only /dev/miniring has: a file that is no ring until set up, and ioctls
  * that can be called wrongly in ways a system call cannot.
  */
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include "ring_test.h"
 
@@ -206,11 +208,58 @@ TEST_F(device, seeking_is_the_short_form_of_enter)
 	uring_close(&ring);
 }
 
+static long register_value(int fd, unsigned int opcode, int value)
+{
+	return do_lseek(fd, MINIRING_REGISTER(opcode, value), SEEK_DATA);
+}
+
+TEST_F(device, seeking_is_the_short_form_of_registering_an_eventfd)
+{
+	static const unsigned int others[] = {
+		IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS, IORING_REGISTER_PROBE,
+		IORING_REGISTER_ENABLE_RINGS, IORING_REGISTER_LAST, -1U,
+	};
+	int event = eventfd(0, EFD_NONBLOCK), file = open("/dev/null", O_RDONLY);
+	struct uring ring = {};
+	__u64 count;
+
+	ASSERT_LE(0, event);
+	ASSERT_LE(0, file);
+	EXPECT_EQ(-EBADFD, register_value(self->fd, IORING_REGISTER_EVENTFD, event));
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	for (int i = 0; i < ARRAY_SIZE(others); i++)
+		EXPECT_EQ(-EINVAL, register_value(ring.fd, others[i], 0));
+	EXPECT_EQ(-ENXIO, register_value(ring.fd, IORING_UNREGISTER_EVENTFD, 0));
+	EXPECT_EQ(-EBADF, register_value(ring.fd, IORING_REGISTER_EVENTFD, -1));
+	EXPECT_EQ(-EBADF, register_value(ring.fd, IORING_REGISTER_EVENTFD, INT_MAX));
+	EXPECT_EQ(-EINVAL, register_value(ring.fd, IORING_REGISTER_EVENTFD, file));
+	EXPECT_EQ(0, register_value(ring.fd, IORING_REGISTER_EVENTFD, event));
+	/* It is the registration that the long form knows. */
+	EXPECT_EQ(-EBUSY, register_value(ring.fd, IORING_REGISTER_EVENTFD_ASYNC, event));
+	EXPECT_EQ(-EBUSY, uring_register(&ring, IORING_REGISTER_EVENTFD, &event, 1));
+	ASSERT_NE(NULL, uring_nop(&ring, 1));
+	ASSERT_EQ(1, uring_submit(&ring));
+	EXPECT_EQ(8, read(event, &count, sizeof(count)));
+	EXPECT_EQ(1, count);
+	EXPECT_EQ(-EINVAL, register_value(ring.fd, IORING_UNREGISTER_EVENTFD, 1));
+	EXPECT_EQ(0, register_value(ring.fd, IORING_UNREGISTER_EVENTFD, 0));
+	/* What the caller posts is not signalled now. */
+	EXPECT_EQ(0, register_value(ring.fd, IORING_REGISTER_EVENTFD_ASYNC, event));
+	ASSERT_NE(NULL, uring_nop(&ring, 2));
+	ASSERT_EQ(1, uring_submit(&ring));
+	EXPECT_EQ(-1, read(event, &count, sizeof(count)));
+	EXPECT_EQ(0, uring_register(&ring, IORING_UNREGISTER_EVENTFD, NULL, 0));
+	uring_close(&ring);
+	close(file);
+	close(event);
+}
+
 TEST_F(device, has_no_position)
 {
 	ASSERT_EQ(0, set_up(self));
 	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_CUR));
 	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_END));
+	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 100, SEEK_CUR));
 	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_HOLE));
 	EXPECT_EQ(-EINVAL, do_lseek(self->fd, 0, 99));
 }

@@ -156,14 +156,26 @@ static inline int uring_register(struct uring *ring, unsigned int opcode,
 	return ret < 0 ? -errno : ret;
 }
 
+/* The operations on an eventfd, which have a short form. */
+static inline int uring_register_value(struct uring *ring, unsigned int opcode, int value)
+{
+	int ret = lseek(ring->fd, MINIRING_REGISTER(opcode, value), SEEK_DATA);
+
+	return ret < 0 ? -errno : ret;
+}
+
 static inline int uring_register_eventfd(struct uring *ring, int fd)
 {
-	return uring_register(ring, IORING_REGISTER_EVENTFD, &fd, 1);
+	if (ring->backend == URING_IO_URING)
+		return uring_register(ring, IORING_REGISTER_EVENTFD, &fd, 1);
+	return uring_register_value(ring, IORING_REGISTER_EVENTFD, fd);
 }
 
 static inline int uring_unregister_eventfd(struct uring *ring)
 {
-	return uring_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
+	if (ring->backend == URING_IO_URING)
+		return uring_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
+	return uring_register_value(ring, IORING_UNREGISTER_EVENTFD, 0);
 }
 
 /* Mappings. */

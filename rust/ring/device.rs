@@ -147,12 +147,16 @@ unsafe extern "C" fn poll(
     ring.ready_for()
 }
 
-/// ENTER's short form: `offset` is `MINIRING_SUBMIT(to_submit, min_complete)`, and what comes back
-/// is the number of SQEs consumed. A ring has no position.
+/// The short forms, chosen by `whence`; the two halves of `offset` are the arguments. A ring has no
+/// position.
 ///
-/// Of the calls that reach a driver this is the one that costs what `io_uring_enter(2)` does: it
-/// passes by value what that does, and neither of the two asks the security modules, which the
-/// making of a ring does.
+/// * `SEEK_SET` is ENTER: `MINIRING_SUBMIT(to_submit, min_complete)`; what comes back is the number
+///   of SQEs consumed.
+/// * `SEEK_DATA` is REGISTER, of an eventfd: `MINIRING_REGISTER(opcode, value)`.
+///
+/// Of the calls that reach a driver this is the one that costs what `io_uring_enter(2)` and
+/// `io_uring_register(2)` do: it passes by value, as they do, and neither asks the security modules,
+/// which the making of a ring does.
 ///
 /// # Safety
 ///
@@ -162,16 +166,20 @@ unsafe extern "C" fn llseek(
     offset: bindings::loff_t,
     whence: c_int,
 ) -> bindings::loff_t {
-    if whence != bindings::SEEK_SET as c_int {
-        return ESPIPE.to_errno().into();
-    }
     // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
     let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
-    let submitted = handle
-        .ring()
-        .and_then(|ring| ring.submit_and_wait(offset as u32, (offset >> 32) as u32));
-    match submitted {
-        Ok(submitted) => submitted.into(),
+    let (low, high) = (offset as u32, (offset >> 32) as u32);
+    let ret = match whence as u32 {
+        bindings::SEEK_SET => handle
+            .ring()
+            .and_then(|ring| ring.submit_and_wait(low, high)),
+        bindings::SEEK_DATA => handle
+            .ring()
+            .and_then(|ring| ring.register_value(high, low)),
+        _ => Err(ESPIPE),
+    };
+    match ret {
+        Ok(number) => number.into(),
         Err(error) => error.to_errno().into(),
     }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
  * The user interface of /dev/miniring: three ioctls that are the three
- * io_uring system calls. Flags, opcodes, offsets, structures and error codes
- * are those of <linux/io_uring.h>, unchanged.
+ * io_uring system calls, and short forms of two of them. Flags,
+ * opcodes, offsets, structures and error codes are those of <linux/io_uring.h>,
+ * unchanged.
  */
 #ifndef _UAPI_LINUX_MINIRING_H
 #define _UAPI_LINUX_MINIRING_H
@@ -77,5 +78,13 @@ struct miniring_register {
  */
 #define MINIRING_SUBMIT(to_submit, min_complete) \
 	((__u64)(to_submit) | (__u64)(min_complete) << 32)
+/*
+ * REGISTER without a structure: lseek(fd, MINIRING_REGISTER(opcode, value),
+ * SEEK_DATA). The opcode is IORING_REGISTER_EVENTFD or _EVENTFD_ASYNC and the
+ * value a file descriptor, or IORING_UNREGISTER_EVENTFD and the value 0. Returns
+ * what REGISTER does, and -EINVAL for other opcodes.
+ */
+#define MINIRING_REGISTER(opcode, value) \
+	((__u64)(__u32)(value) | (__u64)(opcode) << 32)
 
 #endif /* _UAPI_LINUX_MINIRING_H */
