@@ -117,6 +117,54 @@ static void bench_signal(const struct side sides[2])
 	close(fd);
 }
 
+/* The same in instructions, of which no two are in turns. */
+static void count_signal(const struct side sides[2], int fd)
+{
+	const struct job nop = { NULL, nops, 1 };
+	double values[2][RUNS];
+
+	for (int i = 0; i < 2; i++) {
+		struct uring ring;
+
+		open_ring(&ring, &sides[i]);
+		for (int run = 0; run < RUNS; run++) {
+			values[i][run] = -count_instructions(&nop, &ring);
+			check("register", uring_register_eventfd(&ring, fd));
+			values[i][run] += count_instructions(&nop, &ring);
+			check("unregister", uring_unregister_eventfd(&ring));
+		}
+		uring_close(&ring);
+	}
+	report("eventfd.signal.instructions", "instructions", values[0], sides[1].name, values[1]);
+	puts("}");
+}
+
+/* The eventfd of change_eventfd(). */
+static int change_fd;
+
+/* The two calls of eventfd.register_us, for bench_instructions(). */
+static void change_eventfd(struct uring *ring, int batch)
+{
+	for (int i = 0; i < batch; i++) {
+		check("register", uring_register_eventfd(ring, change_fd));
+		check("unregister", uring_unregister_eventfd(ring));
+	}
+}
+
+static void count_all(const struct side rcu[2], const struct side issuer[2])
+{
+	const struct job one = { NULL, nops, 1 }, many = { NULL, nops, 32 };
+	const struct job change = { NULL, change_eventfd, 1 };
+
+	bench_instructions("nop.instructions", &one, rcu);
+	bench_instructions("nop.instructions.batch32", &many, rcu);
+	bench_instructions("nop.instructions.issuer", &one, issuer);
+	change_fd = eventfd(0, EFD_NONBLOCK);
+	count_signal(rcu, change_fd);
+	bench_instructions("eventfd.register.instructions", &change, rcu);
+	close(change_fd);
+}
+
 /* Registration beside a thread that posts */
 
 struct poster {
@@ -265,11 +313,7 @@ int main(int argc, char **argv)
 		spinlock.backend = URING_IO_URING;
 		quiesce.backend = URING_IO_URING;
 	} else if (argc == 2 && !strcmp(argv[1], "--instructions")) {
-		bench_instructions("nop.instructions", &one, (struct side[]){ rcu, io_uring });
-		bench_instructions("nop.instructions.batch32", &many,
-				   (struct side[]){ rcu, io_uring });
-		bench_instructions("nop.instructions.issuer", &one,
-				   (struct side[]){ issuer, issuer_peer });
+		count_all((struct side[]){ rcu, io_uring }, (struct side[]){ issuer, issuer_peer });
 		return 0;
 	} else if (argc != 1) {
 		fprintf(stderr, "usage: %s [--self-check | --instructions]\n", argv[0]);
