@@ -2,7 +2,8 @@
 /*
  * A 32-bit program's ring on a 64-bit kernel: what has pointers in it has another
  * layout, which is that of an array of struct iovec. Of vectors that a request names,
- * of those that a worker follows, and of registered buffers.
+ * of those that a worker follows, and of registered buffers; with a thread of the kernel
+ * that submits, too.
  *
  * Built with the kernel's nolibc, for a toolchain whose C library has 64 bits.
  */
@@ -17,6 +18,8 @@
 #define ENTRIES 8
 
 static struct uring ring;
+/* What ENTER has to say so that something is submitted. */
+static unsigned int wakeup;
 static int fds[2];
 static char text[16];
 static char pages[8192];
@@ -25,7 +28,7 @@ static char pages[8192];
 static int result(void)
 {
 	struct io_uring_cqe *cqe;
-	int res = uring_submit_and_wait(&ring, 1);
+	int res = uring_enter(&ring, uring_publish(&ring), 1, IORING_ENTER_GETEVENTS | wakeup);
 
 	if (res != 1)
 		return res < 0 ? res : -9999;
@@ -87,7 +90,8 @@ static bool vectors_that_wait(void)
 	struct io_uring_cqe *cqe;
 
 	prepare(IORING_OP_READV, fds[0], iov, 2);
-	if (uring_submit(&ring) != 1 || uring_ready(&ring) || write(fds[1], "wxyz", 4) != 4 ||
+	if (uring_enter(&ring, uring_publish(&ring), 0, wakeup) != 1 || uring_ready(&ring) ||
+	    write(fds[1], "wxyz", 4) != 4 ||
 	    uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS))
 		return false;
 	cqe = uring_peek(&ring);
@@ -120,6 +124,18 @@ static bool the_last_vector_before_a_hole(void)
 	fine = result() == 2 && read(fds[0], text, sizeof(text)) == 2;
 	prepare(IORING_OP_WRITEV, fds[1], iov, 2);
 	return fine && result() == -EFAULT && !munmap(map, 4096);
+}
+
+static bool more_vectors_than_there_may_be(void)
+{
+	static struct iovec iov[1025];
+
+	iov[1023] = (struct iovec){ text, 3 };
+	prepare(IORING_OP_WRITEV, fds[1], iov, 1024);
+	if (result() != 3 || read(fds[0], text, sizeof(text)) != 3)
+		return false;
+	prepare(IORING_OP_WRITEV, fds[1], iov, 1025);
+	return result() == -EINVAL;
 }
 
 static bool registered_buffers(void)
@@ -160,21 +176,32 @@ static const struct {
 	{ "vectors that wait", vectors_that_wait },
 	{ "lengths that are negative", lengths_that_are_negative },
 	{ "the last vector before a hole", the_last_vector_before_a_hole },
+	{ "more vectors than there may be", more_vectors_than_there_may_be },
 	{ "registered buffers", registered_buffers },
 	{ "timeouts", timeouts },
 };
 
-int main(void)
+static void run_all(const char *who, unsigned int flags)
 {
 	int err;
 
-	ksft_print_header();
-	ksft_set_plan(ARRAY_SIZE(tests));
+	ring = (struct uring){ .p.flags = flags };
+	wakeup = flags & IORING_SETUP_SQPOLL ? IORING_ENTER_SQ_WAKEUP : 0;
 	err = uring_open(&ring, ENTRIES);
 	if (err || pipe(fds))
 		ksft_exit_fail_msg("no ring (%d) or pipe\n", err);
 	for (int i = 0; i < ARRAY_SIZE(tests); i++)
-		ksft_test_result(tests[i].run(), "%s\n", tests[i].name);
+		ksft_test_result(tests[i].run(), "%s, %s\n", tests[i].name, who);
 	uring_close(&ring);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+int main(void)
+{
+	ksft_print_header();
+	ksft_set_plan(2 * ARRAY_SIZE(tests));
+	run_all("submitted by the program", 0);
+	run_all("submitted by a thread", IORING_SETUP_SQPOLL);
 	ksft_finished();
 }

@@ -37,7 +37,7 @@ const MAX: u32 = 1 << 14;
 /// Most bytes of a buffer.
 const MAX_LEN: usize = 1 << 40;
 /// Most bytes that one request may transfer (`MAX_RW_COUNT`).
-const MAX_TRANSFER: usize = c_int::MAX as usize & PAGE_MASK;
+pub(super) const MAX_TRANSFER: usize = c_int::MAX as usize & PAGE_MASK;
 
 /// The registered buffers of a ring: none, or a table of a fixed size. An entry may be empty.
 pub(crate) struct Table(KVVec<Option<Arc<Buffer>>>);

@@ -252,7 +252,8 @@ impl Ring {
 
 impl Submission<'_> {
     fn take(&mut self, sqe: &Sqe) -> Taken {
-        let mut op = Op::prepare(sqe, &Context::new(self.buffers));
+        let context = Context::new(self.buffers, self.ring.config.compat);
+        let mut op = Op::prepare(sqe, &context);
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
         *self.has_skipped |= skip;
         let linked = self

@@ -83,11 +83,13 @@ pub(crate) fn supported(opcode: u8) -> bool {
 /// What preparing an operation may take of its ring.
 pub(crate) struct Context<'a> {
     buffers: &'a Table,
+    /// It is the ring of a 32-bit program.
+    compat: bool,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(buffers: &'a Table) -> Self {
-        Self { buffers }
+    pub(crate) fn new(buffers: &'a Table, compat: bool) -> Self {
+        Self { buffers, compat }
     }
 
     /// The registered buffer `index`; `EFAULT` if there is none.

@@ -12,7 +12,8 @@ use super::{
     super::{
         buffers::{
             Buffer,
-            Direction, //
+            Direction,
+            MAX_TRANSFER, //
         },
         request::{
             Owned,
@@ -26,6 +27,7 @@ use super::{
         sqe::Sqe,
         target::Target,
         task::hand_over,
+        uaccess::read_iovec,
         worker::{
             Identity,
             Kind, //
@@ -73,8 +75,7 @@ enum Memory {
 ///
 /// # Invariants
 ///
-/// `iter` describes user memory, and points to nothing or to `array`, which `import_iovec()`
-/// allocated.
+/// `iter` describes user memory, and points to nothing or to `array`, which came from `kmalloc()`.
 struct Imported {
     iter: bindings::iov_iter,
     array: *mut bindings::iovec,
@@ -107,10 +108,15 @@ impl Imported {
         })
     }
 
-    /// What the `len` iovecs at `addr` describe.
-    fn many(direction: Direction, addr: u64, len: u32) -> Result<Self> {
+    /// What the `len` iovecs at `addr` describe; `compat` tells that the ring is that of a 32-bit
+    /// program.
+    fn many(direction: Direction, addr: u64, len: u32, compat: bool) -> Result<Self> {
         if len == 0 {
             return Self::one(direction, 0, 0);
+        }
+        // SAFETY: Reads the current task's state.
+        if compat && !unsafe { bindings::miniring_in_compat_syscall() } {
+            return Self::many_of_compat(direction, addr, len);
         }
         let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
         let mut single = bindings::iovec::default();
@@ -141,6 +147,51 @@ impl Imported {
             imported.addr = unsafe { bindings::miniring_iter_iov_addr(&mut imported.iter) } as u64;
         }
         Ok(imported)
+    }
+
+    /// The same of a 32-bit program, for a task that is none and acts for it: there
+    /// `import_iovec()` would take them for those of a 64-bit program.
+    #[cold]
+    fn many_of_compat(direction: Direction, addr: u64, len: u32) -> Result<Self> {
+        if len > bindings::UIO_MAXIOV {
+            return Err(EINVAL);
+        }
+        let mut array = KVec::with_capacity(len as usize, GFP_KERNEL)?;
+        let mut count = 0;
+        for i in 0..len {
+            // The addresses that 32 bits have are all below the kernel's.
+            let (base, len) = read_iovec(addr, i, true)?;
+            let len = len.min(MAX_TRANSFER - count);
+            count += len;
+            let iovec = bindings::iovec {
+                iov_base: base as *mut c_void,
+                iov_len: len,
+            };
+            array.push(iovec, GFP_KERNEL)?;
+        }
+        let addr = match array.as_slice() {
+            [single] => single.iov_base as u64,
+            _ => 0,
+        };
+        let (array, nr, _) = array.into_raw_parts();
+        let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
+        // SAFETY: `iter` is ours to write; the array stays as long as it does.
+        unsafe {
+            bindings::iov_iter_init(
+                iter.as_mut_ptr(),
+                direction.as_raw(),
+                array,
+                nr,
+                count,
+            )
+        };
+        // INVARIANT: The iterator points to the array.
+        Ok(Self {
+            // SAFETY: Just initialised.
+            iter: unsafe { iter.assume_init() },
+            array,
+            addr,
+        })
     }
 }
 
@@ -221,7 +272,12 @@ impl Rw {
                 Err(error) => Memory::Missing(error),
             }
         } else if vectored {
-            Memory::User(Imported::many(direction, sqe.addr, sqe.len)?)
+            Memory::User(Imported::many(
+                direction,
+                sqe.addr,
+                sqe.len,
+                context.compat,
+            )?)
         } else {
             Memory::User(Imported::one(direction, sqe.addr, sqe.len)?)
         };
