@@ -9,6 +9,7 @@ use super::{
         Work, //
     },
     entries::{
+        Cpus,
         JumpLabels,
         Patch, //
     },
@@ -124,7 +125,7 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
             STATS.refused.add(1);
             false
         }
-        Verdict::Changes => true,
+        Verdict::Changes | Verdict::UnderWay => true,
     });
     // First all that can fail, then all that cannot: no key is marked before it is known that
     // there is memory for all. Without it, all requests remain.
@@ -166,29 +167,38 @@ fn collect(
 
 /// Changes one key by the kernel's own function, unless it is so already or reference counted, and
 /// says whether it did.
+///
+/// That function looks at the count again, before it takes the jump label mutex, and warns if it is
+/// neither 0 nor 1. So it is called right after the look that is decided by, with CPUs already held,
+/// which may take long: in between the key would have to be changed back and forth.
 fn immediate(key: Key, enable: bool) -> bool {
-    // Somebody else may be enabling it: the kernel would warn, and leave it on.
-    while !enable && key.count() < 0 {
-        fsleep(Delta::from_micros(50));
-    }
-    match key.verdict(enable) {
-        Verdict::AlreadySo => false,
-        Verdict::Refused => {
-            STATS.refused.add(1);
-            false
-        }
-        Verdict::Changes => {
-            // SAFETY: By the invariant of `Key`, there is one; nothing is held that is taken here.
-            unsafe {
-                if enable {
-                    bindings::static_key_enable(key.as_ptr());
-                } else {
-                    bindings::static_key_disable(key.as_ptr());
-                }
+    loop {
+        let cpus = Cpus::lock();
+        match key.verdict(enable) {
+            Verdict::AlreadySo => return false,
+            Verdict::Refused => {
+                STATS.refused.add(1);
+                return false;
             }
-            STATS.keys.add(1);
-            STATS.immediate.add(1);
-            true
+            // The kernel would warn, and leave it on.
+            Verdict::UnderWay if !enable => {
+                drop(cpus);
+                fsleep(Delta::from_micros(50));
+            }
+            Verdict::Changes | Verdict::UnderWay => {
+                // SAFETY: By the invariant of `Key`, there is one; of what is taken here, `cpus` is
+                // held, and nothing else.
+                unsafe {
+                    if enable {
+                        bindings::static_key_enable_cpuslocked(key.as_ptr());
+                    } else {
+                        bindings::static_key_disable_cpuslocked(key.as_ptr());
+                    }
+                }
+                STATS.keys.add(1);
+                STATS.immediate.add(1);
+                return true;
+            }
         }
     }
 }

@@ -45,20 +45,36 @@ pub(super) struct JumpTable {
     linked: bool,
 }
 
+/// CPUs neither come nor go.
+pub(super) struct Cpus(NotThreadSafe);
+
+impl Cpus {
+    /// Waits until none does.
+    pub(super) fn lock() -> Self {
+        // SAFETY: May sleep.
+        unsafe { bindings::cpus_read_lock() };
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for Cpus {
+    fn drop(&mut self) {
+        // SAFETY: Taken in `lock()` by this thread.
+        unsafe { bindings::cpus_read_unlock() };
+    }
+}
+
 /// The jump label mutex, held, and CPUs neither coming nor going.
 pub(super) struct JumpLabels<'a> {
     table: &'a JumpTable,
-    _not_send: NotThreadSafe,
+    /// Released after the mutex.
+    _cpus: Cpus,
 }
 
 impl Drop for JumpLabels<'_> {
     fn drop(&mut self) {
-        // SAFETY: Both were taken in `lock()` by this thread; the call is set by the invariant of
-        // `table`.
-        unsafe {
-            helpers::miniring_jump_label_unlock();
-            bindings::cpus_read_unlock();
-        }
+        // SAFETY: Taken in `lock()` by this thread; the call is set by the invariant of `table`.
+        unsafe { helpers::miniring_jump_label_unlock() };
     }
 }
 
@@ -126,14 +142,12 @@ impl JumpTable {
 
     /// Takes the locks under which entries do not change.
     pub(super) fn lock(&self) -> JumpLabels<'_> {
+        let cpus = Cpus::lock();
         // SAFETY: May sleep; the call is set by the invariant.
-        unsafe {
-            bindings::cpus_read_lock();
-            helpers::miniring_jump_label_lock();
-        }
+        unsafe { helpers::miniring_jump_label_lock() };
         JumpLabels {
             table: self,
-            _not_send: NotThreadSafe,
+            _cpus: cpus,
         }
     }
 }

@@ -163,8 +163,7 @@ impl Key {
         match (self.count(), enable) {
             (2.., _) => Verdict::Refused,
             (0, false) | (1, true) => Verdict::AlreadySo,
-            // Somebody else is enabling it and holds the jump label mutex.
-            (i32::MIN..=-1, _) => Verdict::Changes,
+            (i32::MIN..=-1, _) => Verdict::UnderWay,
             (0 | 1, _) => Verdict::Changes,
         }
     }
@@ -192,4 +191,6 @@ pub(super) enum Verdict {
     AlreadySo,
     /// It is not a boolean.
     Refused,
+    /// Somebody else is enabling it, who holds the jump label mutex.
+    UnderWay,
 }
