@@ -95,13 +95,15 @@ static const char *fail_each(const struct call *call, struct state *s)
 	int fail = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	static char text[256];
 	const char *what = NULL;
+	bool hit = true;
 
 	if (fail < 0)
 		return "cannot open " FAIL_NTH;
-	for (unsigned int nth = 1; !what && nth < MAX_POINTS; nth++) {
-		bool hit = false;
-		int ret = make_failing(call, s, fail, nth, &hit);
+	for (unsigned int nth = 1; !what && hit && nth <= MAX_POINTS; nth++) {
+		int ret;
 
+		hit = false;
+		ret = make_failing(call, s, fail, nth, &hit);
 		if (hit)
 			count->points++;
 		if (ret < 0) {
@@ -132,10 +134,12 @@ static const char *fail_each(const struct call *call, struct state *s)
 		if (what)
 			snprintf(text, sizeof(text), "point %u: %s (returned %s)", nth, what,
 				 result_name(ret));
-		if (!hit)
-			break;
 	}
 	close(fail);
+	if (!what && hit) {
+		what = "has no end";
+		snprintf(text, sizeof(text), "point %u: %s", MAX_POINTS, what);
+	}
 	return what ? text : NULL;
 }
 
