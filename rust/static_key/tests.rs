@@ -59,11 +59,12 @@ fn all_off() -> Result {
     Ok(())
 }
 
-/// What patches, unless the backend changes keys one at a time.
-fn patcher() -> Option<&'static Patcher> {
+/// What patches. A test that asks for it fails where the backend changes keys one at a time: there
+/// it would test nothing.
+fn patcher() -> Result<&'static Patcher> {
     match Backend::get() {
-        Backend::Patching(patcher) => Some(patcher),
-        Backend::Immediate => None,
+        Backend::Patching(patcher) => Ok(patcher),
+        Backend::Immediate => Err(EOPNOTSUPP),
     }
 }
 
@@ -130,9 +131,7 @@ mod tests {
 
     #[test]
     fn the_places_of_a_key_are_its_branches() -> Result {
-        let Some(patcher) = patcher() else {
-            return Ok(());
-        };
+        let patcher = patcher()?;
         all_off()?;
         let locked = patcher.table.lock();
         let mut patches = KVVec::new();
@@ -154,9 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_prepared_is_in_the_order_of_the_code() -> Result {
-        let Some(patcher) = patcher() else {
-            return Ok(());
-        };
+        let patcher = patcher()?;
         let locked = patcher.table.lock();
         let mut patches = KVVec::new();
         locked.collect(OTHER.key(), true, 0, &mut patches)?;
@@ -170,9 +167,7 @@ mod tests {
 
     #[test]
     fn a_key_is_half_way_from_its_first_place_to_its_last() -> Result {
-        let Some(patcher) = patcher() else {
-            return Ok(());
-        };
+        let patcher = patcher()?;
         all_off()?;
         {
             let locked = patcher.table.lock();
