@@ -393,13 +393,48 @@ mod tests {
 
     #[test]
     fn every_index_stays_inside_of_the_mappings() -> Result {
-        // KASAN sees an access that does not.
+        // KASAN sees an access that does not. Each slot has values of its own, so that one that
+        // is reached by a wrong index, or lies over another, is seen too.
         let shared = shared()?;
-        for index in [0, 1, 2, 3, 4, 7, 1 << 31, u32::MAX - 1, u32::MAX] {
-            shared.write_cqe(index, Cqe::default());
-            assert_eq!(shared.copy_sqe(index).user_data, 0);
-            assert_eq!(shared.sq_index(index), 0);
+        let geometry = shared.geometry();
+        let (sq_entries, cq_entries) = (geometry.sq_entries(), geometry.cq_entries());
+        let cqe = |value: u32| Cqe {
+            user_data: 0x1_0000_0000 + u64::from(value),
+            res: -1 - value as i32,
+            flags: 0x2000 + value,
+        };
+        let whole = |cqe: Cqe| (cqe.user_data, cqe.res, cqe.flags);
+        for slot in 0..sq_entries {
+            shared.set_sq_index(slot, 0x3000 + slot)?;
+            shared.set_sqe(
+                slot,
+                core::array::from_fn(|i| u64::from(slot) * 8 + i as u64 + 1),
+            );
         }
+        for slot in 0..cq_entries {
+            shared.write_cqe(slot, cqe(slot));
+        }
+        for index in [0, 1, 2, 3, 4, 7, 1 << 31, u32::MAX - 1, u32::MAX] {
+            let slot = index % sq_entries;
+            assert_eq!(shared.sq_index(index), 0x3000 + slot);
+            let sqe = shared.copy_sqe(index);
+            let first = u64::from(slot) * 8 + 1;
+            assert_eq!(u64::from(sqe.opcode), first);
+            assert_eq!(sqe.user_data, first + 4);
+            assert_eq!(sqe.pad, first + 7);
+            assert_eq!(whole(shared.cqe(index)), whole(cqe(index % cq_entries)));
+        }
+        // What is written at an index is in its slot, and the slot beside it is as it was.
+        for (value, index) in (100..).zip([4, 5, 7, 1 << 31, u32::MAX - 1, u32::MAX]) {
+            let slot = index % cq_entries;
+            let beside = (slot + 1) % cq_entries;
+            let before = shared.cqe(beside);
+            shared.write_cqe(index, cqe(value));
+            assert_eq!(whole(shared.cqe(slot)), whole(cqe(value)));
+            assert_eq!(whole(shared.cqe(beside)), whole(before));
+        }
+        // Nor did any of it reach the words before the CQEs.
+        assert_eq!(shared.indices(), (0, 0, 0, 0));
         Ok(())
     }
 }

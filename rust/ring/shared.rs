@@ -188,6 +188,47 @@ impl Shared {
         self.cq_head_word().store(head, Release);
     }
 
+    /// What userspace does to say which SQE is at the SQ position `head`.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn set_sq_index(&self, head: u32, index: u32) -> Result {
+        let offset = self.geometry.sq_index_offset(head).ok_or(EINVAL)?;
+        // SAFETY: As for `sq_index()`.
+        unsafe {
+            self.rings
+                .base()
+                .byte_add(offset)
+                .cast::<u32>()
+                .write_volatile(index)
+        }
+        Ok(())
+    }
+
+    /// What userspace does to fill the SQE that `index` selects.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn set_sqe(&self, index: u32, words: [u64; geometry::SQE_SIZE / 8]) {
+        // SAFETY: As for `copy_sqe()`.
+        unsafe {
+            self.sqes
+                .base()
+                .byte_add(self.geometry.sqe_offset(index))
+                .cast::<[u64; geometry::SQE_SIZE / 8]>()
+                .write_volatile(words)
+        }
+    }
+
+    /// What userspace finds at the CQ position `tail`.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn cqe(&self, tail: u32) -> Cqe {
+        // SAFETY: As for `write_cqe()`.
+        unsafe {
+            self.rings
+                .base()
+                .byte_add(self.geometry.cqe_offset(tail))
+                .cast::<Cqe>()
+                .read_volatile()
+        }
+    }
+
     /// The CQ flags that userspace sets (`IORING_CQ_*`).
     #[inline]
     pub(crate) fn cq_flags(&self) -> u32 {
