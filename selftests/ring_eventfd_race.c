@@ -200,6 +200,44 @@ TEST_F(change, to_another_eventfd_moves_the_signals)
 	EXPECT_EQ(0, self->poster.errors);
 }
 
+/*
+ * A completion that is posted inline is none of a worker's. So what is registered
+ * for those alone is never signalled, however soon after or before another is.
+ */
+TEST_F(change, to_one_for_workers_signals_only_the_other)
+{
+	int async = eventfd(0, EFD_NONBLOCK);
+	long long end = now_ms() + RACE_MS;
+	unsigned long long cycles = 0, signals = 0;
+
+	ASSERT_LE(0, async);
+	while (now_ms() < end) {
+		ASSERT_EQ(0, register_in_turn(&self->ring, self->fd, cycles));
+		if (cycles % 65 == 0)
+			ASSERT_TRUE(next_submission(&self->poster));
+		ASSERT_EQ(0, unregister_in_turn(&self->ring, cycles));
+		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_EVENTFD_ASYNC,
+					    &async, 1));
+		if (cycles % 65 == 0)
+			ASSERT_TRUE(next_submission(&self->poster));
+		ASSERT_EQ(0, unregister_in_turn(&self->ring, cycles));
+		ASSERT_EQ(0, count(async)) {
+			TH_LOG("signalled in cycle %llu", cycles);
+		}
+		signals += count(self->fd);
+		cycles++;
+	}
+	background_stop(&self->poster.background);
+	signals += count(self->fd);
+	TH_LOG("%llu cycles, %llu completions, %llu signals", cycles, self->poster.posted,
+	       signals);
+	EXPECT_EQ(0, self->poster.errors);
+	EXPECT_EQ(0, count(async));
+	EXPECT_LT(0, signals);
+	EXPECT_GE(self->poster.posted, signals);
+	close(async);
+}
+
 /* The number that the kernel gives a new eventfd: the least that no other has. */
 static int least_free_id(void)
 {
