@@ -491,7 +491,65 @@ TEST_F(sqpoll, ends_with_its_creator)
 		ret = uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP);
 	} while (ret == 1 && now_ms() - start < LONG_MS);
 	EXPECT_EQ(-EOWNERDEAD, ret);
-	close(ring.fd);
+	/* Who goes by the flag is led to the call that says so. */
+	ring.p = self->ring.p;
+	ASSERT_EQ(0, uring_mmap(&ring));
+	EXPECT_TRUE(needs_wakeup(&ring));
+	uring_close(&ring);
+}
+
+static void *has_other_descriptors(void *arg)
+{
+	return unshare(CLONE_FILES) ? "no descriptors of its own" : arg;
+}
+
+TEST_F(sqpoll, stays_when_a_thread_with_descriptors_of_its_own_ends)
+{
+	struct uring *ring = &self->ring;
+	pthread_t thread;
+	void *failed;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, has_other_descriptors, NULL));
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	ASSERT_EQ(NULL, failed);
+	ASSERT_NE(NULL, uring_nop(ring, 1));
+	publish(ring);
+	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	EXPECT_STREQ("1 0", next_cqe(ring));
+	EXPECT_EQ(0, uring_enter(ring, 0, 0, IORING_ENTER_SQ_WAKEUP));
+}
+
+struct creator {
+	struct uring ring;
+	unsigned int flags;
+	int fd;
+};
+
+static void *lacks_a_descriptor(void *arg)
+{
+	struct creator *c = arg;
+	static char byte;
+
+	if (unshare(CLONE_FILES) || open_polled(&c->ring, c->flags, 20) || close(c->fd))
+		return "no ring";
+	prep_rw(&c->ring, IORING_OP_READ, c->fd, &byte, 1, 0, 1);
+	publish(&c->ring);
+	if (!until_ready(&c->ring, 1, LONG_MS))
+		return "nothing completed";
+	return (void *)next_cqe(&c->ring);
+}
+
+TEST_F(sqpoll, has_the_files_of_the_creator_only)
+{
+	struct creator c = { .flags = variant->flags, .fd = open("/dev/zero", O_RDONLY) };
+	pthread_t thread;
+	void *text;
+
+	ASSERT_LE(0, c.fd);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, lacks_a_descriptor, &c));
+	ASSERT_EQ(0, pthread_join(thread, &text));
+	EXPECT_STREQ("1 -EBADF", (const char *)text);
+	close(c.fd);
 }
 
 /* The threads of this process's rings: how many, and @last's directory in /proc. */

@@ -47,7 +47,7 @@ bool miniring_exiting(struct task_struct *task);
 bool miniring_current_exiting(void);
 int miniring_socket_family(struct file *file);
 const char *miniring_anon_name(const struct file *file);
-unsigned long miniring_current_process(void);
+void *miniring_current_files(void);
 const struct cred *miniring_current_cred(void);
 const struct cred *miniring_override_creds(const struct cred *cred);
 const struct cred *miniring_revert_creds(const struct cred *cred);

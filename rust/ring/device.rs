@@ -4,6 +4,7 @@
 
 use super::{
     setup::Config,
+    target::Files,
     uaccess::{
         read,
         write, //
@@ -190,14 +191,14 @@ unsafe extern "C" fn llseek(
 /// # Safety
 ///
 /// `file` is a file of this device.
-unsafe extern "C" fn flush(file: *mut bindings::file, _id: bindings::fl_owner_t) -> c_int {
+unsafe extern "C" fn flush(file: *mut bindings::file, id: bindings::fl_owner_t) -> c_int {
     // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
     let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
     // SAFETY: Reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
     if let Ok(ring) = handle.ring() {
         if exiting || !is_open(file) {
-            ring.leave(exiting);
+            ring.leave(Files::from_flush(id), exiting);
         }
     }
     0

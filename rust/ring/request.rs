@@ -27,6 +27,7 @@ use super::{
     shared::Cqe,
     sqe::Sqe,
     sqpoll,
+    target::Files,
     worker::Kind,
     Ring, //
 };
@@ -86,8 +87,8 @@ pub(crate) struct Request {
     pub(crate) opcode: u8,
     /// IOSQE_*.
     pub(crate) flags: u8,
-    /// Whose it is: see `miniring_current_process()`.
-    pub(crate) process: c_ulong,
+    /// Whose it is.
+    pub(crate) files: Files,
     /// The task that has to go on, where that matters: see [`super::task`].
     pub(crate) submitter: ARef<Task>,
     /// What it is about, or 0: see `Target::id`.
@@ -214,7 +215,7 @@ impl Room {
             hold: ring.notifier.hold(in_flight),
             opcode: sqe.opcode,
             flags: sqe.flags,
-            process: sqpoll::process(),
+            files: sqpoll::files(),
             submitter: sqpoll::submitter(),
             target,
             user_data: Atomic::new(sqe.user_data),

@@ -11,6 +11,7 @@
 //! address space is borrowed for each submission only. After that, ENTER fails with `EOWNERDEAD`.
 
 use super::{
+    target::Files,
     wait::WaitQueue,
     worker::Identity,
     Ring, //
@@ -56,6 +57,7 @@ pub(crate) struct SqPoll {
     wish: Wish,
     /// Whom the thread acts for.
     identity: Identity,
+    files: Files,
     creator: ARef<Task>,
     /// The first of its process, which may have files when the creator has ended.
     leader: ARef<Task>,
@@ -85,6 +87,7 @@ impl SqPoll {
             pin_init!(Self {
                 wish,
                 identity: Identity::current(),
+                files: Files::current(),
                 creator: ARef::from(&**kernel::current!()),
                 leader: ARef::from(kernel::current!().group_leader()),
                 idle <- WaitQueue::new(c"miniring::sq_idle", kernel::static_lock_class!()),
@@ -117,10 +120,9 @@ impl SqPoll {
         stopped || self.orphaned.load(Acquire)
     }
 
-    /// The current process, which may be the creator's, exits.
-    pub(crate) fn leave(&self) {
-        // SAFETY: Reads a field of the current task.
-        if unsafe { bindings::miniring_current_process() } == process_of(&self.creator) {
+    /// The last of those with the table of descriptors `files`, which may be the creator's, exits.
+    pub(crate) fn leave(&self, files: Files) {
+        if files == self.files {
             self.orphaned.store(true, Release);
             self.wake();
         }
@@ -169,6 +171,8 @@ impl Ring {
             unsafe { bindings::kthread_stop(thread.as_ptr()) };
         }
         sq.ended.store(true, Release);
+        // Whoever goes by the flag makes the call that says so.
+        self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
         sq.room.wake();
     }
 
@@ -222,6 +226,8 @@ impl Ring {
             until = now().saturating_add(sq.wish.idle_ns);
         }
         sq.ended.store(true, Release);
+        // Whoever goes by the flag makes the call that says so.
+        self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
         sq.room.wake();
     }
 }
@@ -260,13 +266,9 @@ fn with_polled<T>(action: impl FnOnce(&SqPoll) -> T) -> Option<T> {
 
 type ThreadFn = unsafe extern "C" fn(*mut c_void) -> c_int;
 
-/// Whose request the current task makes: see `miniring_current_process()`.
-pub(super) fn process() -> c_ulong {
-    match with_polled(|sq| process_of(&sq.creator)) {
-        Some(process) => process,
-        // SAFETY: Reads a field of the current task.
-        None => unsafe { bindings::miniring_current_process() },
-    }
+/// The table of descriptors of whose request the current task makes.
+pub(super) fn files() -> Files {
+    with_polled(|sq| sq.files).unwrap_or_else(Files::current)
 }
 
 /// The task whose request the current one makes.
@@ -274,15 +276,14 @@ pub(super) fn submitter() -> ARef<Task> {
     with_polled(|sq| sq.creator.clone()).unwrap_or_else(|| ARef::from(&**kernel::current!()))
 }
 
-fn process_of(task: &Task) -> c_ulong {
-    // SAFETY: The field is set before the task is seen, and stays.
-    unsafe { (*task.as_ptr()).signal as c_ulong }
-}
-
 /// What the creator has open as `fd`, if the current task is such a thread. If that was a thread
 /// which has ended, it is what its process has.
 pub(super) fn creators_file(fd: u32) -> Option<Option<ARef<File>>> {
-    with_polled(|sq| open_file(&sq.creator, fd).or_else(|| open_file(&sq.leader, fd)))
+    with_polled(|sq| {
+        // SAFETY: The task is held.
+        let ended = unsafe { bindings::miniring_exiting(sq.creator.as_ptr()) };
+        open_file(if ended { &sq.leader } else { &sq.creator }, fd)
+    })
 }
 
 /// What `task` has open as `fd`, unless that is no more than a path.

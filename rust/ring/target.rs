@@ -24,6 +24,23 @@ use kernel::{
     }, //
 };
 
+/// A table of descriptors: tells those who share one from others, and nothing else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Files(usize);
+
+impl Files {
+    /// That of the current task.
+    pub(crate) fn current() -> Self {
+        // SAFETY: Reads a field of the current task.
+        Self::from_flush(unsafe { bindings::miniring_current_files() })
+    }
+
+    /// The one that a flush operation is told of.
+    pub(crate) fn from_flush(id: bindings::fl_owner_t) -> Self {
+        Self(id.addr())
+    }
+}
+
 /// An open file of the submitter's.
 pub(crate) enum Target {
     File(ARef<File>),

@@ -13,7 +13,10 @@ use super::super::{
         Poster, //
     },
     sqe::Sqe,
-    target::Target,
+    target::{
+        Files,
+        Target, //
+    },
     Ring, //
 };
 use crate::{
@@ -34,7 +37,7 @@ pub(crate) struct Cancel {
     user_data: u64,
     opcode: u32,
     /// With IORING_ASYNC_CANCEL_FD.
-    target: Option<Target>,
+    pub(super) target: Option<Target>,
 }
 
 impl Cancel {
@@ -128,7 +131,10 @@ impl Cancel {
 }
 
 /// Cancels one request.
-fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
+///
+/// `ENOENT` if it has completed, `EALREADY` if a worker is at it. One that polls and is being looked
+/// at is told, and ends soon, if not with what it has just seen.
+pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
     if u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT {
         poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
         return Ok(());
@@ -152,17 +158,16 @@ impl Ring {
         self.cancel_each(|_| true);
     }
 
-    /// Cancels the requests of the current process, which closed its last descriptor of the ring or
-    /// is `exiting`, that are about files that may keep rings: this one, which would have the file,
-    /// and be had by it, for ever. Any other may be of use to who else has the ring. Process context.
-    pub(in super::super) fn leave(&self, exiting: bool) {
+    /// Cancels the requests of those with the table of descriptors `files`, which has none of the
+    /// ring any more, or goes because they are `exiting`, that are about files that may keep rings:
+    /// this one, which would have the file, and be had by it, for ever. Any other may be of use to
+    /// who else has the ring. Process context.
+    pub(in super::super) fn leave(&self, files: Files, exiting: bool) {
         if let (Some(sq), true) = (&self.sq, exiting) {
-            sq.leave();
+            sq.leave(files);
         }
-        // SAFETY: Reads a field of the current task.
-        let process = unsafe { bindings::miniring_current_process() };
         self.cancel_each(|request| {
-            let goes = request.process == process && request.may_keep_rings.load(Relaxed);
+            let goes = request.files == files && request.may_keep_rings.load(Relaxed);
             if goes {
                 request.left.store(true, Relaxed);
             }

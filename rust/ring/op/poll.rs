@@ -19,11 +19,15 @@ use super::{
         task::hand_over,
         Ring, //
     },
+    cancel::cancel,
     Op, //
 };
 use crate::{
     bindings,
-    pure::ownership::Word, //
+    pure::ownership::{
+        Claim,
+        Word, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -237,7 +241,7 @@ impl Update {
         Ok(update)
     }
 
-    /// `ENOENT` if there is no such request, `EALREADY` if it is about to complete.
+    /// `ENOENT` if there is no such request; for a change also `EALREADY` if it is being looked at.
     pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
@@ -245,15 +249,14 @@ impl Update {
                 u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD
             })
             .ok_or(ENOENT)?;
+        if self.events.is_none() && self.user_data.is_none() {
+            return cancel(request, poster);
+        }
         let mut owned = Owned::try_claim(request.as_arc_borrow()).map_err(|claim| match claim {
-            crate::pure::ownership::Claim::Done => ENOENT,
+            Claim::Done => ENOENT,
             _ => EALREADY,
         })?;
         owned.wakers.disarm();
-        if self.events.is_none() && self.user_data.is_none() {
-            poster.cancel(owned);
-            return Ok(());
-        }
         if let (Some(events), Op::Poll(poll)) = (self.events, &mut owned.inner().op) {
             poll.events = (poll.events & !0xffff) | (events & 0xffff) | ALWAYS;
         }
