@@ -5,7 +5,10 @@
  * with its result, or with -ECANCELED if who submitted it is gone. And rings that only
  * what they have in flight still has, which must go.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "ring_fds.h"
 #include "ring_ops.h"
@@ -212,6 +215,36 @@ TEST_F(kept, by_exec)
 	EXPECT_EQ(3, tally(ring, 3).total);
 }
 
+static void *closes_its_own(void *arg)
+{
+	struct uring *ring = arg;
+
+	return unshare(CLONE_FILES) || close(ring->fd) ? "no descriptors of its own" : NULL;
+}
+
+/* It has a copy of the descriptor, and ends; what others submitted is theirs. */
+TEST_F(kept, beside_a_thread_with_descriptors_of_its_own)
+{
+	struct uring *ring = &self->ring;
+	pthread_t thread;
+	int sockets[2];
+	void *failed;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	poll_in(ring, sockets[0], 1);
+	ASSERT_EQ(1, uring_submit(ring));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, closes_its_own, ring));
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	ASSERT_EQ(NULL, failed);
+	sleep_ms(20);
+	EXPECT_EQ(0, uring_ready(ring));
+	ASSERT_EQ(1, write(sockets[1], "x", 1));
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("1 1", next_cqe(ring));
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
 /*
  * Cycles of files: what the ring has in flight holds a file that holds the ring. The
  * process may close what it has of both; nothing may be left of them when it ends. If
@@ -239,6 +272,39 @@ static bool through_a_socket(struct uring *ring, bool closes_all)
 		close(sockets[1]);
 	}
 	return true;
+}
+
+/* What sends a message has its target from the start. */
+static bool through_a_message(struct uring *ring, bool closes_all)
+{
+	int sockets[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return false;
+	prep_late(ring)->flags = IOSQE_IO_HARDLINK;
+	prep(ring, IORING_OP_MSG_RING, sockets[1], 2);
+	if (uring_submit(ring) != 2 || send_fd(sockets[0], ring->fd))
+		return false;
+	if (closes_all) {
+		close(sockets[0]);
+		close(sockets[1]);
+	}
+	return true;
+}
+
+/* The process that makes it ends first, and another has its descriptors until then. */
+static bool through_shared_descriptors(struct uring *ring, bool closes_all)
+{
+	pid_t parent = getpid();
+	long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+
+	if (!pid) {
+		while (getppid() == parent)
+			sleep_ms(1);
+		sleep_ms(20);
+		_exit(0);
+	}
+	return pid > 0 && through_a_socket(ring, closes_all);
 }
 
 static bool through_an_io_uring(struct uring *ring, bool closes_all)
@@ -277,6 +343,16 @@ FIXTURE_VARIANT_ADD(cycle, through_a_closed_socket)
 {
 	.make = through_a_socket,
 	.closes_all = true,
+};
+
+FIXTURE_VARIANT_ADD(cycle, through_a_message)
+{
+	.make = through_a_message,
+};
+
+FIXTURE_VARIANT_ADD(cycle, through_shared_descriptors)
+{
+	.make = through_shared_descriptors,
 };
 
 FIXTURE_VARIANT_ADD(cycle, through_an_io_uring)

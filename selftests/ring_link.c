@@ -267,6 +267,28 @@ TEST_F(link, nothing_can_be_drained_after_something_was_skipped)
 	EXPECT_STREQ("2 -EOPNOTSUPP", wait_next_cqe(ring));
 }
 
+TEST_F(link, what_is_refused_skips_nothing)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_CQE_SKIP_SUCCESS, 0)->opcode = 200;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 -EINVAL", wait_next_cqe(ring));
+	nop(ring, 2, IOSQE_CQE_SKIP_SUCCESS | 1U << 7, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("2 -EINVAL", wait_next_cqe(ring));
+	nop(ring, 3, IOSQE_IO_DRAIN, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("3 0", wait_next_cqe(ring));
+	/* That nothing can be drained is found before what else is wrong. */
+	nop(ring, 4, IOSQE_CQE_SKIP_SUCCESS, 0)->nop_flags = 1U << 31;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("4 -EINVAL", wait_next_cqe(ring));
+	nop(ring, 5, IOSQE_IO_DRAIN, 0)->nop_flags = 1U << 31;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("5 -EOPNOTSUPP", wait_next_cqe(ring));
+}
+
 TEST_F(link, nop_flags)
 {
 	struct uring *ring = &self->ring;
@@ -288,6 +310,11 @@ TEST_F(link, nop_flags)
 	nop(ring, 4, 0, 0)->nop_flags = IORING_NOP_FILE | IORING_NOP_FIXED_FILE;
 	ASSERT_EQ(1, uring_submit(ring));
 	EXPECT_STREQ("4 -EBADF", wait_next_cqe(ring));
+	sqe = nop(ring, 5, IOSQE_FIXED_FILE, 0);
+	sqe->nop_flags = IORING_NOP_FILE;
+	sqe->fd = self->fds[0];
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("5 -EBADF", wait_next_cqe(ring));
 	nop(ring, 5, 0, 0)->nop_flags = IORING_NOP_FIXED_BUFFER;
 	ASSERT_EQ(1, uring_submit(ring));
 	EXPECT_STREQ("5 -EFAULT", wait_next_cqe(ring));
@@ -345,6 +372,11 @@ TEST_F(link, messages)
 		snprintf(expected, sizeof(expected), "%d %d", 100 + i, i);
 		EXPECT_STREQ(expected, wait_next_cqe(&other));
 	}
+	/* The upper half of the command means nothing. */
+	message(ring, other.fd, 9, 79)->addr = 1ULL << 32 | IORING_MSG_DATA;
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
+	EXPECT_STREQ("79 9", wait_next_cqe(&other));
 	message(ring, disabled.fd, 5, 77);
 	ASSERT_EQ(1, uring_submit(ring));
 	EXPECT_STREQ("1 -EBADFD", wait_next_cqe(ring));

@@ -251,11 +251,22 @@ impl Ring {
 }
 
 impl Submission<'_> {
+    fn prepare(&mut self, sqe: &Sqe) -> Result<Op> {
+        Op::check(sqe)?;
+        let has = |flag| u32::from(sqe.flags) & flag != 0;
+        *self.has_skipped |= has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS);
+        if *self.has_skipped && has(bindings::CONST_IOSQE_IO_DRAIN) {
+            return Err(EOPNOTSUPP);
+        }
+        Op::prepare(
+            sqe,
+            &Context::new(self.buffers, self.ring.config.compat),
+        )
+    }
+
     fn take(&mut self, sqe: &Sqe) -> Taken {
-        let context = Context::new(self.buffers, self.ring.config.compat);
-        let mut op = Op::prepare(sqe, &context);
+        let mut op = self.prepare(sqe);
         let skip = u32::from(sqe.flags) & bindings::CONST_IOSQE_CQE_SKIP_SUCCESS != 0;
-        *self.has_skipped |= skip;
         let linked = self
             .chain
             .as_ref()
@@ -304,13 +315,6 @@ impl Submission<'_> {
             return Taken::NoMemory;
         };
         let drain = flags & bindings::CONST_IOSQE_IO_DRAIN != 0;
-        let op = op.and_then(|op| {
-            if drain && *self.has_skipped {
-                Err(EOPNOTSUPP)
-            } else {
-                Ok(op)
-            }
-        });
         let (op, refused) = match op {
             Ok(op) => (op, false),
             Err(error) => (Op::Failed(error), true),

@@ -17,8 +17,8 @@ use kernel::{
 
 /// Posts a completion to a ring.
 pub(crate) struct Message {
-    target: Option<Target>,
-    command: u64,
+    pub(super) target: Option<Target>,
+    command: u32,
     cqe: Cqe,
     source: u64,
     /// The target's file slot, or the CQE's flags.
@@ -37,7 +37,8 @@ impl Message {
         }
         Ok(Self {
             target: super::target(sqe),
-            command: sqe.addr,
+            // io_uring, too, looks at half of it.
+            command: sqe.addr as u32,
             cqe: Cqe {
                 user_data: sqe.off,
                 res: sqe.len as i32,
@@ -55,9 +56,9 @@ impl Message {
         match &self.target {
             None => Err(EBADF),
             Some(Target::File(_)) => Err(EBADFD),
-            Some(Target::Ring(target)) => match u32::try_from(self.command) {
-                Ok(bindings::IORING_MSG_DATA) => self.send(target),
-                Ok(bindings::IORING_MSG_SEND_FD) => {
+            Some(Target::Ring(target)) => match self.command {
+                bindings::IORING_MSG_DATA => self.send(target),
+                bindings::IORING_MSG_SEND_FD => {
                     if self.cqe.res != 0 || core::ptr::eq::<Ring>(&**target, ring) {
                         return Err(EINVAL);
                     }

@@ -123,19 +123,28 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// Checks an SQE.
+    /// Checks the operation and the flags of an SQE.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an operation, a flag or a field that is not supported; `EOPNOTSUPP` for
-    /// IOSQE_BUFFER_SELECT where that makes no sense; and what the operation says.
-    pub(crate) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
+    /// `EINVAL` for one that is not supported; `EOPNOTSUPP` for IOSQE_BUFFER_SELECT where that makes
+    /// no sense.
+    pub(crate) fn check(sqe: &Sqe) -> Result {
         if !supported(sqe.opcode) {
             return Err(EINVAL);
         }
         if sqe.flags != 0 {
             check_flags(sqe)?;
         }
+        Ok(())
+    }
+
+    /// Goes on with an SQE that is [in order](Self::check) so far.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a field that is not supported, and what the operation says.
+    pub(crate) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
         if sqe.personality != 0 || sqe.ioprio != 0 && !is_rw(sqe.opcode) {
             return Err(EINVAL);
         }
@@ -170,6 +179,8 @@ impl Op {
         let target = match self {
             Self::Poll(poll) => &poll.target,
             Self::Rw(rw) => &rw.target,
+            Self::Message(message) => &message.target,
+            Self::Cancel(cancel) => &cancel.target,
             _ => return false,
         };
         target.as_ref().is_some_and(Target::may_keep_rings)
