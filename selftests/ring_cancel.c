@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Cancellation: by request, by the ring's end, and by that of a process. */
+#include <pthread.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "ring_ops.h"
@@ -376,6 +378,49 @@ TEST_F(cancel, a_reader_whose_process_ended)
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
 	EXPECT_STREQ("1 -ECANCELED", next_cqe(ring));
+}
+
+static void *reads_and_ends(void *arg)
+{
+	struct uring *ring = arg;
+
+	return uring_submit(ring) == 1 ? NULL : "nothing was submitted";
+}
+
+TEST_F(cancel, a_reader_whose_thread_ended)
+{
+	struct uring *ring = &self->ring;
+	pthread_t thread;
+	void *failed;
+	char byte;
+
+	read_byte(ring, self->fds[0], 1);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, reads_and_ends, ring));
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	ASSERT_EQ(NULL, failed);
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	EXPECT_STREQ("1 -ECANCELED", next_cqe(ring));
+	EXPECT_EQ(1, read(self->fds[0], &byte, 1));
+}
+
+/* Reading this file waits whatever it is told, but it can be polled. */
+TEST_F(cancel, a_worker_that_may_wait_polls_instead)
+{
+	int fd = inotify_init1(IN_CLOEXEC);
+	char events[512];
+	struct seen seen;
+
+	ASSERT_LE(0, fd);
+	prep_rw(&self->ring, IORING_OP_READ, fd, events, sizeof(events), 0, 1)->flags = IOSQE_ASYNC;
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	sleep_ms(20);
+	cancel(&self->ring, 1, 0, 50);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	seen = collect(&self->ring, 2, 50);
+	EXPECT_EQ(0, seen.result);
+	EXPECT_EQ(1, seen.cancelled[1]);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

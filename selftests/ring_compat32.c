@@ -28,8 +28,10 @@ static char pages[8192];
 static int result(void)
 {
 	struct io_uring_cqe *cqe;
-	int res = uring_enter(&ring, uring_publish(&ring), 1, IORING_ENTER_GETEVENTS | wakeup);
+	int res;
 
+	uring_publish(&ring);
+	res = uring_enter(&ring, 1, 1, IORING_ENTER_GETEVENTS | wakeup);
 	if (res != 1)
 		return res < 0 ? res : -9999;
 	cqe = uring_peek(&ring);
@@ -90,7 +92,8 @@ static bool vectors_that_wait(void)
 	struct io_uring_cqe *cqe;
 
 	prepare(IORING_OP_READV, fds[0], iov, 2);
-	if (uring_enter(&ring, uring_publish(&ring), 0, wakeup) != 1 || uring_ready(&ring) ||
+	uring_publish(&ring);
+	if (uring_enter(&ring, 1, 0, wakeup) != 1 || uring_ready(&ring) ||
 	    write(fds[1], "wxyz", 4) != 4 ||
 	    uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS))
 		return false;
@@ -161,6 +164,9 @@ static bool timeouts(void)
 	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
 	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
 
+	/* Half of it is padding, which the thread does not know. */
+	if (!wakeup)
+		ts.tv_nsec |= 0xabcdULL << 32;
 	prepare(IORING_OP_TIMEOUT, -1, &ts, 1);
 	return result() == -ETIME &&
 	       uring_enter_arg(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,

@@ -4,7 +4,10 @@
 
 use super::{
     sqpoll::SqPoll,
-    uaccess::read,
+    uaccess::{
+        read,
+        read_timespec, //
+    },
     wait::Deadline,
     Ring, //
 };
@@ -233,7 +236,7 @@ fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
     if addr == 0 {
         return Ok(None);
     }
-    let ts: bindings::__kernel_timespec = read(addr)?;
+    let ts = read_timespec(addr)?;
     let ns = ts
         .tv_sec
         .saturating_mul(NSEC_PER_SEC)

@@ -37,6 +37,21 @@ pub(super) fn write<T: AsBytes>(addr: u64, value: &T) -> Result {
         .write(value)
 }
 
+/// Reads the time at the user address `addr`, once. Of a 32-bit program the upper half of the
+/// nanoseconds is padding.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(super) fn read_timespec(addr: u64) -> Result<bindings::__kernel_timespec> {
+    let mut ts: bindings::__kernel_timespec = read(addr)?;
+    // SAFETY: Reads the current task's state.
+    if unsafe { bindings::miniring_in_compat_syscall() } {
+        ts.tv_nsec &= i64::from(u32::MAX);
+    }
+    Ok(ts)
+}
+
 /// Reads the iovec of this index from an array at the user address `iovecs`, once: an address and a
 /// length. `compat` tells that they are those of a 32-bit program.
 ///

@@ -483,7 +483,7 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
             Err(error) => return Issued::Done(owned, error.into()),
         };
         let can_poll = rw.target.as_ref().is_some_and(Target::can_poll);
-        let wait = worker && blocking && (rw.has_to_block() || !can_poll);
+        let wait = worker && blocking && (rw.block || !can_poll);
         let attempt = if worker && !in_task {
             rw.try_as_worker(wait)
         } else {
@@ -567,6 +567,10 @@ pub(super) fn event(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
         return hand_over(owned, Step::Event(0));
     }
     owned.wakers.disarm();
+    if owned.is_orphan() {
+        let outcome = super::cancelled(&mut owned);
+        return Issued::Done(owned, outcome);
+    }
     if let Ok(rw) = rw(&mut owned) {
         // It waited. That others were faster does not make the file one that is always ready.
         rw.retries = RETRIES;

@@ -20,7 +20,7 @@ use super::{
             Poster, //
         },
         sqe::Sqe,
-        uaccess::read,
+        uaccess::read_timespec,
         worker::Kind,
         Ring, //
     },
@@ -83,7 +83,7 @@ impl Time {
         let ns = if flags & bindings::IORING_TIMEOUT_IMMEDIATE_ARG != 0 {
             i64::try_from(arg).map_err(|_| EINVAL)?
         } else {
-            let ts: bindings::__kernel_timespec = read(arg)?;
+            let ts = read_timespec(arg)?;
             if ts.tv_sec < 0 || ts.tv_nsec < 0 {
                 return Err(EINVAL);
             }
