@@ -258,10 +258,7 @@ impl Submission<'_> {
         if *self.has_skipped && has(bindings::CONST_IOSQE_IO_DRAIN) {
             return Err(EOPNOTSUPP);
         }
-        Op::prepare(
-            sqe,
-            &Context::new(self.buffers, self.ring.config.compat),
-        )
+        Op::prepare(sqe, &Context::new(self.buffers, self.ring.config.compat))
     }
 
     fn take(&mut self, sqe: &Sqe) -> Taken {

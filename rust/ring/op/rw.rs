@@ -176,15 +176,7 @@ impl Imported {
         let (array, nr, _) = array.into_raw_parts();
         let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
         // SAFETY: `iter` is ours to write; the array stays as long as it does.
-        unsafe {
-            bindings::iov_iter_init(
-                iter.as_mut_ptr(),
-                direction.as_raw(),
-                array,
-                nr,
-                count,
-            )
-        };
+        unsafe { bindings::iov_iter_init(iter.as_mut_ptr(), direction.as_raw(), array, nr, count) };
         // INVARIANT: The iterator points to the array.
         Ok(Self {
             // SAFETY: Just initialised.
