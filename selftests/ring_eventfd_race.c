@@ -36,12 +36,14 @@ static void poster_start(struct poster *p, struct uring *ring)
 	background_start(&p->background, poster_main, p);
 }
 
-/* Until a submission that began after this call has returned. */
+/* Until a submission that began after this call has returned: it sees what was stored before. */
 static bool next_submission(struct poster *p)
 {
-	unsigned long long seen = __atomic_load_n(&p->calls, __ATOMIC_ACQUIRE);
 	long long end = now_ms() + 10000;
+	unsigned long long seen;
 
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	seen = __atomic_load_n(&p->calls, __ATOMIC_ACQUIRE);
 	while (__atomic_load_n(&p->calls, __ATOMIC_ACQUIRE) < seen + 2)
 		if (now_ms() > end)
 			return false;
