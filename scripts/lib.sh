@@ -27,7 +27,7 @@ step() {
 		if ((SECONDS - shown >= 10)); then
 			shown=$SECONDS
 			say "  $((SECONDS - start)) s: $(tail -c 400 "$log" | tr '\r' '\n' |
-				tail -n 1 | cut -c 1-90)"
+				tail -n 1 | sed 's|[a-z+]*://[^ ]* *||g' | cut -c 1-90)"
 		fi
 	done
 	wait "$pid" || rc=$?
