@@ -76,9 +76,9 @@ need_disk() { # GIB
 		die "$CACHE has $((free / 1024 / 1024)) GiB free, setting up needs $1"
 }
 
-# One setup at a time: the lock is held until the script ends.
+# One setup of a kind at a time: the lock is held until the script ends.
 lock_cache() {
 	mkdir -p "$CACHE"
-	exec 9>"$CACHE/lock"
+	exec 9>"$CACHE/lock-$(basename "$0")"
 	flock -n 9 || { say "waiting for another setup to finish"; flock 9; }
 }
