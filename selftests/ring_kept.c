@@ -257,14 +257,15 @@ static struct io_uring_sqe *prep_late(struct uring *ring)
 	return prep_timeout(ring, &ts, 0, 0, 1);
 }
 
-static bool through_a_socket(struct uring *ring, bool closes_all)
+static bool through(struct io_uring_sqe *(*about)(struct uring *, int, unsigned long long),
+		    struct uring *ring, bool closes_all)
 {
 	int sockets[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
 		return false;
 	prep_late(ring)->flags = IOSQE_IO_HARDLINK;
-	poll_in(ring, sockets[1], 2);
+	about(ring, sockets[1], 2);
 	if (uring_submit(ring) != 2 || send_fd(sockets[0], ring->fd))
 		return false;
 	if (closes_all) {
@@ -274,22 +275,20 @@ static bool through_a_socket(struct uring *ring, bool closes_all)
 	return true;
 }
 
+static bool through_a_socket(struct uring *ring, bool closes_all)
+{
+	return through(poll_in, ring, closes_all);
+}
+
+static struct io_uring_sqe *message_to(struct uring *ring, int fd, unsigned long long user_data)
+{
+	return prep(ring, IORING_OP_MSG_RING, fd, user_data);
+}
+
 /* What sends a message has its target from the start. */
 static bool through_a_message(struct uring *ring, bool closes_all)
 {
-	int sockets[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
-		return false;
-	prep_late(ring)->flags = IOSQE_IO_HARDLINK;
-	prep(ring, IORING_OP_MSG_RING, sockets[1], 2);
-	if (uring_submit(ring) != 2 || send_fd(sockets[0], ring->fd))
-		return false;
-	if (closes_all) {
-		close(sockets[0]);
-		close(sockets[1]);
-	}
-	return true;
+	return through(message_to, ring, closes_all);
 }
 
 /* The process that makes it ends first, and another has its descriptors until then. */
