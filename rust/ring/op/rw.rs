@@ -79,7 +79,7 @@ enum Memory {
 struct Imported {
     iter: bindings::iov_iter,
     array: *mut bindings::iovec,
-    /// The address, if it is one piece.
+    /// The address, if it is one piece and there is no array.
     addr: u64,
 }
 
@@ -169,20 +169,17 @@ impl Imported {
             };
             array.push(iovec, GFP_KERNEL)?;
         }
-        let addr = match array.as_slice() {
-            [single] => single.iov_base as u64,
-            _ => 0,
-        };
         let (array, nr, _) = array.into_raw_parts();
         let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
-        // SAFETY: `iter` is ours to write; the array stays as long as it does.
+        // SAFETY: `iter` is ours to write; the array has `nr` elements, of `count` bytes together,
+        // and `Imported` keeps it as long as the iterator.
         unsafe { bindings::iov_iter_init(iter.as_mut_ptr(), direction.as_raw(), array, nr, count) };
         // INVARIANT: The iterator points to the array.
         Ok(Self {
             // SAFETY: Just initialised.
             iter: unsafe { iter.assume_init() },
             array,
-            addr,
+            addr: 0,
         })
     }
 }
