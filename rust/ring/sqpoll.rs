@@ -170,10 +170,7 @@ impl Ring {
             // SAFETY: A kernel thread of ours, with a reference.
             unsafe { bindings::kthread_stop(thread.as_ptr()) };
         }
-        sq.ended.store(true, Release);
-        // Whoever goes by the flag makes the call that says so.
-        self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
-        sq.room.wake();
+        self.polling_ended(sq);
     }
 
     /// Waits until the SQ has room. May sleep; a signal ends that.
@@ -193,6 +190,13 @@ impl Ring {
         let in_flight = self.notifier.in_flight()?;
         let mut access = self.gate.access()?;
         self.submit(&mut access, &in_flight, u32::MAX)
+    }
+
+    /// There is no thread any more. Whoever goes by the flag makes the call that says so.
+    fn polling_ended(&self, sq: &SqPoll) {
+        sq.ended.store(true, Release);
+        self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
+        sq.room.wake();
     }
 
     /// What the thread does.
@@ -225,10 +229,7 @@ impl Ring {
             self.shared.lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             until = now().saturating_add(sq.wish.idle_ns);
         }
-        sq.ended.store(true, Release);
-        // Whoever goes by the flag makes the call that says so.
-        self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
-        sq.room.wake();
+        self.polling_ended(sq);
     }
 }
 
