@@ -119,10 +119,14 @@ void do_submit(struct worker *w, const struct op *op)
 	enter(w, s, &args);
 }
 
-/* The signal that ends what takes long must get through. */
+/*
+ * The signal that ends what takes long must get through, and that for a frame that could
+ * not be written: sent to a thread that blocks it, it ends the process.
+ */
 static unsigned long signal_mask(unsigned int gene)
 {
-	return (gene * 0x9e3779b97f4a7c15UL) & ~(1UL << (SIGUSR1 - 1));
+	return (gene * 0x9e3779b97f4a7c15UL) &
+	       ~(1UL << (SIGUSR1 - 1) | 1UL << (SIGSEGV - 1) | 1UL << (SIGBUS - 1));
 }
 
 /* The short form of ENTER, whose argument is all there is to it. */
