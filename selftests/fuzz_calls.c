@@ -78,6 +78,10 @@ static const int allowed_of_register[] = {
 	EINVAL, EBADFD, EEXIST, EBUSY, ENXIO, EFAULT, EBADF, ENOMEM, EINTR, 0,
 };
 
+static const int allowed_of_buffers[] = {
+	EINVAL, EBADFD, EEXIST, EBUSY, ENXIO, EFAULT, ENOMEM, EOVERFLOW, EOPNOTSUPP, 0,
+};
+
 /* ENTER. */
 
 /* After so many entries a ring is closed, for what it may have kept of them. */
@@ -236,9 +240,11 @@ static void register_(struct worker *w, struct slot *s, unsigned int opcode, uns
 		      unsigned int nr_args)
 {
 	struct miniring_register reg = { .opcode = opcode, .nr_args = nr_args, .arg = arg };
+	bool buffers = opcode == IORING_REGISTER_BUFFERS ||
+		       opcode == IORING_REGISTER_CLONE_BUFFERS;
 
 	expect(w, "REGISTER", result(CALL(w, ioctl(slot_fd(s), MINIRING_IOC_REGISTER, &reg))),
-	       allowed_of_register);
+	       buffers ? allowed_of_buffers : allowed_of_register);
 }
 
 static void register_value(struct worker *w, struct slot *s, unsigned int opcode, int value)
@@ -315,9 +321,7 @@ void do_buffers(struct worker *w, const struct op *op)
 		reg.nr_args = 1;
 	}
 	expect(w, "BUFFERS", result(CALL(w, ioctl(slot_fd(slot_of(w, op)), MINIRING_IOC_REGISTER,
-						  &reg))),
-	       ALLOWED(EINVAL, EBADFD, EEXIST, EBUSY, ENXIO, EFAULT, ENOMEM, EOVERFLOW,
-		       EOPNOTSUPP));
+						  &reg))), allowed_of_buffers);
 }
 
 void do_enable(struct worker *w, const struct op *op)
