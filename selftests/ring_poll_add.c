@@ -66,6 +66,72 @@ TEST_F(poll, completes_when_there_is_something)
 	EXPECT_EQ(0, uring_ready(&self->ring));
 }
 
+TEST_F(poll, completes_before_the_system_call_that_causes_it_returns)
+{
+	char byte;
+
+	for (int i = 0; i < 100; i++) {
+		prep_poll(&self->ring, self->fds[0], POLLIN, 0, i);
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		ASSERT_EQ(0, uring_ready(&self->ring));
+		ASSERT_EQ(1, write(self->fds[1], "x", 1));
+		ASSERT_EQ(1, uring_ready(&self->ring));
+		uring_advance(&self->ring, 1);
+		ASSERT_EQ(1, read(self->fds[0], &byte, 1));
+	}
+}
+
+/* Reads @total bytes once the ring says that there are some; returns how many it got. */
+struct drain {
+	struct uring *ring;
+	int fd;
+	size_t total;
+};
+
+static void *drain(void *arg)
+{
+	struct drain *drain = arg;
+	char bytes[4096];
+	size_t got = 0;
+	ssize_t ret;
+
+	if (strcmp(wait_cqe(drain->ring), "1 1"))
+		return NULL;
+	while (got < drain->total) {
+		ret = read(drain->fd, bytes, sizeof(bytes));
+		if (ret <= 0)
+			break;
+		got += ret;
+	}
+	return (void *)got;
+}
+
+/* The event comes with the first bytes, and nobody makes room before the completion. */
+TEST_F(poll, completes_though_the_system_call_that_causes_it_blocks)
+{
+	const size_t total = 1 << 20;
+	struct drain reader = { .ring = &self->ring, .fd = self->fds[0], .total = total };
+	char *bytes = calloc(1, total);
+	pthread_t thread;
+	void *got;
+
+	ASSERT_NE(NULL, bytes);
+	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, drain, &reader));
+	sleep_ms(5);
+	for (size_t sent = 0; sent < total;) {
+		ssize_t ret = write(self->fds[1], bytes + sent, total - sent);
+
+		/* io_uring ends a write for it, as a signal would. */
+		ASSERT_LT(0, ret);
+		sent += ret;
+	}
+	pthread_join(thread, &got);
+	EXPECT_EQ(total, (size_t)got);
+	free(bytes);
+}
+
 TEST_F(poll, completes_at_once_if_there_is_something)
 {
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));

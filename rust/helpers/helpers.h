@@ -44,6 +44,7 @@ __poll_t miniring_vfs_poll(struct file *file, struct poll_table_struct *table);
 void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry *entry);
 void miniring_wait_take(struct wait_queue_entry *entry);
 bool miniring_exiting(struct task_struct *task);
+bool miniring_in_system_call(void);
 bool miniring_current_exiting(void);
 int miniring_socket_family(struct file *file);
 const char *miniring_anon_name(const struct file *file);

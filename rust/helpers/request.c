@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/net.h>
 #include <linux/poll.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/time_namespace.h>
@@ -43,6 +44,12 @@ void miniring_wait_take(struct wait_queue_entry *entry)
 bool miniring_exiting(struct task_struct *task)
 {
 	return READ_ONCE(task->flags) & PF_EXITING;
+}
+
+/* Whether the current task is in a system call, or a fault, that it returns from. */
+bool miniring_in_system_call(void)
+{
+	return in_task() && !(current->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING));
 }
 
 bool miniring_current_exiting(void)

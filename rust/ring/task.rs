@@ -3,9 +3,12 @@
 //! Task work: going on with a request in its submitter's task.
 //!
 //! What a signalfd says depends on which task asks: it shows that one's signals, and its wait queue
-//! is that task's too. So what waits for one goes on in task work of the submitter; anything else
-//! does in a worker. It is a worker that queues the task work, and not the wake-up, which comes
-//! under the lock of the task's signals.
+//! is that task's too. So what waits for one goes on in task work of the submitter. It is a worker
+//! that queues the task work, and not the wake-up, which comes under the lock of the task's signals.
+//!
+//! A poll request that the submitter itself wakes, by a system call, goes on in task work too: that
+//! costs no wake-up of another CPU, and the completion is there when the system call returns.
+//! Anything else goes on in a worker.
 //!
 //! The owner of a request hands its ownership to the callback. Who cancels the request meanwhile
 //! tells that owner, which the task's next way to userspace, or its exit, is sure to run. Each
@@ -24,7 +27,8 @@ use super::{
     run::{
         self,
         Issued, //
-    }, //
+    },
+    worker::Kind, //
 };
 use crate::{
     bindings,
@@ -56,7 +60,12 @@ static USED: AtomicFlag = AtomicFlag::new(false);
 impl Request {
     /// Whether this is not the task that has to go on with the request, as `Wakers::arm` found.
     pub(super) fn is_elsewhere(&self) -> bool {
-        self.wakers.is_of_task() && !ptr::eq(Task::current_raw(), self.submitter.as_ptr())
+        self.wakers.is_of_task() && !self.is_of_current()
+    }
+
+    /// Whether the current task is the submitter.
+    fn is_of_current(&self) -> bool {
+        ptr::eq(Task::current_raw(), self.submitter.as_ptr())
     }
 
     /// Whether nobody is there who would go on with the request in `io_uring`: its submitter has
@@ -69,14 +78,45 @@ impl Request {
 
 /// Has the submitter's task go on, at once if it is in userspace or sleeps so that a signal ends
 /// that. If it exits, its request is cancelled. Process context.
-pub(super) fn hand_over(mut owned: Owned, step: Step) -> Issued {
+pub(super) fn hand_over(owned: Owned, step: Step) -> Issued {
+    match queue(owned, step) {
+        Ok(()) => Issued::Pending,
+        Err(owned) => cancelled(owned),
+    }
+}
+
+/// Goes on with a request that was woken: in the current task, if it is the submitter and woke the
+/// request itself, before its system call returns; else in a worker. Any context, also under locks.
+pub(super) fn go_on(mut owned: Owned, step: Step) {
+    // A chain's next request may block. Without `task_work_run()` a wait would not do the work but
+    // end, as for a signal.
+    let here = owned.is_of_current()
+        && owned.ring.sq.is_none()
+        && owned.inner().next.is_none()
+        && CAN_RUN.load(Acquire)
+        // SAFETY: Looks at the current context.
+        && unsafe { bindings::miniring_in_system_call() };
+    if !here {
+        return owned.enqueue(step, Kind::Prompt);
+    }
+    if let Err(owned) = queue(owned, step) {
+        owned.enqueue(step, Kind::Prompt);
+    }
+}
+
+/// Queues task work for the submitter. Any context, unless the request waits for signals.
+///
+/// # Errors
+///
+/// The request, if the task exits or the module goes.
+fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
     owned.inner().step = step;
-    let task = owned.submitter.clone();
     // SAFETY: The module.
     if unsafe { !bindings::try_module_get(this_module::<Miniring>().as_ptr()) } {
-        return cancelled(owned);
+        return Err(owned);
     }
     USED.store(true, Relaxed);
+    let task = owned.submitter.clone();
     let request = Arc::into_raw(owned.into_arc());
     // SAFETY: Only the owner queues the callback, and gives the ownership up, so that it is not
     // queued now. It has the reference from `into_raw`, and the module's.
@@ -90,14 +130,13 @@ pub(super) fn hand_over(mut owned: Owned, step: Step) -> Issued {
         )
     };
     if ret == 0 {
-        return Issued::Pending;
+        return Ok(());
     }
     // SAFETY: It was not queued: both references, and the ownership, are still ours.
-    let owned = unsafe {
+    unsafe {
         bindings::module_put(this_module::<Miniring>().as_ptr());
-        Owned::assume(Arc::from_raw(request))
-    };
-    cancelled(owned)
+        Err(Owned::assume(Arc::from_raw(request)))
+    }
 }
 
 fn cancelled(mut owned: Owned) -> Issued {

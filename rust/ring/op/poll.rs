@@ -152,10 +152,14 @@ fn cancelled(owned: Owned) -> Issued {
 }
 
 impl Request {
+    /// Any context.
+    pub(super) fn is_poll(&self) -> bool {
+        u32::from(self.opcode) == bindings::IORING_OP_POLL_ADD
+    }
+
     /// Whether it is a poll request that the next event completes. Any context.
     pub(super) fn reports_once(&self) -> bool {
-        u32::from(self.opcode) == bindings::IORING_OP_POLL_ADD
-            && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
+        self.is_poll() && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
     }
 }
 
@@ -245,9 +249,7 @@ impl Update {
     pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
-            .find(&ring.pending.round(), Some(self.old), |request| {
-                u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD
-            })
+            .find(&ring.pending.round(), Some(self.old), Request::is_poll)
             .ok_or(ENOENT)?;
         if self.events.is_none() && self.user_data.is_none() {
             return cancel(request, poster);

@@ -2,8 +2,8 @@
 
 //! A request's entries in the wait queues of the file that it polls.
 //!
-//! A wake-up only gains ownership, or tells the owner, and has a worker go on. Lock order: the wait
-//! queue's lock, then the workqueue's own; nothing of a ring's.
+//! A wake-up only gains ownership, or tells the owner, and has a worker or the submitter go on. Lock
+//! order: the wait queue's lock, then the workqueue's or the task's own; nothing of a ring's.
 //!
 //! A wait queue may go before the file does, which it announces by a wake-up with `POLLFREE`
 //! (`wake_up_pollfree()`), and its memory stays for an RCU grace period then. So `head` is followed
@@ -16,6 +16,7 @@ use super::super::{
         Step, //
     },
     target::Target,
+    task::go_on,
     worker::Kind, //
 };
 use crate::{
@@ -281,7 +282,11 @@ unsafe extern "C" fn wake(
             unsafe { bindings::miniring_wait_take(wait) };
             waker.head.store(ptr::null_mut(), Release);
         }
-        owned.enqueue(Step::Event(key), Kind::Prompt);
+        if owned.is_poll() && !owned.wakers.is_of_task() {
+            go_on(owned, Step::Event(key));
+        } else {
+            owned.enqueue(Step::Event(key), Kind::Prompt);
+        }
     }
     1
 }
