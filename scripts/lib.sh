@@ -53,6 +53,17 @@ entry_whole() { # DIR FILE...
 	done
 }
 
+# Whether an entry has to be made. One maker at a time: its lock is held until the
+# shell that asks ends.
+entry_missing() { # DIR FILE...
+	local lock
+	! entry_whole "$@" || return 1
+	mkdir -p "$CACHE"
+	exec {lock}>"$CACHE/lock-$(basename "$1")"
+	flock -n "$lock" || { say "waiting for another setup to finish"; flock "$lock"; }
+	! entry_whole "$@"
+}
+
 entry_begin() { # DIR: prints the temporary name
 	rm -rf --one-file-system "$1" "$1.partial"
 	mkdir -p "$1.partial"
@@ -76,9 +87,3 @@ need_disk() { # GIB
 		die "$CACHE has $((free / 1024 / 1024)) GiB free, setting up needs $1"
 }
 
-# One setup of a kind at a time: the lock is held until the script ends.
-lock_cache() {
-	mkdir -p "$CACHE"
-	exec 9>"$CACHE/lock-$(basename "$0")"
-	flock -n 9 || { say "waiting for another setup to finish"; flock 9; }
-}
