@@ -322,6 +322,36 @@ static bool through_an_io_uring(struct uring *ring, bool closes_all)
 	return true;
 }
 
+/*
+ * A wait does work for its task, here an io_uring's, which closes the only descriptor that the
+ * wait is on; nor does a mapping keep the ring.
+ */
+TEST(by_a_wait_whose_descriptor_is_closed)
+{
+	static const struct __kernel_timespec ts = { .tv_nsec = 20000000 };
+	struct miniring_setup setup = { .entries = 4 };
+	struct io_uring_params p = {};
+	struct uring ring = {}, other = {};
+	struct io_uring_sqe *sqe;
+
+	if (on_io_uring())
+		SKIP(return, "io_uring does not close its own kind");
+	setup.params = (unsigned long)&p;
+	ring.backend = uring_backend();
+	ring.fd = open(MINIRING_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, ring.fd);
+	ASSERT_EQ(0, ioctl(ring.fd, MINIRING_IOC_SETUP, &setup));
+	ASSERT_EQ(0, uring_open_on(URING_IO_URING, &other, 4));
+	sqe = prep_timeout(&other, &ts, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
+	sqe->flags = IOSQE_IO_LINK;
+	prep(&other, IORING_OP_CLOSE, ring.fd, 2);
+	ASSERT_EQ(2, uring_submit(&other));
+	EXPECT_EQ(-ETIME, enter_timeout(&ring, 1, 500));
+	EXPECT_EQ(-1, fcntl(ring.fd, F_GETFD));
+	EXPECT_TRUE(rings_become(getpid(), 0));
+	uring_close(&other);
+}
+
 FIXTURE(cycle)
 {
 	int held[2];

@@ -26,6 +26,7 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     sync::{
+        aref::ARef,
         Arc,
         SetOnce, //
     },
@@ -89,8 +90,11 @@ impl MiscDevice for Handle {
         )?)
     }
 
-    fn ioctl(this: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(this: &Self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = arg as u64;
+        // Of a process with one thread the system call has no reference, and a wait may do work that
+        // closes the descriptor.
+        let _held = ARef::from(file);
         let ret = match cmd {
             ENTER => this.ring()?.enter(&read(arg)?)?,
             REGISTER => this.ring()?.register(&read(arg)?)?,
@@ -169,6 +173,11 @@ unsafe extern "C" fn llseek(
 ) -> bindings::loff_t {
     // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
     let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
+    // As for an ioctl.
+    //
+    // SAFETY: By the safety requirements. If the position was left unlocked, it is this task that
+    // did so.
+    let _held = ARef::from(unsafe { File::from_raw_file(file) });
     let (low, high) = (offset as u32, (offset >> 32) as u32);
     let ret = match whence as u32 {
         bindings::SEEK_SET => handle
