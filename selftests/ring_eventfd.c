@@ -6,10 +6,13 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
+#include "ring_ops.h"
 #include "ring_test.h"
 
 FIXTURE(eventfd)
@@ -598,6 +601,51 @@ TEST_F(eventfd, can_be_registered_on_a_disabled_ring)
 	ASSERT_EQ(0, uring_register(&ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0));
 	ASSERT_EQ(1, post(&ring, 1));
 	EXPECT_EQ(1, count(self->fd));
+}
+
+static pid_t register_in_a_child(struct uring *ring, int fd)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(uring_register_eventfd(ring, fd) ? 1 : 0);
+	return pid;
+}
+
+/* Whether a killed child is gone in time. */
+static bool ends(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	for (int i = 0; i < 500; i++) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return true;
+		sleep_ms(10);
+	}
+	return false;
+}
+
+/* Where registering waits for what is in flight, and the next in line for that. */
+TEST(who_waits_to_register_can_be_killed)
+{
+	struct uring ring = { .model = MINIRING_NOTIFY_QUIESCE };
+	int fd = eventfd(0, EFD_CLOEXEC), fds[2];
+	pid_t first, second;
+
+	if (on_io_uring())
+		SKIP(return, "io_uring has one notify model");
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	poll_in(&ring, fds[0], 1);
+	ASSERT_EQ(1, uring_submit(&ring));
+	first = register_in_a_child(&ring, fd);
+	sleep_ms(50);
+	second = register_in_a_child(&ring, fd);
+	sleep_ms(50);
+	EXPECT_EQ(0, waitpid(first, NULL, WNOHANG));
+	EXPECT_EQ(0, waitpid(second, NULL, WNOHANG));
+	EXPECT_TRUE(ends(second));
+	EXPECT_TRUE(ends(first));
+	uring_close(&ring);
 }
 
 TEST_HARNESS_MAIN

@@ -396,12 +396,16 @@ impl Quiesce {
     }
 
     fn still(&self) -> Result<Still<'_>> {
-        let lock = self.change.lock();
+        let mut lock = None;
+        self.changed.wait(None, || {
+            lock = self.change.try_lock();
+            lock.is_some()
+        })?;
         // SAFETY: `refs` is alive: `change` is held, and it was resurrected before it was last
         // released.
         unsafe { bindings::percpu_ref_kill_and_confirm(self.refs.get(), None) };
         // From here on dropping this brings `refs` back.
-        let still = Still(Some((self, lock)));
+        let still = Still(lock.map(|lock| (self, lock)));
         self.changed.wait(None, || {
             // SAFETY: As above.
             unsafe { bindings::percpu_ref_is_zero(self.refs.get()) }
@@ -460,9 +464,11 @@ impl Still<'_> {
 
 impl Drop for Still<'_> {
     fn drop(&mut self) {
-        if let Some((quiesce, _)) = &self.0 {
+        if let Some((quiesce, lock)) = self.0.take() {
             // SAFETY: Killed by `Quiesce::still`, under the lock that is still held.
             unsafe { bindings::percpu_ref_resurrect(quiesce.refs.get()) };
+            drop(lock);
+            // Also who waits for the lock.
             quiesce.changed.wake();
         }
     }

@@ -80,7 +80,11 @@ impl WaitQueue {
     /// `EINTR` if a signal is pending, `ETIME` after `deadline`. If the task's work can only be
     /// done on its way to userspace, that ends a wait with a deadline by `EINTR` too, and one
     /// without by `ERESTARTNOHAND`.
-    pub(crate) fn wait(&self, deadline: Option<Deadline>, ready: impl Fn() -> bool) -> Result {
+    pub(crate) fn wait(
+        &self,
+        deadline: Option<Deadline>,
+        mut ready: impl FnMut() -> bool,
+    ) -> Result {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: The entry is ours, does not move, and is off the queue before it goes:
         // `finish_wait()` is on every path below.
