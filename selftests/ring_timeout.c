@@ -66,6 +66,17 @@ TEST_F(timeout, ends_a_wait_for_more)
 	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
 }
 
+TEST_F(timeout, ends_a_wait_without_a_completion)
+{
+	struct io_uring_sqe *sqe = prep_timeout(&self->ring, &self->soon, 0,
+						IORING_TIMEOUT_ETIME_SUCCESS, 7);
+
+	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_EQ(0, enter_timeout(&self->ring, 1, 10000));
+	EXPECT_STREQ("none", next_cqe(&self->ring));
+}
+
 TEST_F(timeout, the_time_is_read_at_submission)
 {
 	prep_timeout(&self->ring, &self->soon, 0, 0, 7);

@@ -263,6 +263,8 @@ impl Ring {
             let cqe = owned.cqe(outcome.res, outcome.flags);
             self.sequenced.skip_one(&owned);
             self.post_uncounted(&owned.hold.in_flight(), cqe, entry, false);
+        } else if self.sequenced.ends_silently(&owned) {
+            self.cq_wait.wake();
         }
         owned.enqueue(
             Step::Retire {
@@ -306,6 +308,8 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
     if let (false, Some(entry)) = (skip, entry) {
         owned.ring.sequenced.skip_one(&owned);
         poster.post(owned.cqe(outcome.res, outcome.flags), entry);
+    } else if owned.ring.sequenced.ends_silently(&owned) {
+        owned.ring.cq_wait.wake();
     }
     retire(owned, outcome.failed, poster)
 }

@@ -415,6 +415,8 @@ pub(crate) struct Sequenced {
     /// CQEs posted that do not count, because they are those of timeouts. Before they are published
     /// this may be more than there are.
     skipped: Atomic<u64>,
+    /// Timeouts that were completed without a CQE.
+    silent: Atomic<u64>,
     /// The next that is due first.
     #[pin]
     list: SpinLockIrq<List<Request, 1>>,
@@ -425,6 +427,7 @@ impl Sequenced {
         pin_init!(Self {
             len: Atomic::new(0),
             skipped: Atomic::new(0),
+            silent: Atomic::new(0),
             list <- new_spinlock_irq!(List::new(), "miniring::Sequenced"),
         })
     }
@@ -436,9 +439,19 @@ impl Sequenced {
         }
     }
 
-    /// How many CQEs of timeouts were posted, or are about to be.
+    /// `request` was completed without a CQE. Whether that ends a wait all the same.
+    pub(crate) fn ends_silently(&self, request: &Request) -> bool {
+        let ends = u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT;
+        if ends {
+            self.silent.fetch_add(1, Relaxed);
+        }
+        ends
+    }
+
+    /// How many timeouts were completed, or are about to be.
     pub(in super::super) fn timeouts(&self) -> u64 {
-        self.skipped.load(Relaxed)
+        let silent = self.silent.load(Relaxed);
+        self.skipped.load(Relaxed).wrapping_add(silent)
     }
 
     /// It was not.
