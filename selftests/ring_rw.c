@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Reading and writing files through the ring. */
 #include <limits.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -121,6 +122,22 @@ TEST_F(rw, the_end_of_a_file)
 	EXPECT_EQ(0, result(ring));
 	prep_rw(ring, IORING_OP_READ, self->file, self->back, 8192, 1LL << 40, 1);
 	EXPECT_EQ(0, result(ring));
+}
+
+TEST_F(rw, the_end_of_a_file_is_an_access)
+{
+	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	struct inotify_event event;
+	char name[64];
+
+	ASSERT_LE(0, watch);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", self->file);
+	ASSERT_LE(0, inotify_add_watch(watch, name, IN_ACCESS));
+	prep_rw(&self->ring, IORING_OP_READ, self->file, self->back, 10, 0, 1);
+	ASSERT_EQ(0, result(&self->ring));
+	ASSERT_EQ(sizeof(event), read(watch, &event, sizeof(event)));
+	EXPECT_EQ(IN_ACCESS, event.mask);
+	close(watch);
 }
 
 TEST_F(rw, the_files_position)

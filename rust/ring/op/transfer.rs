@@ -278,14 +278,12 @@ impl Transfer {
             // SAFETY: As where it was read.
             unsafe { (&raw mut (*file.raw()).f_pos).write_volatile(iocb.ki_pos) };
         }
-        if ret > 0 {
-            // SAFETY: The file is open.
-            unsafe {
-                if self.write {
-                    bindings::miniring_fsnotify_modify(file.raw());
-                } else {
-                    bindings::miniring_fsnotify_access(file.raw());
-                }
+        // SAFETY: The file is open.
+        unsafe {
+            if self.write {
+                bindings::miniring_fsnotify_modify(file.raw());
+            } else {
+                bindings::miniring_fsnotify_access(file.raw());
             }
         }
         Ok(ret as usize)
