@@ -195,6 +195,39 @@ TEST_F(rw, a_pipe_that_has_something_later)
 	}
 }
 
+/* Of a file that never heeds NOWAIT, and says by POLLHUP only that nothing is to come. */
+TEST_F(rw, a_fifo_whose_writer_goes)
+{
+	char name[] = "/tmp/ring_rw.XXXXXX/fifo";
+	struct uring *ring = &self->ring;
+	char *slash = strrchr(name, '/');
+	int reader, writer;
+	char byte;
+
+	*slash = 0;
+	ASSERT_NE(NULL, mkdtemp(name));
+	*slash = '/';
+	ASSERT_EQ(0, mkfifo(name, 0600));
+	reader = open(name, O_RDONLY | O_NONBLOCK);
+	writer = open(name, O_WRONLY);
+	unlink(name);
+	*slash = 0;
+	rmdir(name);
+	ASSERT_LE(0, reader);
+	ASSERT_LE(0, writer);
+	ASSERT_EQ(0, fcntl(reader, F_SETFL, 0));
+	prep_rw(ring, IORING_OP_READ, reader, &byte, 1, 0, 1);
+	ASSERT_EQ(1, uring_submit(ring));
+	sleep_ms(20);
+	EXPECT_EQ(0, uring_ready(ring));
+	close(writer);
+	EXPECT_EQ(0, enter_timeout(ring, 1, 10000));
+	EXPECT_STREQ("1 0", next_cqe(ring));
+	prep_rw(ring, IORING_OP_READ, reader, &byte, 1, 0, 2);
+	EXPECT_EQ(0, result(ring));
+	close(reader);
+}
+
 TEST_F(rw, a_pipe_that_is_full)
 {
 	struct uring *ring = &self->ring;

@@ -33,6 +33,7 @@ use super::{
             Kind, //
         }, //
     },
+    poll::ALWAYS,
     transfer::{
         check_ioprio,
         Facts,
@@ -520,7 +521,7 @@ fn wait_for(mut owned: Owned) -> Result<(), Owned> {
     let Ok(rw) = rw(&mut owned) else {
         return Err(owned);
     };
-    let events = rw.events() | bindings::CONST_EPOLLET | bindings::CONST_EPOLLONESHOT;
+    let events = rw.events() | ALWAYS | bindings::CONST_EPOLLET | bindings::CONST_EPOLLONESHOT;
     let Some(target) = &rw.target else {
         return Err(owned);
     };
