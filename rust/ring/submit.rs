@@ -294,7 +294,16 @@ impl Submission<'_> {
     /// Issues a request that is not over at once.
     fn issue(&mut self, sqe: &Sqe, op: Op) -> Taken {
         let Ok(room) = Room::new() else {
-            return Taken::NoMemory;
+            // What was transferred cannot be taken back, and so is the result.
+            let Some(outcome) = op.so_far() else {
+                return Taken::NoMemory;
+            };
+            self.poster.push(Cqe {
+                user_data: sqe.user_data,
+                res: outcome.res,
+                flags: 0,
+            });
+            return Taken::InOrder;
         };
         let request = room.fill(self.ring, self.poster.in_flight(), sqe, op);
         if let Some(request) = self.ring.drain.admit(request) {

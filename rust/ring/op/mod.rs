@@ -186,6 +186,14 @@ impl Op {
         target.as_ref().is_some_and(Target::may_keep_rings)
     }
 
+    /// The result if nothing more is done: none if nothing was yet.
+    pub(crate) fn so_far(&self) -> Option<Outcome> {
+        match self {
+            Self::Rw(rw) => rw.so_far(),
+            _ => None,
+        }
+    }
+
     /// Carries out an operation that is over at once, on behalf of the request `this` if there is
     /// one. None if it needs a request to wait.
     pub(crate) fn run(

@@ -377,11 +377,12 @@ impl Rw {
 
     /// The result of a request that is cancelled.
     pub(super) fn cancelled(&self) -> Outcome {
-        if self.done != 0 {
-            self.outcome(1)
-        } else {
-            Outcome::cancelled()
-        }
+        self.so_far().unwrap_or_else(Outcome::cancelled)
+    }
+
+    /// The result if no more is transferred than was: none if nothing was.
+    pub(super) fn so_far(&self) -> Option<Outcome> {
+        (self.done != 0).then(|| self.outcome(1))
     }
 
     /// Whether waiting for the file to be ready does not help.
