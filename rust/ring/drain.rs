@@ -6,7 +6,7 @@
 //! in a list until there is none; then it goes alone, and what follows it up to the next such one
 //! goes when it is done. A chain of links counts as its requests, and goes as one.
 //!
-//! The lock is a leaf.
+//! Under the lock only that of [`super::pending::Pending`] is taken.
 
 use super::{
     relaxed,
@@ -92,23 +92,32 @@ impl Drain {
 
     /// A request that was alive was completed.
     pub(crate) fn done(&self) {
-        let mut ready = List::new();
         {
             let mut state = self.state.lock();
             warn_on!(state.alive == 0);
             state.alive = state.alive.saturating_sub(1);
-            if state.alive == 0 {
-                state.alone = false;
-                state.next(&mut ready);
-                let active = state.alone || !state.waiting.is_empty();
-                self.active.store(active.into(), Relaxed);
+            if state.alive != 0 {
+                return;
             }
+            state.alone = false;
         }
-        while let Some(entry) = ready.pop_front() {
-            // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
-            let owned = unsafe { Owned::assume(entry.into_arc()) };
+        while let Some(owned) = self.next() {
             owned.issue_later();
         }
+    }
+
+    /// The next chain, if it may go. It is among the requests in flight then: a search finds it here
+    /// or there.
+    fn next(&self) -> Option<Owned> {
+        let mut state = self.state.lock();
+        let mut next = state.next();
+        if let Some(owned) = &mut next {
+            let ring = owned.ring.clone();
+            ring.pending.add(owned);
+        }
+        let active = state.alone || !state.waiting.is_empty();
+        self.active.store(active.into(), Relaxed);
+        next
     }
 
     /// Takes out a chain that waits, and that `wanted` is true of, for the caller to fail.
@@ -130,19 +139,19 @@ impl Drain {
 }
 
 impl State {
-    /// Moves to `ready` what may go when nothing is alive.
-    fn next(&mut self, ready: &mut List<Request>) {
-        while let Some(entry) = self.waiting.pop_front() {
-            if entry.drain.load(Relaxed) && self.alive != 0 {
-                self.waiting.push_front(entry);
-                break;
-            }
-            self.alive += entry.links.load(Relaxed);
-            self.alone = entry.drain.load(Relaxed);
-            ready.push_back(entry);
-            if self.alone {
-                break;
-            }
+    /// Takes out the first chain that waits, if it may go.
+    fn next(&mut self) -> Option<Owned> {
+        if self.alone {
+            return None;
         }
+        let entry = self.waiting.pop_front()?;
+        if entry.drain.load(Relaxed) && self.alive != 0 {
+            self.waiting.push_front(entry);
+            return None;
+        }
+        self.alive += entry.links.load(Relaxed);
+        self.alone = entry.drain.load(Relaxed);
+        // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
+        Some(unsafe { Owned::assume(entry.into_arc()) })
     }
 }

@@ -13,11 +13,14 @@ use kernel::{
         List,
         ListArc, //
     },
+    new_mutex,
     new_spinlock_irq,
     prelude::*,
     sync::{
         atomic::ordering::Relaxed,
         Arc,
+        Mutex,
+        MutexGuard,
         SpinLockIrq, //
     }, //
 };
@@ -37,10 +40,16 @@ struct Table {
 pub(crate) struct Pending {
     #[pin]
     table: SpinLockIrq<Table>,
+    /// Held by who searches.
+    #[pin]
+    search: Mutex<()>,
 }
 
-/// A search that finds no request twice.
-pub(crate) struct Round(u32);
+/// A search that finds no request twice. There is one at a time: a request knows the last only.
+pub(crate) struct Round<'a> {
+    nr: u32,
+    _alone: MutexGuard<'a, ()>,
+}
 
 fn bucket(user_data: u64) -> usize {
     // What programs use: small numbers, and addresses.
@@ -49,6 +58,14 @@ fn bucket(user_data: u64) -> usize {
 }
 
 impl Table {
+    /// Adds a request, to be cancelled if the ring goes.
+    fn admit(&mut self, request: ListArc<Request>) {
+        if self.closed {
+            request.ownership.cancel();
+        }
+        self.add(request);
+    }
+
     fn add(&mut self, request: ListArc<Request>) {
         let index = bucket(request.user_data.load(Relaxed));
         request.bucket.store(index, Relaxed);
@@ -73,31 +90,55 @@ impl Pending {
                 closed: false,
                 round: 0,
             }, "miniring::Pending"),
+            search <- new_mutex!((), "miniring::Pending search"),
         })
     }
 
     /// Adds a request that is going to be waited for.
     pub(crate) fn add(&self, owned: &mut Owned) {
-        if owned.inner().pending {
-            return;
+        if let Some(entry) = Self::entry(owned) {
+            self.table.lock().admit(entry);
         }
-        let Ok(entry) = ListArc::try_from_arc(owned.to_arc()) else {
-            return;
-        };
-        owned.inner().pending = true;
-        let mut table = self.table.lock();
-        if table.closed {
-            owned.ownership.cancel();
-        }
-        table.add(entry);
     }
 
     /// Removes a request that was completed.
     pub(crate) fn remove(&self, owned: &mut Owned) {
-        if core::mem::take(&mut owned.inner().pending) {
-            let entry = self.table.lock().take(owned);
-            drop(entry);
+        self.replace(owned, None);
+    }
+
+    /// Removes a request that was completed, and adds the one that is to be issued next: a search
+    /// finds the one or the other, and what left the ring with the former does with the latter.
+    pub(crate) fn replace(&self, completed: &mut Owned, next: Option<&mut Owned>) {
+        let was_there = core::mem::take(&mut completed.inner().pending);
+        let entry = next.and_then(Self::entry);
+        if !was_there && entry.is_none() {
+            return;
         }
+        let mut table = self.table.lock();
+        let removed = if was_there {
+            table.take(completed)
+        } else {
+            None
+        };
+        if let Some(entry) = entry {
+            if completed.left.load(Relaxed) {
+                entry.left.store(true, Relaxed);
+                entry.ownership.cancel();
+            }
+            table.admit(entry);
+        }
+        drop(table);
+        drop(removed);
+    }
+
+    /// What to add a request by, unless it is there.
+    fn entry(owned: &mut Owned) -> Option<ListArc<Request>> {
+        if owned.inner().pending {
+            return None;
+        }
+        let entry = ListArc::try_from_arc(owned.to_arc()).ok()?;
+        owned.inner().pending = true;
+        Some(entry)
     }
 
     /// Gives a request that is there another user data.
@@ -110,19 +151,23 @@ impl Pending {
         }
     }
 
-    /// Begins a search.
-    pub(crate) fn round(&self) -> Round {
+    /// Begins a search, when no other is under way. May sleep.
+    pub(crate) fn round(&self) -> Round<'_> {
+        let alone = self.search.lock();
         let mut table = self.table.lock();
         // A request that no search found has 0.
         table.round = table.round.wrapping_add(1).max(1);
-        Round(table.round)
+        Round {
+            nr: table.round,
+            _alone: alone,
+        }
     }
 
     /// The next request of a search that `wanted` is true of. With `user_data`, it looks only at
-    /// those that have it. Requests that were completed are none.
+    /// those that have it. Requests that were completed are none, but `wanted` is asked of them too.
     pub(crate) fn find(
         &self,
-        round: &Round,
+        round: &Round<'_>,
         user_data: Option<u64>,
         wanted: impl Fn(&Request) -> bool,
     ) -> Option<Arc<Request>> {
@@ -135,12 +180,12 @@ impl Pending {
             None => &table.buckets,
         };
         for request in buckets.iter().flatten() {
-            if request.round.load(Relaxed) != round.0
-                && !request.ownership.is_finished()
+            if request.round.load(Relaxed) != round.nr
                 && user_data.is_none_or(|data| request.user_data.load(Relaxed) == data)
                 && wanted(&request)
+                && !request.ownership.is_finished()
             {
-                request.round.store(round.0, Relaxed);
+                request.round.store(round.nr, Relaxed);
                 return Some(request.into());
             }
         }

@@ -28,10 +28,7 @@ use kernel::{
     },
     pr_warn_once,
     prelude::*,
-    sync::{
-        atomic::ordering::Relaxed,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// The result of a request.
@@ -352,18 +349,16 @@ fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
 fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Owned> {
     op::disarm(&mut owned);
     let ring = owned.ring.clone();
-    ring.pending.remove(&mut owned);
     let mut next = owned.inner().next.take();
-    if let (Some(next), true) = (&next, owned.left.load(Relaxed)) {
-        next.left.store(true, Relaxed);
-        next.ownership.cancel();
-    }
     if failed && !owned.has(bindings::CONST_IOSQE_IO_HARDLINK) {
+        ring.pending.remove(&mut owned);
         end_links(
             next.take(),
             owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS),
             poster,
         );
+    } else {
+        ring.pending.replace(&mut owned, next.as_mut());
     }
     ring.drain.done();
     next
