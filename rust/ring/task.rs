@@ -85,12 +85,16 @@ pub(super) fn hand_over(owned: Owned, step: Step) -> Issued {
     }
 }
 
-/// Goes on with a request that was woken: in the current task, if it is the submitter and woke the
-/// request itself, before its system call returns; else in a worker. Any context, also under locks.
+/// Goes on with a request that was woken: a poll in the current task, if it is the submitter and
+/// woke the request itself, before its system call returns; else in a worker. Any context, also
+/// under locks.
 pub(super) fn go_on(mut owned: Owned, step: Step) {
-    // A chain's next request may block. Without `task_work_run()` a wait would not do the work but
-    // end, as for a signal.
-    let here = owned.is_of_current()
+    // A read may block, and so may a chain's next request. The lock of a task's signals may be held
+    // if the request waits for those. Without `task_work_run()` a wait would not do the work but end,
+    // as for a signal.
+    let here = owned.is_poll()
+        && !owned.wakers.is_of_task()
+        && owned.is_of_current()
         && owned.ring.sq.is_none()
         && owned.inner().next.is_none()
         && CAN_RUN.load(Acquire)

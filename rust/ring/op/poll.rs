@@ -153,7 +153,7 @@ fn cancelled(owned: Owned) -> Issued {
 
 impl Request {
     /// Any context.
-    pub(super) fn is_poll(&self) -> bool {
+    pub(crate) fn is_poll(&self) -> bool {
         u32::from(self.opcode) == bindings::IORING_OP_POLL_ADD
     }
 

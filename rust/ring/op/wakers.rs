@@ -282,11 +282,7 @@ unsafe extern "C" fn wake(
             unsafe { bindings::miniring_wait_take(wait) };
             waker.head.store(ptr::null_mut(), Release);
         }
-        if owned.is_poll() && !owned.wakers.is_of_task() {
-            go_on(owned, Step::Event(key));
-        } else {
-            owned.enqueue(Step::Event(key), Kind::Prompt);
-        }
+        go_on(owned, Step::Event(key));
     }
     1
 }
