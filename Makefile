@@ -10,12 +10,14 @@
 #   make profile-keys what a key costs in an apply, in instructions
 #   make check        format, lints, checkpatch, documentation
 #   make vm [CMD=..]  a shell, or one command, in a VM
+#   make stage        what a VM has as /miniring
 #   make fuzz         CALLS calls made up from SEED, on the debug kernel
 #   make planted      whether the tests catch the bugs of selftests/planted
-#   make rfc-crash   two VMs: the RFC's order of calls kills one, miniring's does not
+#   make rfc-crash    two VMs: the RFC's order of calls kills one, miniring's does not
 #   make clean
 #
-# KERNEL=stock or debug picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM.
+# KERNEL=stock or debug picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM, but
+# make test has limits of its own, and a VM that counts instructions has one CPU.
 
 KERNEL ?= stock
 CPUS ?= 2

@@ -86,4 +86,3 @@ need_disk() { # GIB
 	((free >= $1 * 1024 * 1024)) ||
 		die "$CACHE has $((free / 1024 / 1024)) GiB free, setting up needs $1"
 }
-
