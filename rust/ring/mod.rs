@@ -215,10 +215,11 @@ impl Ring {
         events
     }
 
-    /// Whether the SQ has room for another SQE, going by what userspace shows.
+    /// Whether the SQ has room for another SQE. This goes by what userspace sees, which for a moment
+    /// is less room than the submitter knows of. If that was overwritten, it is wrong for both.
     fn sq_has_room(&self) -> bool {
-        let ready = crate::pure::geometry::distance(self.shared.sq_tail(), self.cached_sq_head());
-        ready < self.config.geometry.sq_entries()
+        let (head, tail, ..) = self.shared.indices();
+        crate::pure::geometry::distance(tail, head) < self.config.geometry.sq_entries()
     }
 
     /// Whether there is a completion to take.
