@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include "ring_fds.h"
@@ -322,34 +323,90 @@ static bool through_an_io_uring(struct uring *ring, bool closes_all)
 	return true;
 }
 
+static int wait_for_a_time(struct uring *ring)
+{
+	return enter_timeout(ring, 1, 500) == -ETIME ? 0 : -1;
+}
+
+static int wait_for_a_completion(struct uring *ring)
+{
+	return uring_enter(ring, 0, 1, IORING_ENTER_GETEVENTS);
+}
+
+static int wait_for_what_is_in_flight(struct uring *ring)
+{
+	return uring_register_eventfd(ring, eventfd(0, EFD_CLOEXEC));
+}
+
 /*
  * A wait does work for its task, here an io_uring's, which closes the only descriptor that the
  * wait is on; nor does a mapping keep the ring.
  */
-TEST(by_a_wait_whose_descriptor_is_closed)
+FIXTURE(closed_in_a_wait)
 {
-	static const struct __kernel_timespec ts = { .tv_nsec = 20000000 };
-	struct miniring_setup setup = { .entries = 4 };
-	struct io_uring_params p = {};
-	struct uring ring = {}, other = {};
-	struct io_uring_sqe *sqe;
+	struct uring other;
+	int fds[2];
+};
 
+FIXTURE_VARIANT(closed_in_a_wait)
+{
+	int (*wait)(struct uring *ring);
+	unsigned int model;
+	bool in_flight;
+};
+
+FIXTURE_VARIANT_ADD(closed_in_a_wait, ioctl)
+{
+	.wait = wait_for_a_time,
+};
+
+FIXTURE_VARIANT_ADD(closed_in_a_wait, short_form)
+{
+	.wait = wait_for_a_completion,
+	.in_flight = true,
+};
+
+FIXTURE_VARIANT_ADD(closed_in_a_wait, registration)
+{
+	.wait = wait_for_what_is_in_flight,
+	.model = MINIRING_NOTIFY_QUIESCE,
+	.in_flight = true,
+};
+
+FIXTURE_SETUP(closed_in_a_wait)
+{
 	if (on_io_uring())
 		SKIP(return, "io_uring does not close its own kind");
-	setup.params = (unsigned long)&p;
-	ring.backend = uring_backend();
-	ring.fd = open(MINIRING_DEVICE, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, ring.fd);
-	ASSERT_EQ(0, ioctl(ring.fd, MINIRING_IOC_SETUP, &setup));
-	ASSERT_EQ(0, uring_open_on(URING_IO_URING, &other, 4));
-	sqe = prep_timeout(&other, &ts, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
+	ASSERT_EQ(0, pipe(self->fds));
+	ASSERT_EQ(0, uring_open_on(URING_IO_URING, &self->other, 4));
+}
+
+FIXTURE_TEARDOWN(closed_in_a_wait)
+{
+	if (!on_io_uring())
+		uring_close(&self->other);
+}
+
+TEST_F(closed_in_a_wait, keeps_the_ring)
+{
+	static const struct __kernel_timespec ts = { .tv_nsec = 100000000 };
+	struct uring ring = { .model = variant->model };
+	struct io_uring_sqe *sqe;
+
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	if (variant->in_flight) {
+		poll_in(&ring, self->fds[0], 1);
+		ASSERT_EQ(1, uring_submit(&ring));
+	}
+	uring_munmap(&ring);
+	sqe = prep_timeout(&self->other, &ts, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
 	sqe->flags = IOSQE_IO_LINK;
-	prep(&other, IORING_OP_CLOSE, ring.fd, 2);
-	ASSERT_EQ(2, uring_submit(&other));
-	EXPECT_EQ(-ETIME, enter_timeout(&ring, 1, 500));
+	prep(&self->other, IORING_OP_CLOSE, ring.fd, 2)->flags = IOSQE_IO_LINK;
+	prep_rw(&self->other, IORING_OP_WRITE, self->fds[1], "x", 1, 0, 3);
+	ASSERT_EQ(3, uring_submit(&self->other));
+	EXPECT_EQ(0, variant->wait(&ring));
 	EXPECT_EQ(-1, fcntl(ring.fd, F_GETFD));
 	EXPECT_TRUE(rings_become(getpid(), 0));
-	uring_close(&other);
 }
 
 FIXTURE(cycle)

@@ -173,19 +173,24 @@ unsafe extern "C" fn llseek(
 ) -> bindings::loff_t {
     // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
     let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
-    // As for an ioctl.
-    //
-    // SAFETY: By the safety requirements. If the position was left unlocked, it is this task that
-    // did so.
-    let _held = ARef::from(unsafe { File::from_raw_file(file) });
+    // As for an ioctl; but a call that does not wait does without.
+    let hold = |ring: &Ring, waits: bool| {
+        (waits || ring.notifier.may_wait()).then(|| {
+            // SAFETY: By the safety requirements. If the position was left unlocked, it is this
+            // task that did so.
+            ARef::from(unsafe { File::from_raw_file(file) })
+        })
+    };
     let (low, high) = (offset as u32, (offset >> 32) as u32);
     let ret = match whence as u32 {
-        bindings::SEEK_SET => handle
-            .ring()
-            .and_then(|ring| ring.submit_and_wait(low, high)),
-        bindings::SEEK_DATA => handle
-            .ring()
-            .and_then(|ring| ring.register_value(high, low)),
+        bindings::SEEK_SET => handle.ring().and_then(|ring| {
+            let _held = hold(ring, high != 0);
+            ring.submit_and_wait(low, high)
+        }),
+        bindings::SEEK_DATA => handle.ring().and_then(|ring| {
+            let _held = hold(ring, false);
+            ring.register_value(high, low)
+        }),
         _ => Err(ESPIPE),
     };
     match ret {

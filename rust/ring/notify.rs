@@ -142,6 +142,12 @@ impl Notifier {
         }
     }
 
+    /// Whether [`Notifier::in_flight`], or a change of the registration, may wait.
+    #[inline]
+    pub(crate) fn may_wait(&self) -> bool {
+        matches!(self.0, Slot::Quiesce(_))
+    }
+
     /// Announces that completions may be posted, unless that would have to wait. Any context.
     pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
         match &self.0 {
