@@ -78,6 +78,9 @@ pub(crate) struct Poster<'a> {
     worker: bool,
     /// Requests to be completed as cancelled when what cancelled them is.
     victims: List<Request, 1>,
+    /// A timeout was completed without a CQE: who waits is woken when what came of its chain
+    /// meanwhile is there.
+    silent: bool,
 }
 
 impl<'a> Poster<'a> {
@@ -89,6 +92,7 @@ impl<'a> Poster<'a> {
             batch: None,
             worker,
             victims: List::new(),
+            silent: false,
         }
     }
 
@@ -104,6 +108,7 @@ impl<'a> Poster<'a> {
             batch: Some(batch),
             worker: false,
             victims: List::new(),
+            silent: false,
         }
     }
 
@@ -190,6 +195,9 @@ impl Drop for Poster<'_> {
     fn drop(&mut self) {
         self.settle();
         self.flush();
+        if self.silent {
+            self.ring.cq_wait.wake();
+        }
     }
 }
 
@@ -260,7 +268,8 @@ impl Ring {
             let cqe = owned.cqe(outcome.res, outcome.flags);
             self.sequenced.skip_one(&owned);
             self.post_uncounted(&owned.hold.in_flight(), cqe, entry, false);
-        } else if self.sequenced.ends_silently(&owned) {
+        } else {
+            self.sequenced.add_silent();
             self.cq_wait.wake();
         }
         owned.enqueue(
@@ -305,8 +314,10 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
     if let (false, Some(entry)) = (skip, entry) {
         owned.ring.sequenced.skip_one(&owned);
         poster.post(owned.cqe(outcome.res, outcome.flags), entry);
-    } else if owned.ring.sequenced.ends_silently(&owned) {
-        owned.ring.cq_wait.wake();
+    } else if owned.is_timeout() {
+        // Before any of that, or it would end the next wait too.
+        owned.ring.sequenced.add_silent();
+        poster.silent = true;
     }
     retire(owned, outcome.failed, poster)
 }

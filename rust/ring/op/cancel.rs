@@ -135,7 +135,7 @@ impl Cancel {
 /// `ENOENT` if it has completed, `EALREADY` if a worker is at it. One that polls and is being looked
 /// at is told, and ends soon, if not with what it has just seen.
 pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
-    if u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT {
+    if request.is_timeout() {
         poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
         return Ok(());
     }

@@ -354,9 +354,11 @@ impl Update {
     pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
-            .find(&ring.pending.round(), Some(self.user_data), |request| {
-                u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT
-            })
+            .find(
+                &ring.pending.round(),
+                Some(self.user_data),
+                Request::is_timeout,
+            )
             .ok_or(ENOENT)?;
         let Some(time) = self.time else {
             poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
@@ -405,6 +407,13 @@ fn change(owned: &mut Owned, time: Time) -> Result {
     Ok(())
 }
 
+impl Request {
+    /// Any context.
+    pub(crate) fn is_timeout(&self) -> bool {
+        u32::from(self.opcode) == bindings::IORING_OP_TIMEOUT
+    }
+}
+
 /// The timeouts of a ring that wait for a number of completions.
 ///
 /// The lock is a leaf.
@@ -434,18 +443,14 @@ impl Sequenced {
 
     /// A CQE of `request` is going to be posted.
     pub(crate) fn skip_one(&self, request: &Request) {
-        if u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT {
+        if request.is_timeout() {
             self.skipped.fetch_add(1, Relaxed);
         }
     }
 
-    /// `request` was completed without a CQE. Whether that ends a wait all the same.
-    pub(crate) fn ends_silently(&self, request: &Request) -> bool {
-        let ends = u32::from(request.opcode) == bindings::IORING_OP_TIMEOUT;
-        if ends {
-            self.silent.fetch_add(1, Relaxed);
-        }
-        ends
+    /// A timeout was completed without a CQE. Who waits is to be woken.
+    pub(in super::super) fn add_silent(&self) {
+        self.silent.fetch_add(1, Relaxed);
     }
 
     /// How many timeouts were completed, or are about to be.
