@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Cancellation: by request, by the ring's end, and by that of a process. */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "ring_ops.h"
 #include "ring_test.h"
@@ -173,6 +178,60 @@ TEST_F(cancel, by_operation_and_any)
 	EXPECT_EQ(1, seen.cancelled[1]);
 	EXPECT_EQ(1, seen.cancelled[4]);
 	EXPECT_EQ(0, seen.others);
+}
+
+/* Whoever touches @page waits until the file that is returned is closed; -1 if that cannot be. */
+static int hold_page(void *page)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (unsigned long)page, .len = 4096 },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Workers that are held by a page stay to be found, whatever is asked of them. */
+TEST_F(cancel, two_searches_find_each_request_once)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int file = memfd_create("cancel", MFD_CLOEXEC), holder = hold_page(page);
+	struct uring *ring = &self->ring;
+
+	if (on_io_uring())
+		SKIP(return, "io_uring interrupts its workers");
+	if (holder < 0)
+		SKIP(return, "this kernel has no userfaultfd");
+	ASSERT_EQ(0, ftruncate(file, 4096));
+	for (int i = 0; i < 8; i++)
+		prep_rw(ring, IORING_OP_READ, file, page, 4096, 0, 1)->flags = IOSQE_ASYNC;
+	ASSERT_EQ(8, uring_submit(ring));
+	sleep_ms(100);
+	ASSERT_EQ(0, uring_ready(ring));
+	for (int i = 0; i < 5000; i++) {
+		for (int j = 0; j < 2; j++) {
+			struct io_uring_sqe *sqe = cancel(ring, 0, IORING_ASYNC_CANCEL_OP |
+							  IORING_ASYNC_CANCEL_ALL, 50);
+
+			sqe->len = IORING_OP_READ;
+			sqe->flags = IOSQE_ASYNC;
+		}
+		ASSERT_EQ(2, uring_submit(ring));
+		ASSERT_STREQ("50 8", wait_next_cqe(ring));
+		ASSERT_STREQ("50 8", wait_next_cqe(ring));
+	}
+	close(holder);
+	EXPECT_EQ(0, enter_timeout(ring, 8, 5000));
+	EXPECT_EQ(8, uring_reap(ring));
+	close(file);
 }
 
 TEST_F(cancel, bad_arguments)
