@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Queued static keys for a bounded time, against the kernel's own functions on
- * the same key, and against modules that come and go with keys queued. Whoever
- * asked for a state finds it once the apply is over, whatever the others did.
+ * the same key, against modules that come and go with keys queued, and while others
+ * run the code that is changed. Whoever asked for a state finds it once the apply is
+ * over, whatever the others did.
  *
  * The kernel's functions have rules of their own. They warn if one caller disables
  * what another enables: so those who share a key here want the same. And they look
@@ -150,6 +151,53 @@ TEST_F(keys, modules_come_and_go_with_keys_queued)
 	applies = stat("applies");
 	EXPECT_EQ(0, command("apply"));
 	EXPECT_EQ(applies, stat("applies"));
+}
+
+/* Runs the code that is being changed, and counts what cannot be. */
+struct runner {
+	bool ends;
+	long runs, failures;
+};
+
+static void *run(void *arg)
+{
+	struct runner *runner = arg;
+
+	while (!__atomic_load_n(&runner->ends, __ATOMIC_RELAXED)) {
+		int taken = state("many");
+
+		/* The count is -1 on the way to 1. */
+		runner->failures += taken < -1000 || taken > ON(MANY);
+		runner->runs++;
+	}
+	return NULL;
+}
+
+TEST_F(keys, code_runs_while_it_is_changed)
+{
+	time_t end = seconds() + STRESS_SECONDS;
+	struct runner runner = {};
+	pthread_t thread;
+	int rounds = 0;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run, &runner));
+	while (seconds() < end) {
+		EXPECT_EQ(0, command("queue_on many\nqueue_on left\napply"));
+		EXPECT_EQ(ON(MANY), state("many"));
+		EXPECT_EQ(ON(2), state("left"));
+		EXPECT_EQ(0, command("queue_off left\nqueue_off many\napply"));
+		EXPECT_EQ(OFF, state("many"));
+		EXPECT_EQ(OFF, state("left"));
+		/* By the kernel's own functions. */
+		EXPECT_EQ(0, command("on many"));
+		EXPECT_EQ(0, command("off many"));
+		rounds++;
+	}
+	__atomic_store_n(&runner.ends, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, runner.failures);
+	EXPECT_LT(0, runner.runs);
+	EXPECT_LT(0, rounds);
 }
 
 TEST_HARNESS_MAIN
