@@ -5,12 +5,12 @@
  *
  * A store to code has what was translated of it dropped before it is done. A CPU that
  * comes to that code in between translates the byte that is about to be replaced, and
- * nothing drops that translation any more. Should the byte be the breakpoint that
- * patching of text begins with, the next CPU there takes an int3 of which nobody knows,
- * and the kernel dies. No processor does that: it sees its own memory.
+ * nothing drops that translation until the next store. Should the byte be the breakpoint
+ * that patching of text begins with, the next CPU there takes an int3 of which nobody
+ * knows, and the kernel dies. No processor does that: it sees its own memory.
  *
- * So an int3 of which memory has none is not one: another store, of what is there, drops
- * the translation, and the CPU goes back to the instruction. See Documentation/building.rst.
+ * So an int3 of which memory has none is not one, and what is there instead is done. See
+ * Documentation/building.rst.
  */
 
 #include <linux/kdebug.h>
@@ -18,59 +18,76 @@
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/ptrace.h>
+#include <linux/string.h>
+#include <linux/unaligned.h>
 #include <asm/cpuid/api.h>
-#include <asm/special_insns.h>
+#include <asm/nops.h>
 #include <asm/text-patching.h>
 
-static atomic_t taken_back = ATOMIC_INIT(0);
+static atomic_t executed = ATOMIC_INIT(0);
 
-static int get_taken_back(char *buffer, const struct kernel_param *kp)
+static int get_executed(char *buffer, const struct kernel_param *kp)
 {
-	return sysfs_emit(buffer, "%d\n", atomic_read(&taken_back));
+	return sysfs_emit(buffer, "%d\n", atomic_read(&executed));
 }
 
-static const struct kernel_param_ops taken_back_ops = { .get = get_taken_back };
+static const struct kernel_param_ops executed_ops = { .get = get_executed };
 
-module_param_cb(taken_back, &taken_back_ops, NULL, 0444);
-MODULE_PARM_DESC(taken_back, "how many breakpoints were executed that were not there");
+module_param_cb(executed, &executed_ops, NULL, 0444);
+MODULE_PARM_DESC(executed, "how many breakpoints were executed that were not there");
 
-/* An atomic store that changes nothing, whatever others store meanwhile. */
-static __always_inline void store_again(u8 *code)
+/*
+ * Does the instruction at @code, if it is one that a jump label or a static call has.
+ * Interrupts are off, so that whoever begins to patch it anew waits for this CPU after
+ * its breakpoint, and all of it is either of before that or the breakpoint.
+ */
+static bool emulate(struct pt_regs *regs, const u8 *code)
 {
-	unsigned long cr0 = native_read_cr0();
+	static const u8 nop2[] = { BYTES_NOP2 }, nop5[] = { BYTES_NOP5 };
+	unsigned long next = (unsigned long)code;
 
-	asm volatile("mov %1, %%cr0\n\t"
-		     "lock orb $0, %0\n\t"
-		     "mov %2, %%cr0"
-		     : "+m" (*code)
-		     : "r" (cr0 & ~X86_CR0_WP), "r" (cr0)
-		     : "memory", "cc");
+	switch (READ_ONCE(*code)) {
+	case JMP8_INSN_OPCODE:
+		next += JMP8_INSN_SIZE;
+		int3_emulate_jmp(regs, next + (s8)code[1]);
+		return true;
+	case JMP32_INSN_OPCODE:
+		next += JMP32_INSN_SIZE;
+		int3_emulate_jmp(regs, next + (s32)get_unaligned_le32(code + 1));
+		return true;
+	case CALL_INSN_OPCODE:
+		next += CALL_INSN_SIZE;
+		int3_emulate_call(regs, next, next + (s32)get_unaligned_le32(code + 1));
+		return true;
+	}
+	if (!memcmp(code, nop2, sizeof(nop2)))
+		next += sizeof(nop2);
+	else if (!memcmp(code, nop5, sizeof(nop5)))
+		next += sizeof(nop5);
+	else
+		return false;
+	int3_emulate_jmp(regs, next);
+	return true;
 }
 
-/* Runs with interrupts off. */
-static int take_back(struct notifier_block *block, unsigned long val, void *data)
+static int on_die(struct notifier_block *block, unsigned long val, void *data)
 {
 	struct pt_regs *regs = ((struct die_args *)data)->regs;
-	u8 *code = (u8 *)regs->ip - INT3_INSN_SIZE;
 
-	if (val != DIE_INT3 || user_mode(regs) || READ_ONCE(*code) == INT3_INSN_OPCODE)
+	if (val != DIE_INT3 || user_mode(regs) ||
+	    !emulate(regs, (const u8 *)regs->ip - INT3_INSN_SIZE))
 		return NOTIFY_DONE;
-	store_again(code);
-	regs->ip = (unsigned long)code;
-	atomic_inc(&taken_back);
+	atomic_inc(&executed);
 	return NOTIFY_STOP;
 }
-NOKPROBE_SYMBOL(take_back);
+NOKPROBE_SYMBOL(on_die);
 
-static struct notifier_block block = { .notifier_call = take_back };
+static struct notifier_block block = { .notifier_call = on_die };
 
 static int __init stale_int3_init(void)
 {
 	if (!cpuid_base_hypervisor("TCGTCGTCGTCG", 0))
 		return -ENODEV;
-	/* With it, code cannot be made writable in this way. */
-	if (__read_cr4() & X86_CR4_CET)
-		return -EOPNOTSUPP;
 	return register_die_notifier(&block);
 }
 
