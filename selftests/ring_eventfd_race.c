@@ -262,7 +262,7 @@ static int least_free_id(void)
  * Each eventfd is gone from this process as soon as it is registered, and none is
  * left in the kernel: the next one has a number that they had.
  */
-TEST_F_TIMEOUT(change, of_eventfds_that_only_the_ring_holds, 120)
+TEST_F(change, of_eventfds_that_only_the_ring_holds)
 {
 	int wanted = variant->model == MINIRING_NOTIFY_QUIESCE ? 20 : 500;
 	long long start = now_ms(), end;
@@ -270,7 +270,7 @@ TEST_F_TIMEOUT(change, of_eventfds_that_only_the_ring_holds, 120)
 
 	ASSERT_LE(0, id);
 	while (cycles < wanted || now_ms() - start < RACE_MS / 2) {
-		ASSERT_GT(40 * RACE_MS, now_ms() - start);
+		ASSERT_GT(10 * RACE_MS, now_ms() - start);
 		int fd = eventfd(0, 0);
 
 		ASSERT_EQ(0, register_in_turn(&self->ring, fd, cycles));

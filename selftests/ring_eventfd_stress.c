@@ -257,16 +257,14 @@ TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
 		take(self);
 		if (!on_io_uring())
 			ASSERT_EQ(before + PHASE, self->signals);
-		before = self->signals;
 		start(self, PHASE);
 		ASSERT_TRUE(drain(self));
 		usleep(rounds % 4 ? 0 : 20000);
 		take(self);
 		/* io_uring posts, then signals, and to unregister waits for nobody in between. */
-		if (!on_io_uring())
-			ASSERT_EQ(before, self->signals) {
-				TH_LOG("signals without a registration");
-			}
+		ASSERT_GE(before + PHASE, self->signals) {
+			TH_LOG("signals without a registration");
+		}
 	}
 	TH_LOG("%u rounds, %llu completions, %llu signals", rounds, self->reaped, self->signals);
 	EXPECT_EQ(0, self->errors);

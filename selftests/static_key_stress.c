@@ -166,8 +166,11 @@ static void *run(void *arg)
 	while (!__atomic_load_n(&runner->ends, __ATOMIC_RELAXED)) {
 		int taken = state("many");
 
-		/* The count is -1 on the way to 1. */
-		runner->failures += taken < -1000 || taken > ON(MANY);
+		/* The count is -1 on the way to 1; anything else below 0 is an error. */
+		if (taken < 0)
+			runner->failures += taken < -ON(0) || taken > MANY - ON(0);
+		else
+			runner->failures += taken > ON(MANY);
 		runner->runs++;
 	}
 	return NULL;
