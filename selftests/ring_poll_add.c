@@ -252,6 +252,135 @@ TEST_F(poll, other_user_data_by_update)
 	EXPECT_STREQ("77 1", wait_cqe(&self->ring));
 }
 
+static struct io_uring_sqe *prep_update(struct uring *ring, unsigned long long target,
+					unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = prep_remove(ring, target, user_data);
+
+	sqe->len = IORING_POLL_UPDATE_EVENTS | IORING_POLL_ADD_MULTI;
+	sqe->poll32_events = POLLIN;
+	return sqe;
+}
+
+TEST_F(poll, multishot_reports_after_what_was_submitted)
+{
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	prep_poll(&self->ring, self->fds[0], POLLIN, IORING_POLL_ADD_MULTI, 1);
+	uring_nop(&self->ring, 2);
+	ASSERT_EQ(2, uring_submit(&self->ring));
+	EXPECT_STREQ("2 0", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 1 MORE", wait_cqe(&self->ring));
+	prep_update(&self->ring, 1, 3);
+	uring_nop(&self->ring, 4);
+	/* There is a report to come. */
+	prep_update(&self->ring, 1, 5);
+	ASSERT_EQ(3, uring_submit(&self->ring));
+	EXPECT_STREQ("3 0", wait_cqe(&self->ring));
+	EXPECT_STREQ("4 0", wait_cqe(&self->ring));
+	EXPECT_STREQ("5 -EALREADY", wait_cqe(&self->ring));
+	EXPECT_STREQ("1 1 MORE", wait_cqe(&self->ring));
+	sleep_ms(5);
+	EXPECT_EQ(0, uring_ready(&self->ring));
+}
+
+#define UPDATED 16
+
+/* Once told to start, causes what each poll waits for, and says so. */
+struct trigger {
+	int start, done;
+	int events[UPDATED];
+};
+
+static void *trigger_each(void *arg)
+{
+	struct trigger *trigger = arg;
+	long failures = 0;
+	eventfd_t value;
+
+	failures += !!eventfd_read(trigger->start, &value);
+	for (int i = 0; i < UPDATED; i++)
+		failures += !!eventfd_write(trigger->events[i], 1);
+	failures += !!eventfd_write(trigger->done, 1);
+	return (void *)failures;
+}
+
+/*
+ * What happens while a thread submits is not completed before the thread has submitted all: or
+ * an update, further on, of a poll that has reported would find the same event again.
+ */
+TEST_F_TIMEOUT(poll, updated_while_another_thread_causes_events, 120)
+{
+	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 16384 };
+	const eventfd_t one = 1;
+	struct trigger trigger = { .start = eventfd(0, 0), .done = eventfd(0, EFD_NONBLOCK) };
+	int rounds = 0, in_time = 0;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "takes two CPUs");
+	ASSERT_EQ(0, uring_open(&ring, 4096));
+	for (int i = 0; i < UPDATED; i++) {
+		trigger.events[i] = eventfd(0, 0);
+		prep_poll(&ring, trigger.events[i], POLLIN, IORING_POLL_ADD_MULTI, i);
+	}
+	ASSERT_EQ(UPDATED, uring_submit(&ring));
+	for (; in_time < 20 && rounds < 1000; rounds++) {
+		unsigned int reports[UPDATED] = {}, submitted = 4000 + UPDATED, done = 0;
+		bool all_before = false;
+		eventfd_t value;
+		pthread_t thread;
+		void *failures;
+
+		ASSERT_EQ(0, pthread_create(&thread, NULL, trigger_each, &trigger));
+		prep_rw(&ring, IORING_OP_WRITE, trigger.start, &one, sizeof(one), 0, 100);
+		for (int i = 0; i < 3998; i++)
+			uring_nop(&ring, 101);
+		prep_rw(&ring, IORING_OP_READ, trigger.done, &value, sizeof(value), 0, 102);
+		for (int i = 0; i < UPDATED; i++)
+			prep_update(&ring, i, 103);
+		ASSERT_EQ(submitted, uring_submit(&ring));
+		ASSERT_EQ(0, pthread_join(thread, &failures));
+		ASSERT_EQ(NULL, failures);
+		while (done < submitted + UPDATED) {
+			struct io_uring_cqe *cqe;
+
+			if (!uring_ready(&ring))
+				ASSERT_EQ(0, enter_timeout(&ring, 1, 5000));
+			cqe = uring_peek(&ring);
+			if (cqe->user_data < UPDATED) {
+				ASSERT_EQ(POLLIN, cqe->res);
+				ASSERT_EQ(IORING_CQE_F_MORE, cqe->flags);
+				done += !reports[cqe->user_data]++;
+			} else {
+				if (cqe->user_data == 102)
+					all_before = cqe->res == sizeof(value);
+				done++;
+			}
+			uring_advance(&ring, 1);
+		}
+		if (all_before) {
+			in_time++;
+			for (int i = 0; i < UPDATED; i++) {
+				ASSERT_EQ(1, reports[i]) {
+					TH_LOG("round %d, poll %d", rounds, i);
+				}
+			}
+			ASSERT_EQ(0, uring_ready(&ring));
+		} else {
+			ASSERT_EQ(0, eventfd_read(trigger.done, &value));
+		}
+		for (int i = 0; i < UPDATED; i++)
+			ASSERT_EQ(0, eventfd_read(trigger.events[i], &value));
+		uring_advance(&ring, uring_ready(&ring));
+	}
+	TH_LOG("%d of %d rounds in time", in_time, rounds);
+	EXPECT_EQ(20, in_time);
+	for (int i = 0; i < UPDATED; i++)
+		close(trigger.events[i]);
+	close(trigger.start);
+	close(trigger.done);
+	uring_close(&ring);
+}
+
 TEST_F(poll, bad_arguments)
 {
 	struct io_uring_sqe *sqe;

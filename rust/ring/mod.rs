@@ -77,6 +77,7 @@ use crate::{
     bindings,
     dyn_debug, //
 };
+use core::ptr;
 use kernel::{
     prelude::*,
     sync::{
@@ -114,6 +115,8 @@ pub(crate) struct Ring {
     enabled: AtomicFlag,
     /// The issuer's SQ position, for those who are not the issuer.
     cached_sq_head: Atomic<u32>,
+    /// The task that issues requests at this moment, or null. Not set for what is over at once.
+    issuing: Atomic<*mut bindings::task_struct>,
 }
 
 impl Ring {
@@ -148,6 +151,7 @@ impl Ring {
                 cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
                 enabled: AtomicFlag::new(!disabled),
                 cached_sq_head: Atomic::new(0),
+                issuing: Atomic::new(ptr::null_mut()),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;

@@ -39,12 +39,14 @@ use crate::{
     bindings,
     pure::geometry, //
 };
+use core::ptr;
 use kernel::{
     prelude::*,
     sync::{
         atomic::ordering::Relaxed,
         Arc, //
-    }, //
+    },
+    task::Task, //
 };
 
 /// SQE flags of a request that others are linked to.
@@ -203,6 +205,8 @@ impl Ring {
         wanted: u32,
     ) -> (u32, bool) {
         let mut no_memory = false;
+        // Seen by whoever hears of it through what is issued here: see `task::go_on`.
+        self.issuing.store(Task::current_raw(), Relaxed);
         let mut submission = Submission {
             ring: self,
             poster: Poster::collecting(
@@ -246,6 +250,7 @@ impl Ring {
             }
         }
         submission.end_of_chain();
+        self.issuing.store(ptr::null_mut(), Relaxed);
         (submitted, no_memory)
     }
 }

@@ -7,8 +7,11 @@
 //! that queues the task work, and not the wake-up, which comes under the lock of the task's signals.
 //!
 //! A poll request that the submitter itself wakes, by a system call, goes on in task work too: that
-//! costs no wake-up of another CPU, and the completion is there when the system call returns.
-//! Anything else goes on in a worker.
+//! costs no wake-up of another CPU, and the completion is there when the system call returns. So
+//! does one that anybody wakes while its submitter issues requests, and a multishot poll that finds
+//! an event when it is issued: what they report comes after all that is submitted by that call. If a
+//! worker reported it, an update of the poll, further on in the SQ, would find the event again,
+//! which the submitter had no chance to take. Anything else goes on in a worker.
 //!
 //! The owner of a request hands its ownership to the callback. Who cancels the request meanwhile
 //! tells that owner, which the task's next way to userspace, or its exit, is sure to run. Each
@@ -68,6 +71,11 @@ impl Request {
         ptr::eq(Task::current_raw(), self.submitter.as_ptr())
     }
 
+    /// Whether the submitter issues requests of the ring at this moment.
+    fn is_issuing(&self) -> bool {
+        ptr::eq(self.ring.issuing.load(Relaxed), self.submitter.as_ptr())
+    }
+
     /// Whether nobody is there who would go on with the request in `io_uring`: its submitter has
     /// ended, or is about to.
     pub(super) fn is_orphan(&self) -> bool {
@@ -85,26 +93,39 @@ pub(super) fn hand_over(owned: Owned, step: Step) -> Issued {
     }
 }
 
-/// Goes on with a request that was woken: a poll in the current task, if it is the submitter and
-/// woke the request itself, before its system call returns; else in a worker. Any context, also
-/// under locks.
+/// Goes on with a request that was woken: a poll in its submitter's task, if that issues requests of
+/// the ring or woke this one itself, before its system call returns; else in a worker. Any context,
+/// also under locks.
 pub(super) fn go_on(mut owned: Owned, step: Step) {
+    // SAFETY: Looks at the current context.
+    let here = || unsafe { bindings::miniring_in_system_call() };
+    if owned.is_issuing() || (owned.is_of_current() && here()) {
+        match defer(owned, step) {
+            Ok(()) => return,
+            Err(refused) => owned = refused,
+        }
+    }
+    owned.enqueue(step, Kind::Prompt);
+}
+
+/// Has a poll's submitter go on before it returns to userspace. Any context, also under locks.
+///
+/// # Errors
+///
+/// The request, if somebody else has to go on.
+pub(super) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
     // A read may block, and so may a chain's next request. The lock of a task's signals may be held
     // if the request waits for those. Without `task_work_run()` a wait would not do the work but end,
     // as for a signal.
-    let here = owned.is_poll()
+    let can = owned.is_poll()
         && !owned.wakers.is_of_task()
-        && owned.is_of_current()
         && owned.ring.sq.is_none()
         && owned.inner().next.is_none()
-        && CAN_RUN.load(Acquire)
-        // SAFETY: Looks at the current context.
-        && unsafe { bindings::miniring_in_system_call() };
-    if !here {
-        return owned.enqueue(step, Kind::Prompt);
-    }
-    if let Err(owned) = queue(owned, step) {
-        owned.enqueue(step, Kind::Prompt);
+        && CAN_RUN.load(Acquire);
+    if can {
+        queue(owned, step)
+    } else {
+        Err(owned)
     }
 }
 

@@ -16,7 +16,10 @@ use super::{
         },
         sqe::Sqe,
         target::Target,
-        task::hand_over,
+        task::{
+            defer,
+            hand_over, //
+        },
         Ring, //
     },
     cancel::cancel,
@@ -120,10 +123,13 @@ pub(super) fn issue(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
 /// Reports `ready` if that is not 0, and waits for more.
 fn wait(mut owned: Owned, ready: u32, poster: &mut Poster<'_>) -> Issued {
     if ready != 0 {
-        if let Some(outcome) = report(&mut owned, ready, poster) {
-            owned.wakers.disarm();
-            return Issued::Done(owned, outcome);
+        if poster.collects() {
+            match defer(owned, Step::Event(ready)) {
+                Ok(()) => return Issued::Pending,
+                Err(refused) => owned = refused,
+            }
         }
+        return event(owned, ready, poster);
     }
     match owned.release() {
         Ok(()) => Issued::Pending,
