@@ -200,7 +200,7 @@ static int hold_page(void *page)
 }
 
 /* Workers that are held by a page stay to be found, whatever is asked of them. */
-TEST_F(cancel, two_searches_find_each_request_once)
+TEST_F_TIMEOUT(cancel, two_searches_find_each_request_once, 180)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int file = memfd_create("cancel", MFD_CLOEXEC), holder = hold_page(page);
