@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/uio.h>
 #include "fault_inject.h"
+#include "file_in_parts.h"
 #include "ring_ops.h"
 
 #define LEN 512
@@ -212,6 +213,59 @@ TEST_F(fault, write_fixed)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_write_fixed, LEN, false },
 		     wrong_write);
+}
+
+/* What was had at once is the result where the rest cannot be waited for. */
+
+static unsigned int parts;
+
+static void prepare_in_parts(struct state *s)
+{
+	prep_rw(&s->ring, IORING_OP_READ, s->fd, back, LEN, -1, OURS);
+}
+
+static const char *has_moved(struct state *s)
+{
+	return lseek(s->fd, 0, SEEK_CUR) ? "the file is elsewhere" : NULL;
+}
+
+static const char *wrong_in_parts(struct state *s, int ret)
+{
+	const char *wrong = NULL;
+
+	if (uring_ready(&s->ring))
+		wrong = "there is one more completion";
+	else if (ret != LEN && ret != IN_PARTS_AT_ONCE)
+		wrong = "the result is wrong";
+	else if (memcmp(data, back, ret))
+		wrong = "something else was read";
+	else if (lseek(s->fd, 0, SEEK_CUR) != ret)
+		wrong = "the file is elsewhere";
+	parts += ret == IN_PARTS_AT_ONCE;
+	memset(back, 0, LEN);
+	lseek(s->fd, 0, SEEK_SET);
+	return wrong;
+}
+
+TEST_F(fault, in_parts)
+{
+	static const struct request read = { prepare_in_parts, LEN, false };
+	struct state *s = &self->state;
+
+	request = &read;
+	for (int i = 0; i < LEN; i++)
+		data[i] = i * 7 + i / 256;
+	s->fd = open_in_parts();
+	ASSERT_LE(0, s->fd);
+	ASSERT_EQ(LEN, pwrite(s->fd, data, LEN, 0));
+	ASSERT_EQ(0, uring_open(&s->ring, 8));
+	FAIL_EACH(s, (&(struct call){
+		.make = submit_one, .changed = has_moved, .wrong = wrong_in_parts,
+		.fallback = -EAGAIN,
+	}));
+	EXPECT_LT(0, parts);
+	EXPECT_EQ(0, close_in_parts(s->fd));
+	s->fd = -1;
 }
 
 static void prepare_poll(struct state *s)

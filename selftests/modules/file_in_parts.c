@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A regular file of one page, in debugfs, for which only the first bytes can be had
+ * without waiting: as of a file on a disk of which that much is in memory.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/uio.h>
+
+#define SIZE 4096
+#define AT_ONCE 100
+
+static char contents[SIZE];
+
+/* How many bytes there are for a transfer. */
+static ssize_t available(const struct kiocb *iocb)
+{
+	loff_t end = SIZE;
+
+	if (iocb->ki_flags & IOCB_NOWAIT) {
+		end = AT_ONCE;
+		if (iocb->ki_pos >= end)
+			return -EAGAIN;
+	}
+	return max(end - iocb->ki_pos, 0);
+}
+
+static ssize_t parts_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	ssize_t len = min_t(ssize_t, available(iocb), iov_iter_count(to));
+
+	if (len > 0) {
+		len = copy_to_iter(contents + iocb->ki_pos, len, to) ?: -EFAULT;
+		if (len > 0)
+			iocb->ki_pos += len;
+	}
+	return len;
+}
+
+static ssize_t parts_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	ssize_t len = available(iocb);
+
+	if (!len)
+		return -ENOSPC;
+	len = min_t(ssize_t, len, iov_iter_count(from));
+	if (len > 0) {
+		len = copy_from_iter(contents + iocb->ki_pos, len, from) ?: -EFAULT;
+		if (len > 0)
+			iocb->ki_pos += len;
+	}
+	return len;
+}
+
+static int parts_open(struct inode *inode, struct file *file)
+{
+	file->f_mode |= FMODE_NOWAIT;
+	return 0;
+}
+
+static const struct file_operations parts_fops = {
+	.owner = THIS_MODULE,
+	.open = parts_open,
+	.llseek = default_llseek,
+	.read_iter = parts_read_iter,
+	.write_iter = parts_write_iter,
+};
+
+static struct dentry *file;
+
+static int __init file_in_parts_init(void)
+{
+	/* Not safe against removal while it is open, which the module's count prevents. */
+	file = debugfs_create_file_unsafe("miniring_file_in_parts", 0600, NULL, NULL, &parts_fops);
+	return PTR_ERR_OR_ZERO(file);
+}
+module_init(file_in_parts_init);
+
+static void __exit file_in_parts_exit(void)
+{
+	debugfs_remove(file);
+}
+module_exit(file_in_parts_exit);
+
+MODULE_DESCRIPTION("A file that is had in parts, to test miniring with");
+MODULE_LICENSE("GPL");
