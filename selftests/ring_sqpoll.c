@@ -111,11 +111,69 @@ TEST_F(sqpoll, submits)
 	EXPECT_EQ(100, *ring->sq.head);
 }
 
+/* The threads of this process's rings: how many, and @last's directory in /proc. */
+static int polling_threads(char *last, size_t size)
+{
+	const char *dir = on_io_uring() ? "/proc/self/task" : "/proc";
+	const char *name = on_io_uring() ? "iou-sqp-%d" : "miniring-sq-%d";
+	DIR *tasks = opendir(dir);
+	struct dirent *task;
+	int nr = 0;
+
+	while (tasks && (task = readdir(tasks))) {
+		char path[512], comm[64] = "";
+		FILE *file;
+		int maker;
+
+		snprintf(path, sizeof(path), "%s/%s/comm", dir, task->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(comm, sizeof(comm), file) &&
+		    sscanf(comm, name, &maker) == 1 && maker == getpid()) {
+			nr++;
+			if (last)
+				snprintf(last, size, "%s/%s", dir, task->d_name);
+		}
+		if (file)
+			fclose(file);
+	}
+	if (tasks)
+		closedir(tasks);
+	return nr;
+}
+
+/*
+ * A thread that has said that it needs a wake-up looks at the SQ once more before it sleeps, and
+ * may be kept from that for as long as the host likes: until it is off its CPU.
+ */
+static bool until_off_cpu(void)
+{
+	long long start = now_ms();
+	char thread[300], path[320], where[128];
+
+	if (polling_threads(thread, sizeof(thread)) != 1)
+		return false;
+	snprintf(path, sizeof(path), "%s/wchan", thread);
+	do {
+		FILE *file = fopen(path, "r");
+		bool there = file && fgets(where, sizeof(where), file);
+
+		if (file)
+			fclose(file);
+		if (!there)
+			return false;
+		if (strcmp(where, "0"))
+			return true;
+		sleep_ms(1);
+	} while (now_ms() - start < LONG_MS);
+	return false;
+}
+
 TEST_F(sqpoll, sleeps_until_told)
 {
 	struct uring *ring = &self->ring;
 
 	ASSERT_TRUE(until_asleep(ring));
+	ASSERT_TRUE(until_off_cpu());
 	ASSERT_NE(NULL, uring_nop(ring, 1));
 	uring_publish(ring);
 	EXPECT_FALSE(until_ready(ring, 1, 100));
@@ -245,8 +303,9 @@ TEST_F(sqpoll, no_wake_up_is_lost)
 
 	ASSERT_EQ(0, open_polled(&ring, variant->flags, 1));
 	while (now_ms() - start < RACE_MS || !sleeps) {
-		/* From before it sleeps until after. */
-		long long next = now_ns() + 900000 + rounds % 64 * 4000;
+		/* From before it sleeps until after, and long after: io_uring counts in jiffies. */
+		unsigned int nth = rounds % 64;
+		long long next = now_ns() + (nth < 63 ? 900000 + nth * 4000 : 30000000);
 
 		while (now_ns() < next)
 			;
@@ -551,36 +610,6 @@ TEST_F(sqpoll, has_the_files_of_the_creator_only)
 	ASSERT_EQ(0, pthread_join(thread, &text));
 	EXPECT_STREQ("1 -EBADF", (const char *)text);
 	close(c.fd);
-}
-
-/* The threads of this process's rings: how many, and @last's directory in /proc. */
-static int polling_threads(char *last, size_t size)
-{
-	const char *dir = on_io_uring() ? "/proc/self/task" : "/proc";
-	const char *name = on_io_uring() ? "iou-sqp-%d" : "miniring-sq-%d";
-	DIR *tasks = opendir(dir);
-	struct dirent *task;
-	int nr = 0;
-
-	while (tasks && (task = readdir(tasks))) {
-		char path[512], comm[64] = "";
-		FILE *file;
-		int maker;
-
-		snprintf(path, sizeof(path), "%s/%s/comm", dir, task->d_name);
-		file = fopen(path, "r");
-		if (file && fgets(comm, sizeof(comm), file) &&
-		    sscanf(comm, name, &maker) == 1 && maker == getpid()) {
-			nr++;
-			if (last)
-				snprintf(last, size, "%s/%s", dir, task->d_name);
-		}
-		if (file)
-			fclose(file);
-	}
-	if (tasks)
-		closedir(tasks);
-	return nr;
 }
 
 static bool polling_threads_become(int nr)
