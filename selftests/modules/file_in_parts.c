@@ -27,31 +27,21 @@ static ssize_t available(const struct kiocb *iocb)
 	return max(end - iocb->ki_pos, 0);
 }
 
-static ssize_t parts_read_iter(struct kiocb *iocb, struct iov_iter *to)
+/* Reads or writes, which the iterator tells. */
+static ssize_t parts_iter(struct kiocb *iocb, struct iov_iter *iter)
 {
-	ssize_t len = min_t(ssize_t, available(iocb), iov_iter_count(to));
-
-	if (len > 0) {
-		len = copy_to_iter(contents + iocb->ki_pos, len, to) ?: -EFAULT;
-		if (len > 0)
-			iocb->ki_pos += len;
-	}
-	return len;
-}
-
-static ssize_t parts_write_iter(struct kiocb *iocb, struct iov_iter *from)
-{
+	bool write = iov_iter_rw(iter) == WRITE;
 	ssize_t len = available(iocb);
+	char *at = contents + iocb->ki_pos;
 
-	if (!len)
+	if (!len && write)
 		return -ENOSPC;
-	len = min_t(ssize_t, len, iov_iter_count(from));
-	if (len > 0) {
-		len = copy_from_iter(contents + iocb->ki_pos, len, from) ?: -EFAULT;
-		if (len > 0)
-			iocb->ki_pos += len;
-	}
-	return len;
+	len = min_t(ssize_t, len, iov_iter_count(iter));
+	if (len <= 0)
+		return len;
+	len = write ? copy_from_iter(at, len, iter) : copy_to_iter(at, len, iter);
+	iocb->ki_pos += len;
+	return len ?: -EFAULT;
 }
 
 static int parts_open(struct inode *inode, struct file *file)
@@ -64,8 +54,8 @@ static const struct file_operations parts_fops = {
 	.owner = THIS_MODULE,
 	.open = parts_open,
 	.llseek = default_llseek,
-	.read_iter = parts_read_iter,
-	.write_iter = parts_write_iter,
+	.read_iter = parts_iter,
+	.write_iter = parts_iter,
 };
 
 static struct dentry *file;
