@@ -57,7 +57,7 @@ static unsigned long long count(int fd)
 	return read(fd, &value, sizeof(value)) == sizeof(value) ? value : 0;
 }
 
-/* By turns as the manual page has it and in miniring's short form. */
+/* By turns as the manual page has it and by value. */
 static int register_in_turn(struct uring *ring, int fd, unsigned long turn)
 {
 	if (turn & 1)

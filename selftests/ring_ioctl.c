@@ -65,8 +65,8 @@ TEST_F(device, unknown_commands_are_refused)
 	const unsigned long cmds[] = {
 		0, -1U,
 		_IO(MINIRING_IOC_MAGIC, 0),
-		_IO(MINIRING_IOC_MAGIC, 3),
-		_IO(MINIRING_IOC_MAGIC, 4),
+		_IO(MINIRING_IOC_MAGIC, 5),
+		_IO(MINIRING_IOC_MAGIC, 6),
 		_IOW(MINIRING_IOC_MAGIC, 0, int),
 		_IOW(MINIRING_IOC_MAGIC, 3, struct miniring_setup),
 		_IOR(MINIRING_IOC_MAGIC, 0, struct miniring_setup),
@@ -183,37 +183,37 @@ TEST_F(device, arguments_that_cannot_be_read_fault)
 	}
 }
 
-static long do_lseek(int fd, off_t offset, int whence)
+static long submit_value(int fd, unsigned int to_submit, unsigned int min_complete)
 {
-	long ret = lseek(fd, offset, whence);
-
-	return ret < 0 ? -errno : ret;
+	return do_ioctl(fd, MINIRING_IOC_SUBMIT,
+			(void *)MINIRING_SUBMIT(to_submit, min_complete));
 }
 
-TEST_F(device, seeking_is_the_short_form_of_enter)
+TEST_F(device, submit_by_value_does_what_enter_does)
 {
 	struct uring ring = {};
 
-	EXPECT_EQ(-EBADFD, do_lseek(self->fd, MINIRING_SUBMIT(0, 0), SEEK_SET));
+	EXPECT_EQ(-EBADFD, submit_value(self->fd, 0, 0));
 	ASSERT_EQ(0, uring_open(&ring, 4));
-	EXPECT_EQ(0, do_lseek(ring.fd, MINIRING_SUBMIT(0, 0), SEEK_SET));
+	EXPECT_EQ(0, submit_value(ring.fd, 0, 0));
 	for (int i = 0; i < 3; i++)
 		ASSERT_NE(NULL, uring_nop(&ring, i));
 	uring_publish(&ring);
-	EXPECT_EQ(1, do_lseek(ring.fd, MINIRING_SUBMIT(1, 0), SEEK_SET));
-	EXPECT_EQ(2, do_lseek(ring.fd, MINIRING_SUBMIT(-1U, 3), SEEK_SET));
+	EXPECT_EQ(1, submit_value(ring.fd, 1, 0));
+	EXPECT_EQ(2, submit_value(ring.fd, -1U, 3));
 	EXPECT_EQ(3, uring_reap(&ring));
 	/* All ones are no error. */
-	EXPECT_EQ(0, do_lseek(ring.fd, MINIRING_SUBMIT(-1U, -1U), SEEK_SET));
+	EXPECT_EQ(0, submit_value(ring.fd, -1U, -1U));
 	uring_close(&ring);
 }
 
 static long register_value(int fd, unsigned int opcode, int value)
 {
-	return do_lseek(fd, MINIRING_REGISTER(opcode, value), SEEK_DATA);
+	return do_ioctl(fd, MINIRING_IOC_EVENTFD,
+			(void *)MINIRING_REGISTER(opcode, value));
 }
 
-TEST_F(device, seeking_is_the_short_form_of_registering_an_eventfd)
+TEST_F(device, eventfd_by_value_does_what_register_does)
 {
 	static const unsigned int others[] = {
 		IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS, IORING_REGISTER_PROBE,
@@ -254,14 +254,30 @@ TEST_F(device, seeking_is_the_short_form_of_registering_an_eventfd)
 	close(event);
 }
 
-TEST_F(device, has_no_position)
+TEST_F(device, every_seek_is_refused_and_submits_nothing)
 {
-	ASSERT_EQ(0, set_up(self));
-	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_CUR));
-	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_END));
-	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 100, SEEK_CUR));
-	EXPECT_EQ(-ESPIPE, do_lseek(self->fd, 0, SEEK_HOLE));
-	EXPECT_EQ(-EINVAL, do_lseek(self->fd, 0, 99));
+	static const int whences[] = {
+		SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE,
+	};
+	static const off_t offsets[] = { 0, 1, 512, (off_t)MINIRING_SUBMIT(1, 0), -1 };
+	struct uring ring = {};
+
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	ASSERT_NE(NULL, uring_nop(&ring, 1));
+	uring_publish(&ring);
+	for (int i = 0; i < ARRAY_SIZE(whences); i++) {
+		for (int j = 0; j < ARRAY_SIZE(offsets); j++) {
+			errno = 0;
+			EXPECT_EQ(-1, lseek(ring.fd, offsets[j], whences[i]));
+			EXPECT_EQ(ESPIPE, errno);
+		}
+	}
+	EXPECT_EQ(-1, lseek(ring.fd, 0, 99));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, uring_ready(&ring));
+	EXPECT_EQ(0, uring_load(ring.sq.head));
+	EXPECT_EQ(1, uring_enter(&ring, 1, 0, 0));
+	uring_close(&ring);
 }
 
 TEST_F(device, random_arguments_do_no_harm)

@@ -126,8 +126,8 @@ static inline int uring_enter_arg(struct uring *ring, unsigned int to_submit,
 		ret = syscall(__NR_io_uring_enter, ring->fd, to_submit,
 			      min_complete, flags, arg, argsz);
 	else if (!arg && flags == (min_complete ? IORING_ENTER_GETEVENTS : 0))
-		ret = lseek(ring->fd, MINIRING_SUBMIT(to_submit, min_complete),
-			    SEEK_SET);
+		ret = ioctl(ring->fd, MINIRING_IOC_SUBMIT,
+			    MINIRING_SUBMIT(to_submit, min_complete));
 	else
 		ret = ioctl(ring->fd, MINIRING_IOC_ENTER, &enter);
 	return ret < 0 ? -errno : ret;
@@ -156,10 +156,10 @@ static inline int uring_register(struct uring *ring, unsigned int opcode,
 	return ret < 0 ? -errno : ret;
 }
 
-/* The operations on an eventfd, which have a short form. */
+/* The operations on an eventfd, whose argument can be passed by value. */
 static inline int uring_register_value(struct uring *ring, unsigned int opcode, int value)
 {
-	int ret = lseek(ring->fd, MINIRING_REGISTER(opcode, value), SEEK_DATA);
+	int ret = ioctl(ring->fd, MINIRING_IOC_EVENTFD, MINIRING_REGISTER(opcode, value));
 
 	return ret < 0 ? -errno : ret;
 }

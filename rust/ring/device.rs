@@ -16,7 +16,10 @@ use core::ptr;
 use kernel::{
     error::to_result,
     fs::File,
-    ioctl::_IOW,
+    ioctl::{
+        _IO,
+        _IOW, //
+    },
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -41,6 +44,8 @@ const MAGIC: u32 = bindings::MINIRING_IOC_MAGIC;
 const SETUP: u32 = _IOW::<bindings::miniring_setup>(MAGIC, 0x00);
 const ENTER: u32 = _IOW::<bindings::miniring_enter>(MAGIC, 0x01);
 const REGISTER: u32 = _IOW::<bindings::miniring_register>(MAGIC, 0x02);
+const SUBMIT: u32 = _IO(MAGIC, 0x03);
+const EVENTFD: u32 = _IO(MAGIC, 0x04);
 
 /// An open file: no ring yet, then one for good.
 struct Handle {
@@ -92,13 +97,31 @@ impl MiscDevice for Handle {
 
     fn ioctl(this: &Self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = arg as u64;
-        // Of a process with one thread the system call has no reference, and a wait may do work that
-        // closes the descriptor.
-        let _held = ARef::from(file);
+        // In a process with one thread the system call holds no reference to the file. A wait runs
+        // task work, which may close the descriptor.
+        let hold = |waits: bool| waits.then(|| ARef::from(file));
+        let (low, high) = (arg as u32, (arg >> 32) as u32);
         let ret = match cmd {
-            ENTER => this.ring()?.enter(&read(arg)?)?,
-            REGISTER => this.ring()?.register(&read(arg)?)?,
+            SUBMIT => {
+                let ring = this.ring()?;
+                let _held = hold(high != 0 || ring.notifier.may_wait());
+                ring.submit_and_wait(low, high)?
+            }
+            EVENTFD => {
+                let ring = this.ring()?;
+                let _held = hold(ring.notifier.may_wait());
+                ring.register_value(high, low)?
+            }
+            ENTER => {
+                let _held = hold(true);
+                this.ring()?.enter(&read(arg)?)?
+            }
+            REGISTER => {
+                let _held = hold(true);
+                this.ring()?.register(&read(arg)?)?
+            }
             SETUP => {
+                let _held = hold(true);
                 this.setup(&read(arg)?)?;
                 0
             }
@@ -150,53 +173,6 @@ unsafe extern "C" fn poll(
     // SAFETY: By the safety requirements; the ring lives until the file is released.
     unsafe { ring.cq_wait.poll(file, table) };
     ring.ready_for()
-}
-
-/// The short forms, chosen by `whence`; the two halves of `offset` are the arguments. A ring has no
-/// position.
-///
-/// * `SEEK_SET` is ENTER: `MINIRING_SUBMIT(to_submit, min_complete)`; what comes back is the number
-///   of SQEs consumed.
-/// * `SEEK_DATA` is REGISTER, of an eventfd: `MINIRING_REGISTER(opcode, value)`.
-///
-/// Of the calls that reach a driver this is the one that costs what `io_uring_enter(2)` and
-/// `io_uring_register(2)` do: it passes by value, as they do, and neither asks the security modules,
-/// which the making of a ring does.
-///
-/// # Safety
-///
-/// `file` is a file of this device, as in every llseek operation.
-unsafe extern "C" fn llseek(
-    file: *mut bindings::file,
-    offset: bindings::loff_t,
-    whence: c_int,
-) -> bindings::loff_t {
-    // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
-    let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
-    // As for an ioctl; but a call that does not wait does without.
-    let hold = |ring: &Ring, waits: bool| {
-        (waits || ring.notifier.may_wait()).then(|| {
-            // SAFETY: By the safety requirements. If the position was left unlocked, it is this
-            // task that did so.
-            ARef::from(unsafe { File::from_raw_file(file) })
-        })
-    };
-    let (low, high) = (offset as u32, (offset >> 32) as u32);
-    let ret = match whence as u32 {
-        bindings::SEEK_SET => handle.ring().and_then(|ring| {
-            let _held = hold(ring, high != 0);
-            ring.submit_and_wait(low, high)
-        }),
-        bindings::SEEK_DATA => handle.ring().and_then(|ring| {
-            let _held = hold(ring, false);
-            ring.register_value(high, low)
-        }),
-        _ => Err(ESPIPE),
-    };
-    match ret {
-        Ok(number) => number.into(),
-        Err(error) => error.to_errno().into(),
-    }
 }
 
 /// A descriptor is closed. If it was the last that its process has, or the process exits, some of
@@ -253,8 +229,8 @@ type PollFn =
 
 /// The registered device. Dropping it removes `/dev/miniring`.
 ///
-/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, llseek, flush, and
-/// the file's mode.
+/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, flush, and the file's
+/// mode.
 ///
 /// # Invariants
 ///
@@ -283,7 +259,6 @@ impl Registration {
         // SAFETY: `into_raw` points to a constant table of operations.
         let mut operations = unsafe { *misc.fops };
         operations.poll = Some(poll);
-        operations.llseek = Some(llseek);
         operations.flush = Some(flush);
         try_pin_init!(&this in Self {
             fops: Opaque::new(operations),

@@ -59,7 +59,7 @@ impl Ring {
         })
     }
 
-    /// The short form: neither a deadline nor a signal mask. Waits if `min_complete` is not 0.
+    /// ENTER by value, with neither a deadline nor a signal mask. Waits if `min_complete` is not 0.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
  * The user interface of /dev/miniring: three ioctls that are the three
- * io_uring system calls, and short forms of two of them. Flags,
- * opcodes, offsets, structures and error codes are those of <linux/io_uring.h>,
- * unchanged.
+ * io_uring system calls, and two of them once more with their argument passed
+ * by value. Flags, opcodes, offsets, structures and error codes are those of
+ * <linux/io_uring.h>, unchanged.
  */
 #ifndef _UAPI_LINUX_MINIRING_H
 #define _UAPI_LINUX_MINIRING_H
@@ -72,18 +72,21 @@ struct miniring_register {
 /* Returns what the opcode returns. */
 #define MINIRING_IOC_REGISTER	_IOW(MINIRING_IOC_MAGIC, 0x02, struct miniring_register)
 /*
- * ENTER without a structure, for the common case:
- * lseek(fd, MINIRING_SUBMIT(to_submit, min_complete), SEEK_SET). Returns what
- * ENTER does. Waits if min_complete is not 0.
+ * ENTER by value: ioctl(fd, MINIRING_IOC_SUBMIT,
+ * MINIRING_SUBMIT(to_submit, min_complete)). Returns what ENTER returns. Waits
+ * if min_complete is not 0. A 32-bit program passes to_submit only.
  */
+#define MINIRING_IOC_SUBMIT	_IO(MINIRING_IOC_MAGIC, 0x03)
 #define MINIRING_SUBMIT(to_submit, min_complete) \
 	((__u64)(to_submit) | (__u64)(min_complete) << 32)
 /*
- * REGISTER without a structure: lseek(fd, MINIRING_REGISTER(opcode, value),
- * SEEK_DATA). The opcode is IORING_REGISTER_EVENTFD or _EVENTFD_ASYNC and the
- * value a file descriptor, or IORING_UNREGISTER_EVENTFD and the value 0. Returns
- * what REGISTER does, and -EINVAL for other opcodes.
+ * REGISTER of an eventfd by value: ioctl(fd, MINIRING_IOC_EVENTFD,
+ * MINIRING_REGISTER(opcode, value)). The opcode is IORING_REGISTER_EVENTFD or
+ * _EVENTFD_ASYNC and the value a file descriptor, or IORING_UNREGISTER_EVENTFD
+ * and the value 0. Returns what REGISTER returns, and -EINVAL for other
+ * opcodes. For 64-bit programs.
  */
+#define MINIRING_IOC_EVENTFD	_IO(MINIRING_IOC_MAGIC, 0x04)
 #define MINIRING_REGISTER(opcode, value) \
 	((__u64)(__u32)(value) | (__u64)(opcode) << 32)
 
