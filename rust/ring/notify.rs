@@ -43,6 +43,7 @@ use kernel::{
             read_lock, //
         },
         Arc,
+        ArcBorrow,
         Mutex,
         SpinLockIrq, //
     },
@@ -100,7 +101,7 @@ enum Slot {
 pub(crate) struct Notifier(Slot);
 
 /// Something that may post completions is under way.
-pub(crate) struct InFlight<'a>(Option<&'a Quiesce>);
+pub(crate) struct InFlight<'a>(Option<ArcBorrow<'a, Quiesce>>);
 
 /// A request is in flight: an [`InFlight`] that outlives the call that made it.
 pub(crate) struct Hold(Option<Arc<Quiesce>>);
@@ -137,7 +138,7 @@ impl Notifier {
     #[inline]
     pub(crate) fn in_flight(&self) -> Result<InFlight<'_>> {
         match &self.0 {
-            Slot::Quiesce(quiesce) => quiesce.enter(),
+            Slot::Quiesce(quiesce) => Quiesce::enter(quiesce.as_arc_borrow()),
             _ => Ok(InFlight(None)),
         }
     }
@@ -151,19 +152,10 @@ impl Notifier {
     /// Announces that completions may be posted, unless that would have to wait. Any context.
     pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
         match &self.0 {
-            Slot::Quiesce(quiesce) => quiesce.try_enter().then(|| InFlight(Some(quiesce))),
+            Slot::Quiesce(quiesce) => quiesce
+                .try_enter()
+                .then(|| InFlight(Some(quiesce.as_arc_borrow()))),
             _ => Some(InFlight(None)),
-        }
-    }
-
-    /// Announces that a request will post completions when the caller is gone.
-    pub(crate) fn hold(&self, _in_flight: &InFlight<'_>) -> Hold {
-        match &self.0 {
-            Slot::Quiesce(quiesce) => {
-                quiesce.get();
-                Hold(Some(quiesce.clone()))
-            }
-            _ => Hold(None),
         }
     }
 
@@ -231,7 +223,7 @@ impl Notifier {
                 }
             }
             Slot::Quiesce(_) => {
-                let slot = in_flight.0.map(Quiesce::slot);
+                let slot = in_flight.0.map(|quiesce| quiesce.slot());
                 // SAFETY: `in_flight` keeps a `Still` of that slot from existing, and only with
                 // one is it written.
                 if let Some(evfd) = slot.and_then(|slot| unsafe { &*slot }.as_ref()) {
@@ -256,7 +248,7 @@ impl Notifier {
         match &self.0 {
             Slot::Rcu(slot) => !slot.is_null(),
             Slot::Spinlock(slot) => slot.lock().is_some(),
-            Slot::Quiesce(quiesce) => quiesce.enter().is_ok_and(|_in_flight| {
+            Slot::Quiesce(quiesce) => Quiesce::enter(quiesce.as_arc_borrow()).is_ok_and(|_in_flight| {
                 // SAFETY: `_in_flight` keeps a `Still` of that slot from existing, and only with
                 // one is it written.
                 unsafe { &*quiesce.slot() }.is_some()
@@ -391,14 +383,14 @@ impl Quiesce {
         unsafe { bindings::miniring_percpu_ref_put(self.refs.get()) }
     }
 
-    fn enter(&self) -> Result<InFlight<'_>> {
-        while !self.try_enter() {
-            self.changed.wait(None, || {
+    fn enter(this: ArcBorrow<'_, Self>) -> Result<InFlight<'_>> {
+        while !this.try_enter() {
+            this.changed.wait(None, || {
                 // SAFETY: By the type invariants `refs` is initialised.
-                !unsafe { bindings::miniring_percpu_ref_is_dying(self.refs.get()) }
+                !unsafe { bindings::miniring_percpu_ref_is_dying(this.refs.get()) }
             })?;
         }
-        Ok(InFlight(Some(self)))
+        Ok(InFlight(Some(this)))
     }
 
     fn still(&self) -> Result<Still<'_>> {
@@ -431,6 +423,16 @@ impl PinnedDrop for Quiesce {
     }
 }
 
+impl InFlight<'_> {
+    /// Announces that a request will post completions after this value is gone.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold(self.0.map(|quiesce| {
+            quiesce.get();
+            quiesce.into()
+        }))
+    }
+}
+
 impl Drop for InFlight<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -443,11 +445,10 @@ impl Drop for InFlight<'_> {
 impl Hold {
     /// To post completions by.
     pub(crate) fn in_flight(&self) -> InFlight<'_> {
-        let quiesce = self.0.as_deref();
-        if let Some(quiesce) = quiesce {
+        InFlight(self.0.as_ref().map(|quiesce| {
             quiesce.get();
-        }
-        InFlight(quiesce)
+            quiesce.as_arc_borrow()
+        }))
     }
 }
 

@@ -212,7 +212,7 @@ impl Room {
         let may_keep_rings = op.may_keep_rings();
         let request = memory.pin_init_with(pin_init!(Request {
             ring: ring.clone(),
-            hold: ring.notifier.hold(in_flight),
+            hold: in_flight.hold(),
             opcode: sqe.opcode,
             flags: sqe.flags,
             files: sqpoll::files(),
