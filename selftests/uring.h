@@ -109,6 +109,9 @@ static inline int uring_setup(enum uring_backend backend, unsigned int entries,
 	return fd;
 }
 
+/* A 32-bit program's ioctl has no room for two numbers. */
+#define URING_BY_VALUE	(sizeof(long) == 8)
+
 static inline int uring_enter_arg(struct uring *ring, unsigned int to_submit,
 				  unsigned int min_complete, unsigned int flags,
 				  const void *arg, size_t argsz)
@@ -125,7 +128,8 @@ static inline int uring_enter_arg(struct uring *ring, unsigned int to_submit,
 	if (ring->backend == URING_IO_URING)
 		ret = syscall(__NR_io_uring_enter, ring->fd, to_submit,
 			      min_complete, flags, arg, argsz);
-	else if (!arg && flags == (min_complete ? IORING_ENTER_GETEVENTS : 0))
+	else if (URING_BY_VALUE && !arg &&
+		 flags == (min_complete ? IORING_ENTER_GETEVENTS : 0))
 		ret = ioctl(ring->fd, MINIRING_IOC_SUBMIT,
 			    MINIRING_SUBMIT(to_submit, min_complete));
 	else
@@ -166,14 +170,14 @@ static inline int uring_register_value(struct uring *ring, unsigned int opcode, 
 
 static inline int uring_register_eventfd(struct uring *ring, int fd)
 {
-	if (ring->backend == URING_IO_URING)
+	if (ring->backend == URING_IO_URING || !URING_BY_VALUE)
 		return uring_register(ring, IORING_REGISTER_EVENTFD, &fd, 1);
 	return uring_register_value(ring, IORING_REGISTER_EVENTFD, fd);
 }
 
 static inline int uring_unregister_eventfd(struct uring *ring)
 {
-	if (ring->backend == URING_IO_URING)
+	if (ring->backend == URING_IO_URING || !URING_BY_VALUE)
 		return uring_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
 	return uring_register_value(ring, IORING_UNREGISTER_EVENTFD, 0);
 }
