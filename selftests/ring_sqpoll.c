@@ -114,8 +114,8 @@ TEST_F(sqpoll, submits)
 /* The threads of this process's rings: how many, and @last's directory in /proc. */
 static int polling_threads(char *last, size_t size)
 {
-	const char *dir = on_io_uring() ? "/proc/self/task" : "/proc";
-	const char *name = on_io_uring() ? "iou-sqp-%d" : "miniring-sq-%d";
+	const char *dir = "/proc/self/task";
+	const char *name = on_io_uring() ? "iou-sqp-%d" : "mr-sqp-%d";
 	DIR *tasks = opendir(dir);
 	struct dirent *task;
 	int nr = 0;

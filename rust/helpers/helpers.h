@@ -49,6 +49,7 @@ bool miniring_current_exiting(void);
 int miniring_socket_family(struct file *file);
 const char *miniring_anon_name(const struct file *file);
 void *miniring_current_files(void);
+u64 miniring_exec_id(const struct task_struct *task);
 const struct cred *miniring_current_cred(void);
 const struct cred *miniring_override_creds(const struct cred *cred);
 const struct cred *miniring_revert_creds(const struct cred *cred);
@@ -56,9 +57,7 @@ void miniring_synchronize_rcu_tasks(void);
 s64 miniring_timens_to_host(int clock, s64 time);
 
 /* ring.c */
-typedef int (*miniring_thread_fn)(void *data);
 void miniring_mutex_lock_second(struct mutex *lock);
-miniring_thread_fn miniring_kthread_func(struct task_struct *task);
 bool miniring_cpu_online(unsigned int cpu);
 
 /* rw.c */
@@ -82,6 +81,20 @@ bool miniring_wq_has_sleeper(struct wait_queue_head *wq);
 void miniring_wake_up_input(struct wait_queue_head *wq);
 s64 miniring_timens_monotonic_to_host(s64 ns);
 
+/* thread.c */
+typedef bool (*miniring_step_fn)(void *data);
+typedef void (*miniring_killed_fn)(void *data);
+bool miniring_has_threads(void);
+void *miniring_thread_create(miniring_step_fn step, miniring_killed_fn killed, void *data,
+			     const char *name);
+void miniring_thread_start(void *thread);
+void miniring_thread_stop(void *thread);
+void *miniring_get_files(void);
+void miniring_adopt_files(void *files);
+void miniring_set_running(void);
+void miniring_stay_on_cpu(unsigned int cpu);
+void miniring_notice_task_work(void);
+
 /* trace.c */
 void miniring_trace_create(const void *ctx, u32 sq_entries, u32 cq_entries, u32 flags);
 void miniring_trace_register(const void *ctx, unsigned int opcode, unsigned int nr_bufs,
@@ -89,6 +102,11 @@ void miniring_trace_register(const void *ctx, unsigned int opcode, unsigned int 
 void miniring_trace_submit_req(const void *ctx, u64 user_data, u8 opcode, u8 flags);
 void miniring_trace_complete(const void *ctx, u64 user_data, int res, unsigned int cflags);
 void miniring_trace_cqe_overflow(const void *ctx, u64 user_data, int res, unsigned int cflags);
+
+/* tracepoint.c */
+void *miniring_find_tracepoint(const char *name);
+int miniring_tracepoint_probe_register(void *tp, void *probe);
+void miniring_tracepoint_probe_unregister(void *tp, void *probe);
 
 /* static_key.c */
 extern char *miniring_backend;

@@ -77,6 +77,12 @@ void *miniring_current_files(void)
 	return current->files;
 }
 
+/* Changes when @task executes another program. */
+u64 miniring_exec_id(const struct task_struct *task)
+{
+	return READ_ONCE(task->self_exec_id);
+}
+
 const struct cred *miniring_current_cred(void)
 {
 	return current_cred();

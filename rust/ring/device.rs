@@ -3,6 +3,7 @@
 //! `/dev/miniring`: the file that becomes a ring, and its operations.
 
 use super::{
+    exec::Open,
     setup::Config,
     target::Files,
     uaccess::{
@@ -49,7 +50,7 @@ const EVENTFD: u32 = _IO(MAGIC, 0x04);
 
 /// An open file: no ring yet, then one for good.
 struct Handle {
-    ring: SetOnce<Arc<Ring>>,
+    ring: SetOnce<Open>,
 }
 
 impl Handle {
@@ -59,7 +60,7 @@ impl Handle {
     ///
     /// `EBADFD` before SETUP.
     fn ring(&self) -> Result<&Arc<Ring>> {
-        self.ring.as_ref().ok_or(EBADFD)
+        self.ring.as_ref().map(Open::ring).ok_or(EBADFD)
     }
 
     /// `EBUSY` if the file is a ring; `EFAULT`; and what [`Config::new`] and [`Ring::new`] say.
@@ -73,12 +74,17 @@ impl Handle {
         let ring = Ring::new(config, args.notify_model)?;
         write(args.params, &params)?;
         ring.start_polling()?;
-        if self.ring.populate(ring.clone()) {
-            Ok(())
-        } else {
-            ring.stop_polling();
-            Err(EBUSY)
+        let populated = Open::new(ring.clone()).and_then(|open| {
+            if self.ring.populate(open) {
+                Ok(())
+            } else {
+                Err(EBUSY)
+            }
+        });
+        if populated.is_err() {
+            ring.end_polling();
         }
+        populated
     }
 }
 
@@ -146,7 +152,7 @@ impl MiscDevice for Handle {
 
     fn release(this: KBox<Self>, _file: &File) {
         if let Ok(ring) = this.ring() {
-            ring.stop_polling();
+            ring.end_polling();
             ring.shut_down();
         }
     }
@@ -188,7 +194,7 @@ unsafe extern "C" fn flush(file: *mut bindings::file, id: bindings::fl_owner_t) 
     let exiting = unsafe { bindings::miniring_current_exiting() };
     if let Ok(ring) = handle.ring() {
         if exiting || !is_open(file) {
-            ring.leave(Files::from_flush(id), exiting);
+            ring.leave(Files::from_flush(id));
         }
     }
     0
@@ -221,7 +227,7 @@ pub(super) fn ring_of(file: &File) -> Option<Arc<Ring>> {
         }
         <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data)
     };
-    handle.ring.as_ref().cloned()
+    handle.ring().ok().cloned()
 }
 
 type PollFn =

@@ -248,11 +248,13 @@ impl Notifier {
         match &self.0 {
             Slot::Rcu(slot) => !slot.is_null(),
             Slot::Spinlock(slot) => slot.lock().is_some(),
-            Slot::Quiesce(quiesce) => Quiesce::enter(quiesce.as_arc_borrow()).is_ok_and(|_in_flight| {
-                // SAFETY: `_in_flight` keeps a `Still` of that slot from existing, and only with
-                // one is it written.
-                unsafe { &*quiesce.slot() }.is_some()
-            }),
+            Slot::Quiesce(quiesce) => {
+                Quiesce::enter(quiesce.as_arc_borrow()).is_ok_and(|_in_flight| {
+                    // SAFETY: `_in_flight` keeps a `Still` of that slot from existing, and only with
+                    // one is it written.
+                    unsafe { &*quiesce.slot() }.is_some()
+                })
+            }
         }
     }
 

@@ -11,6 +11,7 @@
 
 use super::{
     completion::Entry,
+    exec::Counted,
     notify::{
         Hold,
         InFlight, //
@@ -26,7 +27,6 @@ use super::{
     },
     shared::Cqe,
     sqe::Sqe,
-    sqpoll,
     target::Files,
     worker::Kind,
     Ring, //
@@ -91,6 +91,9 @@ pub(crate) struct Request {
     pub(crate) files: Files,
     /// The task that has to go on, where that matters: see [`super::task`].
     pub(crate) submitter: ARef<Task>,
+    /// Tells the program that the submitter executed then from later ones.
+    pub(super) exec_id: u64,
+    _counted: Counted,
     /// What it is about, or 0: see `Target::id`.
     pub(crate) target: usize,
     pub(crate) user_data: Atomic<u64>,
@@ -215,8 +218,11 @@ impl Room {
             hold: in_flight.hold(),
             opcode: sqe.opcode,
             flags: sqe.flags,
-            files: sqpoll::files(),
-            submitter: sqpoll::submitter(),
+            files: Files::current(),
+            submitter: ARef::from(&**kernel::current!()),
+            // SAFETY: The current task.
+            exec_id: unsafe { bindings::miniring_exec_id(Task::current_raw()) },
+            _counted: Counted::new(kernel::current!()),
             target,
             user_data: Atomic::new(sqe.user_data),
             bucket: Atomic::new(0),

@@ -382,9 +382,11 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     let mut poster = Poster::direct(&request.ring, &in_flight, false);
     // SAFETY: Reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
+    // The memory of a program executed since is not the request's.
+    let goes_on = !exiting && !request.is_of_another_program();
     let issued = match step {
-        Step::Issue if !exiting => op::issue(owned, false, &mut poster),
-        Step::Event(events) if !exiting => op::event(owned, events, &mut poster),
+        Step::Issue if goes_on => op::issue(owned, false, &mut poster),
+        Step::Event(events) if goes_on => op::event(owned, events, &mut poster),
         _ => {
             let outcome = op::cancelled(&mut owned);
             Issued::Done(owned, outcome)

@@ -7,7 +7,6 @@
 
 use super::{
     device,
-    sqpoll,
     Ring, //
 };
 use crate::bindings;
@@ -48,17 +47,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// What the current task, or whom it submits for, has open as `fd`.
+    /// Returns what the current task has open as `fd`.
     pub(crate) fn get(fd: i32) -> Option<Self> {
-        let fd = u32::try_from(fd).ok()?;
-        let file = match sqpoll::creators_file(fd) {
-            Some(file) => file?,
-            None => {
-                let file = LocalFile::fget(fd).ok()?;
-                // SAFETY: Nothing here holds a position's lock across calls, `fdget_pos()` or other.
-                unsafe { LocalFile::assume_no_fdget_pos(file) }
-            }
-        };
+        let file = LocalFile::fget(u32::try_from(fd).ok()?).ok()?;
+        // SAFETY: No call of this module holds a file position's lock: `fdget_pos()` is not used.
+        let file = unsafe { LocalFile::assume_no_fdget_pos(file) };
         Some(match device::ring_of(&file) {
             Some(ring) => Self::Ring(ring),
             None => Self::File(file),

@@ -71,6 +71,14 @@ impl Request {
         ptr::eq(Task::current_raw(), self.submitter.as_ptr())
     }
 
+    /// Whether the submitter executes another program than the one that submitted the request. Its
+    /// memory is another one then.
+    pub(super) fn is_of_another_program(&self) -> bool {
+        // SAFETY: The task is held.
+        let now = unsafe { bindings::miniring_exec_id(self.submitter.as_ptr()) };
+        now != self.exec_id
+    }
+
     /// Whether the submitter issues requests of the ring at this moment.
     fn is_issuing(&self) -> bool {
         ptr::eq(self.ring.issuing.load(Relaxed), self.submitter.as_ptr())
@@ -80,7 +88,7 @@ impl Request {
     /// ended, or is about to.
     pub(super) fn is_orphan(&self) -> bool {
         // SAFETY: The task is held. A flag that is being set may be seen or not.
-        self.ring.sq.is_none() && unsafe { bindings::miniring_exiting(self.submitter.as_ptr()) }
+        unsafe { bindings::miniring_exiting(self.submitter.as_ptr()) }
     }
 }
 
@@ -140,7 +148,7 @@ fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
     if unsafe { !bindings::try_module_get(this_module::<Miniring>().as_ptr()) } {
         return Err(owned);
     }
-    USED.store(true, Relaxed);
+    note_callback();
     let task = owned.submitter.clone();
     let request = Arc::into_raw(owned.into_arc());
     // SAFETY: Only the owner queues the callback, and gives the ownership up, so that it is not
@@ -162,6 +170,11 @@ fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
         bindings::module_put(this_module::<Miniring>().as_ptr());
         Err(Owned::assume(Arc::from_raw(request)))
     }
+}
+
+/// Notes that a callback of this module was queued.
+pub(super) fn note_callback() {
+    USED.store(true, Relaxed);
 }
 
 fn cancelled(mut owned: Owned) -> Issued {

@@ -6,8 +6,10 @@
 //! done in another, so that it cannot hold up the first.
 
 use super::{
+    exec::ExecProbe,
     rings,
-    task, //
+    task,
+    thread, //
 };
 use crate::bindings;
 use core::ptr::{
@@ -35,9 +37,12 @@ pub(crate) enum Kind {
     Prompt,
     /// Work that may block.
     Blocking,
+    /// Threads are stopped, each of which may be held up by a signal that stops its process.
+    Ending,
 }
 
 static PROMPT: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
+static ENDING: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
 static BLOCKING: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
 
 impl Kind {
@@ -45,6 +50,7 @@ impl Kind {
         match self {
             Self::Prompt => &PROMPT,
             Self::Blocking => &BLOCKING,
+            Self::Ending => &ENDING,
         }
     }
 
@@ -60,7 +66,9 @@ impl Kind {
 /// on the queues, and for task work.
 ///
 /// A module keeps one in its state, and drops it when no ring can be made any more.
-pub(crate) struct Workers(());
+pub(crate) struct Workers {
+    _probe: ExecProbe,
+}
 
 impl Workers {
     /// Makes the queues, and the list. To be called once. May sleep.
@@ -70,10 +78,16 @@ impl Workers {
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         rings::init();
-        let workers = Self(());
+        if !thread::available() {
+            pr_info!("no IORING_SETUP_SQPOLL: the kernel has no CONFIG_VHOST_TASK\n");
+        }
+        let workers = Self {
+            _probe: ExecProbe::new(),
+        };
         for (kind, name) in [
             (Kind::Prompt, c"miniring"),
             (Kind::Blocking, c"miniring_block"),
+            (Kind::Ending, c"miniring_end"),
         ] {
             // SAFETY: The name is a string.
             let queue = unsafe { bindings::miniring_alloc_workqueue(name.as_char_ptr()) };
@@ -88,7 +102,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         // A ring's requests may outlive its file. While there is one it may use either queue.
         rings::wait_until_none();
-        for kind in [Kind::Blocking, Kind::Prompt] {
+        for kind in [Kind::Blocking, Kind::Prompt, Kind::Ending] {
             let queue = kind.slot().load(Acquire);
             if !queue.is_null() {
                 kind.slot().store(ptr::null_mut(), Release);

@@ -158,14 +158,16 @@ impl Ring {
         self.cancel_each(|_| true);
     }
 
-    /// Cancels the requests of those with the table of descriptors `files`, which has none of the
-    /// ring any more, or goes because they are `exiting`, that are about files that may keep rings:
-    /// this one, which would have the file, and be had by it, for ever. Any other may be of use to
-    /// who else has the ring. Process context.
-    pub(in super::super) fn leave(&self, files: Files, exiting: bool) {
-        if let (Some(sq), true) = (&self.sq, exiting) {
-            sq.leave(files);
-        }
+    /// Cancels the requests that `wanted` is true of. Others may come. Process context.
+    pub(in super::super) fn cancel_those(&self, wanted: impl Fn(&Request) -> bool) {
+        self.cancel_each(wanted);
+    }
+
+    /// Cancels what was submitted with the descriptor table `files`, which has no descriptor of the
+    /// ring any more or goes with its last task, and is about a file that may keep rings. Such a
+    /// request and the ring would keep each other for ever. Any other request may be of use to
+    /// another owner of the ring. Process context.
+    pub(in super::super) fn leave(&self, files: Files) {
         self.cancel_each(|request| {
             let goes = request.files == files && request.may_keep_rings.load(Relaxed);
             if goes {
