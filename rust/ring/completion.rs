@@ -118,6 +118,9 @@ impl Spare {
     }
 }
 
+/// How many kept completions are moved with the lock held once.
+const FLUSH: usize = 32;
+
 /// A number of CQEs published since the ring was made. Its low half is the CQ tail.
 pub(crate) type Published = u64;
 
@@ -240,16 +243,23 @@ impl Completion {
         published
     }
 
-    /// Moves what was kept into the room there is now. Returns how many CQEs were published by now,
-    /// if any of these were. Any context.
+    /// Moves completions that were kept into the room there is now, at most [`FLUSH`] of them: the
+    /// lock disables interrupts. Returns how many CQEs were published by now, if any of these were.
+    /// Any context.
     pub(crate) fn flush(&self, shared: &Shared) -> Option<Published> {
+        let mut moved = [const { None }; FLUSH];
         let mut state = self.state.lock();
         let before = state.published;
-        while !state.overflow.is_empty() && state.room(shared) {
+        for slot in &mut moved {
+            if state.overflow.is_empty() || !state.room(shared) {
+                break;
+            }
             let Some(entry) = state.overflow.pop_front() else {
                 break;
             };
             state.push(shared, entry.cqe);
+            // Freed without the lock.
+            *slot = Some(entry);
         }
         if state.published != before && state.overflow.is_empty() {
             self.overflowed.store(false, Relaxed);

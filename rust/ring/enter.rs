@@ -3,6 +3,7 @@
 //! `io_uring_enter(2)`: submit, and wait for completions.
 
 use super::{
+    notify::When,
     sqpoll::SqPoll,
     uaccess::{
         read,
@@ -133,7 +134,9 @@ impl Ring {
     /// Waits until the CQ has `min_complete` entries, or a timeout completes; but once
     /// `limits.min_wait` is over, for one, or not at all without a deadline.
     fn wait(&self, min_complete: u32, limits: Limits) -> Result {
-        let wanted = min_complete.min(self.config.geometry.cq_entries());
+        // As io_uring has it: a number that an `int` does not hold is a negative one.
+        let wanted = i32::try_from(min_complete).unwrap_or(0) as u32;
+        let wanted = wanted.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
         let (head, tail) = (self.shared.cq_head(), self.completion.tail());
         if self.cqes_after(head) >= wanted {
@@ -141,22 +144,23 @@ impl Ring {
         }
         let sigmask = limits.sigmask.push()?;
         let timeouts = self.sequenced.timeouts();
-        let enough = || {
+        let has = |nr, position| {
             self.completion.overflowed()
-                || self.cqes_after(head) >= wanted
+                || self.cqes_after(position) >= nr
                 || self.sequenced.timeouts() != timeouts
         };
         let waited = match limits.min_wait {
-            None => self.cq_wait.wait(limits.deadline, enough),
-            min_wait => self.cq_wait.wait(min_wait, enough).or_else(|error| {
-                let some = self.cqes_after(self.shared.cq_head()) != 0;
-                if error != ETIME || some || limits.deadline.is_none() {
-                    return Err(error);
-                }
-                self.cq_wait.wait(limits.deadline, || {
-                    self.completion.overflowed() || self.cqes_after(tail) != 0
-                })
-            }),
+            None => self.cq_wait.wait(limits.deadline, || has(wanted, head)),
+            min_wait => self
+                .cq_wait
+                .wait(min_wait, || has(wanted, head))
+                .or_else(|error| {
+                    let some = self.cqes_after(self.shared.cq_head()) != 0;
+                    if error != ETIME || some || limits.deadline.is_none() {
+                        return Err(error);
+                    }
+                    self.cq_wait.wait(limits.deadline, || has(1, tail))
+                }),
         };
         sigmask.pop(waited.is_err_and(|error| error != ETIME));
         self.flush_overflow()?;
@@ -173,13 +177,14 @@ impl Ring {
 
     /// Moves completions that waited for room into the CQ.
     fn flush_overflow(&self) -> Result {
-        if self.completion.overflowed() {
+        while self.completion.overflowed() {
             let in_flight = self.notifier.in_flight()?;
-            if let Some(published) = self.completion.flush(&self.shared) {
-                self.cq_wait.wake();
-                self.notify(&in_flight, published, false);
-                self.sequenced.flush(self);
-            }
+            let Some(published) = self.completion.flush(&self.shared) else {
+                break;
+            };
+            self.cq_wait.wake();
+            self.notify(&in_flight, published, When::Inline);
+            self.sequenced.flush(self);
         }
         Ok(())
     }

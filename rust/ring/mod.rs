@@ -30,6 +30,7 @@ mod notify;
 mod op;
 mod pending;
 mod probe;
+mod queues;
 mod register;
 mod relaxed;
 mod request;
@@ -65,10 +66,12 @@ use self::{
     issuer::Gate,
     notify::{
         InFlight,
-        Notifier, //
+        Notifier,
+        When, //
     },
     op::Sequenced,
     pending::Pending,
+    queues::UserQueues,
     rings::Listed,
     setup::Config,
     shared::Shared,
@@ -97,6 +100,8 @@ use kernel::{
 pub(crate) struct Ring {
     config: Config,
     account: Arc<Account>,
+    /// Dropped before the gate, whose drop tells that the ring is gone.
+    queues: UserQueues,
     shared: Shared,
     #[pin]
     gate: Gate,
@@ -131,6 +136,7 @@ impl Ring {
         let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
         let notifier = Notifier::new(notify_model)?;
         let account = Account::of_current()?;
+        let queues = UserQueues::of_current()?;
         let shared = Shared::new(config.geometry)?;
         let sq = config.sqpoll.map(SqPoll::new).transpose()?;
         let gate = Gate::new(
@@ -142,6 +148,7 @@ impl Ring {
             pin_init!(Self {
                 config,
                 account,
+                queues,
                 shared,
                 gate <- gate,
                 completion <- Completion::new(),
@@ -204,9 +211,9 @@ impl Ring {
     /// Signals the registered eventfd, after CQEs of the caller's were published, the last of which
     /// made them `published`.
     #[inline]
-    fn notify(&self, in_flight: &InFlight<'_>, published: Published, worker: bool) {
+    fn notify(&self, in_flight: &InFlight<'_>, published: Published, when: When) {
         self.notifier
-            .signal(in_flight, &self.shared, published, worker);
+            .signal(in_flight, &self.shared, published, when);
     }
 
     /// What poll(2) says of the ring at this moment (`EPOLL*`).

@@ -50,10 +50,30 @@ use kernel::{
     types::Opaque, //
 };
 
+/// When a completion is posted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// By the submission that its request is part of: the submitter finds it when the call returns.
+    Inline,
+    /// At any other time.
+    Later,
+}
+
+impl When {
+    /// `inline` tells that a submission is collecting completions.
+    pub(crate) fn of(inline: bool) -> Self {
+        if inline {
+            Self::Inline
+        } else {
+            Self::Later
+        }
+    }
+}
+
 /// A registered eventfd.
 pub(crate) struct EvFd {
     eventfd: EventFd,
-    /// IORING_REGISTER_EVENTFD_ASYNC: signal only for completions that a worker posts.
+    /// IORING_REGISTER_EVENTFD_ASYNC: signal only for completions that come [later](When::Later).
     async_only: bool,
     /// How many CQEs were published before.
     since: Published,
@@ -69,9 +89,9 @@ impl EvFd {
     }
 
     /// Whether somebody whose CQEs made them `published` is to signal.
-    fn is_due(&self, shared: &shared::Shared, published: Published, worker: bool) -> bool {
+    fn is_due(&self, shared: &shared::Shared, published: Published, when: When) -> bool {
         published > self.since
-            && (worker || !self.async_only)
+            && (when == When::Later || !self.async_only)
             && shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
     }
 
@@ -172,8 +192,8 @@ impl Notifier {
     }
 
     /// Signals the eventfd, if there is one, for CQEs of the caller's, the last of which made them
-    /// `published`; those published before the registration do not count. `worker` tells that a
-    /// worker posted them. Any context, but for the `spinlock` model inside the eventfd's wake-up.
+    /// `published`; those published before the registration do not count. `when` tells whether
+    /// they are inline with their submission. Any context, but for the `spinlock` model inside the eventfd's wake-up.
     ///
     /// That is once for each posting caller, so that the count never changes without a new CQE.
     #[inline(always)]
@@ -182,7 +202,7 @@ impl Notifier {
         in_flight: &InFlight<'_>,
         shared: &shared::Shared,
         published: Published,
-        worker: bool,
+        when: When,
     ) {
         match &self.0 {
             // Mostly there is none, which every posting caller looks at.
@@ -190,12 +210,12 @@ impl Notifier {
             Slot::Rcu(slot) => {
                 let guard = read_lock();
                 if let Some(evfd) = slot.load(&guard) {
-                    if evfd.is_due(shared, published, worker) && !evfd.signal() {
+                    if evfd.is_due(shared, published, when) && !evfd.signal() {
                         defer(|| evfd.to_shared());
                     }
                 }
             }
-            _ => self.signal_locked(in_flight, shared, published, worker),
+            _ => self.signal_locked(in_flight, shared, published, when),
         }
     }
 
@@ -206,10 +226,10 @@ impl Notifier {
         in_flight: &InFlight<'_>,
         shared: &shared::Shared,
         published: Published,
-        worker: bool,
+        when: When,
     ) {
         let signal = |evfd: &Shared<EvFd>| {
-            if evfd.is_due(shared, published, worker) && !evfd.signal() {
+            if evfd.is_due(shared, published, when) && !evfd.signal() {
                 defer(|| evfd.clone());
             }
         };

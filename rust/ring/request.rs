@@ -21,6 +21,7 @@ use super::{
         Timer,
         Wakers, //
     },
+    queues::Kind,
     run::{
         self,
         Outcome, //
@@ -28,7 +29,6 @@ use super::{
     shared::Cqe,
     sqe::Sqe,
     target::Files,
-    worker::Kind,
     Ring, //
 };
 use crate::{
@@ -138,6 +138,9 @@ pub(crate) struct Inner {
     /// The result, if what took the request out of its wait decided on one.
     pub(crate) verdict: Option<Outcome>,
     pub(crate) step: Step,
+    /// Its timer expired, or it was due. Timeouts that wait for completions do not count its CQE,
+    /// and its completion ends a wait.
+    pub(crate) timed_out: bool,
     entry: Option<Entry>,
 }
 
@@ -246,6 +249,7 @@ impl Room {
                 pending: false,
                 verdict: None,
                 step: Step::Issue,
+                timed_out: false,
                 entry: Some(entry),
             }),
         }));
@@ -380,11 +384,31 @@ impl Owned {
     pub(crate) fn enqueue(mut self, step: Step, kind: Kind) {
         self.inner().step = step;
         let mut request = self.0;
-        // Not queued yet: only an owner does, and gives the ownership up. But `cancel_work()` marks
-        // what it finds idle as queued for a moment, with interrupts off: see `Owned::cancel`.
-        while let Err(refused) = kind.queue().enqueue(request) {
-            request = refused;
+        loop {
+            let ring: *const Ring = &raw const *request.ring;
+            // SAFETY: The request holds the ring, and the queue holds the request from when it is
+            // queued. The queues are destroyed after the last ring of their user, and then stay for
+            // an RCU grace period, which `queue_work()` is in until it returns.
+            let Some(queue) = (unsafe { &(*ring).queues }).get(kind) else {
+                return;
+            };
+            // Not queued yet: only an owner queues, and gives the ownership up. But `cancel_work()`
+            // marks what it finds idle as queued for a moment, with interrupts off: see
+            // `Owned::cancel`.
+            match queue.enqueue(request) {
+                Ok(()) => return,
+                Err(refused) => request = refused,
+            }
             core::hint::spin_loop();
+        }
+    }
+
+    /// Whether `step` may block, so that only a queue for such work may run it.
+    pub(crate) fn may_block(&self, step: Step) -> bool {
+        match step {
+            Step::Issue => true,
+            Step::Event(_) => !self.is_poll(),
+            Step::Rearm | Step::Finish | Step::Retire { .. } => false,
         }
     }
 

@@ -9,15 +9,18 @@
 use super::{
     completion::Entry,
     issuer::Batch,
-    notify::InFlight,
+    notify::{
+        InFlight,
+        When, //
+    },
     op,
+    queues::Kind,
     request::{
         Owned,
         Request,
         Step, //
     },
     shared::Cqe,
-    worker::Kind,
     Ring, //
 };
 use crate::bindings;
@@ -74,8 +77,6 @@ pub(crate) struct Poster<'a> {
     ring: &'a Ring,
     in_flight: &'a InFlight<'a>,
     batch: Option<Batch<'a>>,
-    /// A worker that may block: who asked for notification of these only is told.
-    worker: bool,
     /// Requests to be completed as cancelled when what cancelled them is.
     victims: List<Request, 1>,
     /// A timeout was completed without a CQE: who waits is woken when what came of its chain
@@ -85,12 +86,11 @@ pub(crate) struct Poster<'a> {
 
 impl<'a> Poster<'a> {
     /// Posts at once.
-    pub(crate) fn direct(ring: &'a Ring, in_flight: &'a InFlight<'a>, worker: bool) -> Self {
+    pub(crate) fn direct(ring: &'a Ring, in_flight: &'a InFlight<'a>) -> Self {
         Self {
             ring,
             in_flight,
             batch: None,
-            worker,
             victims: List::new(),
             silent: false,
         }
@@ -106,7 +106,6 @@ impl<'a> Poster<'a> {
             ring,
             in_flight,
             batch: Some(batch),
-            worker: false,
             victims: List::new(),
             silent: false,
         }
@@ -143,7 +142,7 @@ impl<'a> Poster<'a> {
                 }
                 self.push(cqe);
             }
-            None => self.ring.post_one(self.in_flight, cqe, entry, self.worker),
+            None => self.ring.post_one(self.in_flight, cqe, entry),
         }
     }
 
@@ -151,7 +150,8 @@ impl<'a> Poster<'a> {
     #[must_use]
     pub(crate) fn try_post(&mut self, cqe: Cqe) -> bool {
         self.flush();
-        self.ring.try_post(self.in_flight, cqe, self.worker)
+        self.ring
+            .try_post(self.in_flight, cqe, When::of(self.collects()))
     }
 
     /// Posts what was collected, and has the stock filled.
@@ -203,27 +203,27 @@ impl Drop for Poster<'_> {
 
 impl Ring {
     /// Posts a completion and tells everybody. Any context.
-    pub(crate) fn post_one(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry, worker: bool) {
-        self.post_uncounted(in_flight, cqe, entry, worker);
+    pub(crate) fn post_one(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry) {
+        self.post_uncounted(in_flight, cqe, entry);
         self.sequenced.flush(self);
     }
 
     /// Posts the completion of a timeout, which no other waits for; else likewise.
-    fn post_uncounted(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry, worker: bool) {
+    fn post_uncounted(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry) {
         let published = self.completion.post_one(&self.shared, cqe, entry);
         self.cq_wait.wake();
         if let Some(published) = published {
-            self.notify(in_flight, published, worker);
+            self.notify(in_flight, published, When::Later);
         }
     }
 
     /// Posts a completion, if there is room, and tells everybody. Any context.
-    fn try_post(&self, in_flight: &InFlight<'_>, cqe: Cqe, worker: bool) -> bool {
+    fn try_post(&self, in_flight: &InFlight<'_>, cqe: Cqe, when: When) -> bool {
         let Some(published) = self.completion.try_post(&self.shared, cqe) else {
             return false;
         };
         self.cq_wait.wake();
-        self.notify(in_flight, published, worker);
+        self.notify(in_flight, published, when);
         self.sequenced.flush(self);
         true
     }
@@ -239,7 +239,7 @@ impl Ring {
             .post(&self.shared, batch.done.take(), batch.spare);
         self.cq_wait.wake();
         if let Some(published) = published {
-            self.notify(in_flight, published, false);
+            self.notify(in_flight, published, When::Inline);
         }
         self.sequenced.flush(self);
         // What is short of memory stops before the next SQE: `Poster::is_ready`.
@@ -256,6 +256,7 @@ impl Ring {
         } else {
             Outcome::cancelled()
         };
+        owned.inner().timed_out = true;
         if owned.inner().next.is_some() {
             // With its chain, which is to be seen together with it.
             owned.ownership.finish();
@@ -266,8 +267,8 @@ impl Ring {
         let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
         if let (false, Some(entry)) = (skip, entry) {
             let cqe = owned.cqe(outcome.res, outcome.flags);
-            self.sequenced.skip_one(&owned);
-            self.post_uncounted(&owned.hold.in_flight(), cqe, entry, false);
+            self.sequenced.skip_one();
+            self.post_uncounted(&owned.hold.in_flight(), cqe, entry);
         } else {
             self.sequenced.add_silent();
             self.cq_wait.wake();
@@ -282,7 +283,7 @@ impl Ring {
 
     /// Posts a completion of a timer that goes on, if there is room. Any context.
     pub(crate) fn try_post_in_irq(&self, owned: &Owned, cqe: Cqe) -> bool {
-        self.try_post(&owned.hold.in_flight(), cqe, false)
+        self.try_post(&owned.hold.in_flight(), cqe, When::Later)
     }
 }
 
@@ -311,10 +312,13 @@ pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
 fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Owned> {
     let entry = owned.finish();
     let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
+    let timed_out = owned.inner().timed_out;
     if let (false, Some(entry)) = (skip, entry) {
-        owned.ring.sequenced.skip_one(&owned);
+        if timed_out {
+            owned.ring.sequenced.skip_one();
+        }
         poster.post(owned.cqe(outcome.res, outcome.flags), entry);
-    } else if owned.is_timeout() {
+    } else if timed_out {
         // Before any of that, or it would end the next wait too.
         owned.ring.sequenced.add_silent();
         poster.silent = true;
@@ -348,11 +352,19 @@ fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
         next = owned.inner().next.take();
         let outcome = op::not_issued(&mut owned);
         if let (false, Some(entry)) = (quiet, owned.finish()) {
-            owned.ring.sequenced.skip_one(&owned);
             poster.post(owned.cqe(outcome.res, outcome.flags), entry);
         }
-        owned.ring.drain.done();
+        drained(&owned.ring, poster);
     }
+}
+
+/// Tells those that wait for a request that it was completed. Its CQE is published before: what
+/// waits may be reported by a worker at once.
+fn drained(ring: &Ring, poster: &mut Poster<'_>) {
+    if ring.drain.is_active() {
+        poster.flush();
+    }
+    ring.drain.done();
 }
 
 /// Forgets a request that was completed; returns the one to issue next. Process context.
@@ -371,7 +383,7 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     } else {
         ring.pending.replace(&mut owned, next.as_mut());
     }
-    ring.drain.done();
+    drained(&ring, poster);
     next
 }
 
@@ -379,14 +391,14 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
 pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     let request: Arc<Request> = owned.to_arc();
     let in_flight = request.hold.in_flight();
-    let mut poster = Poster::direct(&request.ring, &in_flight, false);
+    let mut poster = Poster::direct(&request.ring, &in_flight);
     // SAFETY: Reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
     // The memory of a program executed since is not the request's.
     let goes_on = !exiting && !request.is_of_another_program();
     let issued = match step {
         Step::Issue if goes_on => op::issue(owned, false, &mut poster),
-        Step::Event(events) if goes_on => op::event(owned, events, &mut poster),
+        Step::Event(events) if goes_on => op::event(owned, events, false, &mut poster),
         _ => {
             let outcome = op::cancelled(&mut owned);
             Issued::Done(owned, outcome)
@@ -403,11 +415,11 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
 pub(crate) fn work(mut owned: Owned, step: Step) {
     let request: Arc<Request> = owned.to_arc();
     let in_flight = request.hold.in_flight();
-    let blocking = matches!(step, Step::Issue);
-    let mut poster = Poster::direct(&request.ring, &in_flight, blocking);
+    let blocking = owned.may_block(step);
+    let mut poster = Poster::direct(&request.ring, &in_flight);
     let issued = match step {
-        Step::Issue => op::issue(owned, true, &mut poster),
-        Step::Event(events) => op::event(owned, events, &mut poster),
+        Step::Issue => op::issue(owned, blocking, &mut poster),
+        Step::Event(events) => op::event(owned, events, blocking, &mut poster),
         Step::Rearm => op::rearm(owned),
         Step::Finish => {
             let outcome = op::cancelled(&mut owned);

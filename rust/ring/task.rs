@@ -22,6 +22,7 @@
 
 use super::{
     op,
+    queues::Kind, //
     request::{
         Owned,
         Request,
@@ -31,7 +32,6 @@ use super::{
         self,
         Issued, //
     },
-    worker::Kind, //
 };
 use crate::{
     bindings,
@@ -113,7 +113,12 @@ pub(super) fn go_on(mut owned: Owned, step: Step) {
             Err(refused) => owned = refused,
         }
     }
-    owned.enqueue(step, Kind::Prompt);
+    let kind = if owned.may_block(step) {
+        Kind::Blocking
+    } else {
+        Kind::Prompt
+    };
+    owned.enqueue(step, kind);
 }
 
 /// Has a poll's submitter go on before it returns to userspace. Any context, also under locks.

@@ -14,7 +14,7 @@
 //! The lock is a leaf.
 
 use super::{
-    worker::Kind,
+    queues::end_queue,
     Ring, //
 };
 use crate::bindings;
@@ -154,7 +154,7 @@ impl Thread {
     /// Has a work item stop the thread.
     fn stop_later(self: &Arc<Self>) {
         if !self.stopping.xchg(true, Full) {
-            let _ = Kind::Ending.queue().enqueue(self.clone());
+            let _ = end_queue().enqueue(self.clone());
         }
     }
 

@@ -1,77 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's workqueues, and acting for a submitter on them.
-//!
-//! Requests that wait for something go on in one queue when it has happened; work that may block is
-//! done in another, so that it cannot hold up the first.
+//! What all rings need while the module is loaded, and acting for a submitter on a workqueue.
 
 use super::{
     exec::ExecProbe,
+    queues::EndQueue,
     rings,
     task,
     thread, //
 };
 use crate::bindings;
-use core::ptr::{
-    self,
-    NonNull, //
-};
 use kernel::{
     cred::Credential,
     mm::Mm,
     prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            ordering::{Acquire, Release},
-            Atomic, //
-        }, //
-    },
-    workqueue::Queue, //
+    sync::aref::ARef, //
 };
 
-/// Which workqueue.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    /// Requests that go on; work that does not block for long.
-    Prompt,
-    /// Work that may block.
-    Blocking,
-    /// Threads are stopped, each of which may be held up by a signal that stops its process.
-    Ending,
-}
-
-static PROMPT: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
-static ENDING: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
-static BLOCKING: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
-
-impl Kind {
-    fn slot(self) -> &'static Atomic<*mut bindings::workqueue_struct> {
-        match self {
-            Self::Prompt => &PROMPT,
-            Self::Blocking => &BLOCKING,
-            Self::Ending => &ENDING,
-        }
-    }
-
-    /// The queue.
-    pub(crate) fn queue(self) -> &'static Queue {
-        // SAFETY: The queues are made before the device, and destroyed behind it, when there is no
-        // ring any more: see `Workers`. Requests, who queue things, hold their ring.
-        unsafe { Queue::from_raw(self.slot().load(Acquire)) }
-    }
-}
-
-/// The workqueues, and the list of rings. Dropping this waits for the rings to be freed, for what is
-/// on the queues, and for task work.
+/// The list of rings, the exec probe and the queue that ends things. Dropping this waits for the
+/// rings to be freed, for what is on that queue, and for task work.
 ///
 /// A module keeps one in its state, and drops it when no ring can be made any more.
 pub(crate) struct Workers {
     _probe: ExecProbe,
+    _end: EndQueue,
 }
 
 impl Workers {
-    /// Makes the queues, and the list. To be called once. May sleep.
+    /// To be called once. May sleep.
     ///
     /// # Errors
     ///
@@ -81,35 +37,17 @@ impl Workers {
         if !thread::available() {
             pr_info!("no IORING_SETUP_SQPOLL: the kernel has no CONFIG_VHOST_TASK\n");
         }
-        let workers = Self {
+        Ok(Self {
             _probe: ExecProbe::new(),
-        };
-        for (kind, name) in [
-            (Kind::Prompt, c"miniring"),
-            (Kind::Blocking, c"miniring_block"),
-            (Kind::Ending, c"miniring_end"),
-        ] {
-            // SAFETY: The name is a string.
-            let queue = unsafe { bindings::miniring_alloc_workqueue(name.as_char_ptr()) };
-            let queue = NonNull::new(queue).ok_or(ENOMEM)?;
-            kind.slot().store(queue.as_ptr(), Release);
-        }
-        Ok(workers)
+            _end: EndQueue::new()?,
+        })
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // A ring's requests may outlive its file. While there is one it may use either queue.
+        // A ring's requests may outlive its file. While there is one it may use any queue.
         rings::wait_until_none();
-        for kind in [Kind::Blocking, Kind::Prompt, Kind::Ending] {
-            let queue = kind.slot().load(Acquire);
-            if !queue.is_null() {
-                kind.slot().store(ptr::null_mut(), Release);
-                // SAFETY: Made by `new`, and nobody has it any more.
-                unsafe { bindings::destroy_workqueue(queue) };
-            }
-        }
         task::wait_for_callbacks();
     }
 }

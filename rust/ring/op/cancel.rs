@@ -195,6 +195,6 @@ impl Ring {
     fn with(&self, owned: Owned, end: impl FnOnce(Owned, &mut Poster<'_>)) {
         let request = owned.to_arc();
         let in_flight = request.hold.in_flight();
-        end(owned, &mut Poster::direct(self, &in_flight, false));
+        end(owned, &mut Poster::direct(self, &in_flight));
     }
 }

@@ -87,7 +87,7 @@ impl Message {
         }
         let entry = Entry::new()?;
         let in_flight = target.notifier.try_in_flight().ok_or(EAGAIN)?;
-        target.post_one(&in_flight, Cqe { flags, ..self.cqe }, entry, false);
+        target.post_one(&in_flight, Cqe { flags, ..self.cqe }, entry);
         Ok(())
     }
 }

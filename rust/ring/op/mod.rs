@@ -267,10 +267,15 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
     }
 }
 
-/// Goes on with a request after an event.
-pub(super) fn event(mut owned: Owned, events: u32, poster: &mut Poster<'_>) -> Issued {
+/// Continues a request after an event. `blocking` as for [`issue`].
+pub(super) fn event(
+    mut owned: Owned,
+    events: u32,
+    blocking: bool,
+    poster: &mut Poster<'_>,
+) -> Issued {
     match owned.inner().op {
-        Op::Rw(_) => rw::event(owned, poster),
+        Op::Rw(_) => rw::event(owned, blocking, poster),
         _ => poll::event(owned, events, poster),
     }
 }

@@ -15,6 +15,7 @@ use super::{
             Direction,
             MAX_TRANSFER, //
         },
+        queues::Kind,
         request::{
             Owned,
             Step, //
@@ -28,10 +29,7 @@ use super::{
         target::Target,
         task::hand_over,
         uaccess::read_iovec,
-        worker::{
-            Identity,
-            Kind, //
-        }, //
+        worker::Identity, //
     },
     poll::ALWAYS,
     transfer::{
@@ -463,12 +461,17 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
         if worker {
             ring.pending.add(&mut owned);
         }
+        let in_task = owned.wakers.is_of_task() && !owned.is_elsewhere();
+        if worker && !blocking && !in_task {
+            // Any attempt may block: in a file that cannot be told not to, or in a fault on memory
+            // that a userfaultfd serves. It must not hold up requests that do not.
+            owned.enqueue(Step::Issue, Kind::Blocking);
+            return Issued::Pending;
+        }
         if owned.ownership.word() == Some(Word::Cancel) {
             let outcome = super::cancelled(&mut owned);
             return Issued::Done(owned, outcome);
         }
-        // A worker knows that only after it has waited for the file: see below.
-        let in_task = owned.wakers.is_of_task() && !owned.is_elsewhere();
         let rw = match rw(&mut owned) {
             Ok(rw) => rw,
             Err(error) => return Issued::Done(owned, error.into()),
@@ -507,7 +510,7 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
             }
         }
         if !worker {
-            owned.enqueue(Step::Event(0), Kind::Prompt);
+            owned.enqueue(Step::Event(0), Kind::Blocking);
             return Issued::Pending;
         }
     }
@@ -553,7 +556,7 @@ fn wait_for(mut owned: Owned) -> Result<(), Owned> {
 }
 
 /// Goes on after a wake-up.
-pub(super) fn event(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
+pub(super) fn event(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -> Issued {
     if owned.is_elsewhere() {
         return hand_over(owned, Step::Event(0));
     }
@@ -566,5 +569,5 @@ pub(super) fn event(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
         // It waited. That others were faster does not make the file one that is always ready.
         rw.retries = RETRIES;
     }
-    issue(owned, false, poster)
+    issue(owned, blocking, poster)
 }

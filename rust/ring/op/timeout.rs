@@ -8,6 +8,7 @@
 
 use super::{
     super::{
+        queues::Kind,
         relaxed,
         request::{
             Owned,
@@ -21,7 +22,6 @@ use super::{
         },
         sqe::Sqe,
         uaccess::read_timespec,
-        worker::Kind,
         Ring, //
     },
     Op, //
@@ -204,7 +204,7 @@ fn expire(mut owned: Owned) {
         failed: timeout.flags & bindings::IORING_TIMEOUT_ETIME_SUCCESS == 0,
     };
     if timeout.goes_on() {
-        ring.sequenced.skip_one(&owned);
+        ring.sequenced.skip_one();
         let cqe = owned.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
         if ring.try_post_in_irq(&owned, cqe) {
             return owned.enqueue(Step::Rearm, Kind::Prompt);
@@ -302,7 +302,7 @@ fn start(owned: Owned, time: Time) -> Issued {
     // SAFETY: It is the request's timer, which `disarm` stops, and at rest by the requirement above;
     // only an owner starts it.
     unsafe { request.timer.start(time) };
-    match owned.release() {
+    match release(owned) {
         Ok(()) => Issued::Pending,
         Err((owned, Word::Cancel)) => Issued::Done(owned, Outcome::cancelled()),
         Err((owned, Word::Event)) => {
@@ -311,6 +311,15 @@ fn start(owned: Owned, time: Time) -> Issued {
             Issued::Pending
         }
     }
+}
+
+/// Lets a timeout wait. Completions that made it due while it was owned passed it over, so this
+/// checks once more.
+fn release(owned: Owned) -> Result<(), (Owned, Word)> {
+    let ring = owned.ring.clone();
+    owned.release()?;
+    ring.sequenced.flush(&ring);
+    Ok(())
 }
 
 /// Ends a timeout, or changes its time.
@@ -369,7 +378,7 @@ impl Update {
             _ => EALREADY,
         })?;
         let ret = change(&mut owned, time);
-        match owned.release() {
+        match release(owned) {
             Err((owned, Word::Cancel)) => poster.cancel(owned),
             Err((owned, Word::Event)) => expire(owned),
             Ok(()) => (),
@@ -441,11 +450,10 @@ impl Sequenced {
         })
     }
 
-    /// A CQE of `request` is going to be posted.
-    pub(crate) fn skip_one(&self, request: &Request) {
-        if request.is_timeout() {
-            self.skipped.fetch_add(1, Relaxed);
-        }
+    /// A CQE that does not count is going to be posted: that of a timer that expired, or of a
+    /// timeout that was due.
+    pub(crate) fn skip_one(&self) {
+        self.skipped.fetch_add(1, Relaxed);
     }
 
     /// A timeout was completed without a CQE. Who waits is to be woken.

@@ -10,6 +10,7 @@
 //! under the RCU read lock only, and that wake-up clears it as the last thing it does.
 
 use super::super::{
+    queues::Kind, //
     request::{
         Owned,
         Request,
@@ -17,7 +18,6 @@ use super::super::{
     },
     target::Target,
     task::go_on,
-    worker::Kind, //
 };
 use crate::{
     bindings,
