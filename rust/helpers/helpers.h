@@ -79,6 +79,7 @@ void miniring_pop_sigmask(void);
 
 bool miniring_wq_has_sleeper(struct wait_queue_head *wq);
 void miniring_wake_up_input(struct wait_queue_head *wq);
+void miniring_set_iowait(bool on);
 s64 miniring_timens_monotonic_to_host(s64 ns);
 
 /* thread.c */

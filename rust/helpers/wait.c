@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/poll.h>
+#include <linux/sched.h>
 #include <linux/time_namespace.h>
 #include <linux/wait.h>
 
@@ -15,6 +16,12 @@ bool miniring_wq_has_sleeper(struct wait_queue_head *wq)
 s64 miniring_timens_monotonic_to_host(s64 ns)
 {
 	return timens_ktime_to_host(CLOCK_MONOTONIC, ns);
+}
+
+/* Whether the current task's sleep counts as a wait for I/O. */
+void miniring_set_iowait(bool on)
+{
+	current->in_iowait = on;
 }
 
 void miniring_wake_up_input(struct wait_queue_head *wq)

@@ -31,6 +31,7 @@ use kernel::{
     seq_file::SeqFile,
     sync::{
         aref::ARef,
+        atomic::ordering::Acquire,
         Arc,
         SetOnce, //
     },
@@ -193,7 +194,8 @@ unsafe extern "C" fn flush(file: *mut bindings::file, id: bindings::fl_owner_t) 
     // SAFETY: Reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
     if let Ok(ring) = handle.ring() {
-        if exiting || !is_open(file) {
+        // Only then does it matter who has descriptors of the ring, which is slow to find out.
+        if ring.had_keepers.load(Acquire) && (exiting || !is_open(file)) {
             ring.leave(Files::from_flush(id));
         }
     }

@@ -20,6 +20,7 @@ use kernel::{
         List,
         ListArc, //
     },
+    new_mutex,
     new_spinlock_irq,
     prelude::*,
     sync::{
@@ -27,6 +28,7 @@ use kernel::{
             ordering::Relaxed,
             Atomic, //
         },
+        Mutex,
         SpinLockIrq, //
     },
     warn_on, //
@@ -36,6 +38,8 @@ struct State {
     alive: usize,
     /// A drained request is alive, alone.
     alone: bool,
+    /// A search has what waited before in a list of its own: nothing passes.
+    searched: bool,
     waiting: List<Request>,
 }
 
@@ -46,6 +50,9 @@ pub(crate) struct Drain {
     active: Atomic<u32>,
     #[pin]
     state: SpinLockIrq<State>,
+    /// Held by a search.
+    #[pin]
+    search: Mutex<()>,
 }
 
 impl Drain {
@@ -55,8 +62,10 @@ impl Drain {
             state <- new_spinlock_irq!(State {
                 alive: 0,
                 alone: false,
+                searched: false,
                 waiting: List::new(),
             }, "miniring::Drain"),
+            search <- new_mutex!((), "miniring::Drain search"),
         })
     }
 
@@ -70,7 +79,7 @@ impl Drain {
     /// a workqueue.
     pub(crate) fn admit(&self, chain: Owned) -> Option<Owned> {
         let mut state = self.state.lock();
-        let busy = state.alone || !state.waiting.is_empty();
+        let busy = state.alone || state.searched || !state.waiting.is_empty();
         if busy || (chain.drain.load(Relaxed) && state.alive != 0) {
             self.active.store(1, Relaxed);
             let Ok(entry) = ListArc::try_from_arc(chain.into_arc()) else {
@@ -101,6 +110,10 @@ impl Drain {
             }
             state.alone = false;
         }
+        self.issue_next();
+    }
+
+    fn issue_next(&self) {
         while let Some(owned) = self.next() {
             owned.issue_later();
         }
@@ -115,33 +128,54 @@ impl Drain {
             let ring = owned.ring.clone();
             ring.pending.add(owned);
         }
-        let active = state.alone || !state.waiting.is_empty();
+        let active = state.alone || state.searched || !state.waiting.is_empty();
         self.active.store(active.into(), Relaxed);
         next
     }
 
-    /// Takes out a chain that waits, and that `wanted` is true of, for the caller to fail.
-    pub(crate) fn take(&self, wanted: impl Fn(&Request) -> bool) -> Option<Owned> {
-        let mut state = self.state.lock();
-        let mut cursor = state.waiting.cursor_front();
-        let entry = loop {
-            let next = cursor.peek_next()?;
-            if wanted(&next) {
-                break next.remove();
+    /// Takes out the chains that wait and that `wanted` is true of, and has `fail` fail each. Looks at
+    /// them without the spinlock, which disables interrupts. May sleep.
+    pub(crate) fn fail_those(&self, wanted: impl Fn(&Request) -> bool, fail: impl Fn(Owned)) {
+        let search = self.search.lock();
+        let mut waiting = {
+            let mut state = self.state.lock();
+            if state.waiting.is_empty() {
+                return;
             }
-            cursor.move_next();
+            state.searched = true;
+            core::mem::replace(&mut state.waiting, List::new())
         };
-        // Its requests are completed like those that were alive.
-        state.alive += entry.links.load(Relaxed);
-        // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
-        Some(unsafe { Owned::assume(entry.into_arc()) })
+        let (mut kept, mut taken) = (List::new(), List::new());
+        let mut links = 0;
+        while let Some(entry) = waiting.pop_front() {
+            if wanted(&entry) {
+                links += entry.links.load(Relaxed);
+                taken.push_back(entry);
+            } else {
+                kept.push_back(entry);
+            }
+        }
+        {
+            let mut state = self.state.lock();
+            // The requests that are taken are completed like those that were alive.
+            state.alive += links;
+            kept.push_all_back(&mut state.waiting);
+            state.waiting = kept;
+            state.searched = false;
+        }
+        drop(search);
+        while let Some(entry) = taken.pop_front() {
+            // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
+            fail(unsafe { Owned::assume(entry.into_arc()) });
+        }
+        self.issue_next();
     }
 }
 
 impl State {
     /// Takes out the first chain that waits, if it may go.
     fn next(&mut self) -> Option<Owned> {
-        if self.alone {
+        if self.alone || self.searched {
             return None;
         }
         let entry = self.waiting.pop_front()?;

@@ -9,7 +9,10 @@ use super::{
         read,
         read_timespec, //
     },
-    wait::Deadline,
+    wait::{
+        Deadline,
+        Sleep, //
+    },
     Ring, //
 };
 use crate::{
@@ -30,7 +33,7 @@ use kernel::{
 const REG_WAIT: usize = size_of::<bindings::io_uring_reg_wait>();
 
 /// Enter flags (`IORING_ENTER_*`) that are honoured here. The two of SQ polling mean nothing to a
-/// ring without it, and nobody's wait counts as one for I/O.
+/// ring without it.
 const FLAGS: u32 = bindings::IORING_ENTER_GETEVENTS
     | bindings::IORING_ENTER_SQ_WAKEUP
     | bindings::IORING_ENTER_SQ_WAIT
@@ -149,17 +152,22 @@ impl Ring {
                 || self.cqes_after(position) >= nr
                 || self.sequenced.timeouts() != timeouts
         };
+        // Without requests in flight, nothing that is waited for is I/O of this ring.
+        let iowait = !limits.no_iowait && !self.pending.is_empty();
+        let sleep = |deadline| Sleep { deadline, iowait };
         let waited = match limits.min_wait {
-            None => self.cq_wait.wait(limits.deadline, || has(wanted, head)),
+            None => self
+                .cq_wait
+                .wait(sleep(limits.deadline), || has(wanted, head)),
             min_wait => self
                 .cq_wait
-                .wait(min_wait, || has(wanted, head))
+                .wait(sleep(min_wait), || has(wanted, head))
                 .or_else(|error| {
                     let some = self.cqes_after(self.shared.cq_head()) != 0;
                     if error != ETIME || some || limits.deadline.is_none() {
                         return Err(error);
                     }
-                    self.cq_wait.wait(limits.deadline, || has(1, tail))
+                    self.cq_wait.wait(sleep(limits.deadline), || has(1, tail))
                 }),
         };
         sigmask.pop(waited.is_err_and(|error| error != ETIME));
@@ -195,6 +203,7 @@ impl Ring {
 struct Limits {
     min_wait: Option<Deadline>,
     deadline: Option<Deadline>,
+    no_iowait: bool,
     sigmask: Sigmask,
 }
 
@@ -202,8 +211,10 @@ impl Limits {
     /// Reads them from what ENTER's `arg` points to.
     fn new(args: &bindings::miniring_enter) -> Result<Self> {
         let has = |flag| args.flags & flag != 0;
+        let no_iowait = has(bindings::IORING_ENTER_NO_IOWAIT);
         if !has(bindings::IORING_ENTER_EXT_ARG) {
             return Ok(Self {
+                no_iowait,
                 sigmask: Sigmask {
                     addr: args.arg,
                     size: args.argsz,
@@ -227,6 +238,7 @@ impl Limits {
                 0 => None,
                 us => Some(Deadline::after(i64::from(us).saturating_mul(NSEC_PER_USEC))),
             },
+            no_iowait,
             deadline: deadline(arg.ts, has(bindings::IORING_ENTER_ABS_TIMER))?,
             sigmask: Sigmask {
                 addr: arg.sigmask,

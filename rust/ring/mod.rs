@@ -120,6 +120,8 @@ pub(crate) struct Ring {
     cq_wait: WaitQueue,
     /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
     enabled: AtomicFlag,
+    /// Set for good by the first request about a file that may keep rings.
+    had_keepers: AtomicFlag,
     /// The issuer's SQ position, for those who are not the issuer.
     cached_sq_head: Atomic<u32>,
     /// The task that issues requests at this moment, or null. Not set for what is over at once.
@@ -159,6 +161,7 @@ impl Ring {
                 sq,
                 cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
                 enabled: AtomicFlag::new(!disabled),
+                had_keepers: AtomicFlag::new(false),
                 cached_sq_head: Atomic::new(0),
                 issuing: Atomic::new(ptr::null_mut()),
             }),

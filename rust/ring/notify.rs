@@ -15,7 +15,11 @@
 use super::{
     completion::Published,
     shared,
-    wait::WaitQueue, //
+    task,
+    wait::{
+        Sleep,
+        WaitQueue, //
+    }, //
 };
 use crate::{
     bindings,
@@ -183,7 +187,8 @@ impl Notifier {
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal came meanwhile.
+    /// `EINTR` if a signal came meanwhile, `ERESTARTNOHAND` if work for the task came that can only
+    /// be done on its way to userspace.
     pub(crate) fn still(&self) -> Result<Still<'_>> {
         match &self.0 {
             Slot::Quiesce(quiesce) => quiesce.still(),
@@ -407,7 +412,7 @@ impl Quiesce {
 
     fn enter(this: ArcBorrow<'_, Self>) -> Result<InFlight<'_>> {
         while !this.try_enter() {
-            this.changed.wait(None, || {
+            this.changed.wait(Sleep::default(), || {
                 // SAFETY: By the type invariants `refs` is initialised.
                 !unsafe { bindings::miniring_percpu_ref_is_dying(this.refs.get()) }
             })?;
@@ -415,9 +420,21 @@ impl Quiesce {
         Ok(InFlight(Some(this)))
     }
 
+    /// Waits with the mutex held, but does the task's work without it: that may be anybody's, and
+    /// wait for a change itself.
     fn still(&self) -> Result<Still<'_>> {
+        loop {
+            match self.try_still() {
+                Err(ERESTARTNOINTR) if task::do_work() => (),
+                Err(ERESTARTNOINTR) => return Err(ERESTARTNOHAND),
+                result => return result,
+            }
+        }
+    }
+
+    fn try_still(&self) -> Result<Still<'_>> {
         let mut lock = None;
-        self.changed.wait(None, || {
+        self.changed.wait_locked(|| {
             lock = self.change.try_lock();
             lock.is_some()
         })?;
@@ -426,8 +443,8 @@ impl Quiesce {
         unsafe { bindings::percpu_ref_kill_and_confirm(self.refs.get(), None) };
         // From here on dropping this brings `refs` back.
         let still = Still(lock.map(|lock| (self, lock)));
-        self.changed.wait(None, || {
-            // SAFETY: As above.
+        self.changed.wait_locked(|| {
+            // SAFETY: By the type invariants `refs` is initialised.
             unsafe { bindings::percpu_ref_is_zero(self.refs.get()) }
         })?;
         Ok(still)

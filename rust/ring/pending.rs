@@ -8,6 +8,7 @@ use super::request::{
     Owned,
     Request, //
 };
+use core::cell::Cell;
 use kernel::{
     list::{
         List,
@@ -17,7 +18,10 @@ use kernel::{
     new_spinlock_irq,
     prelude::*,
     sync::{
-        atomic::ordering::Relaxed,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         Arc,
         Mutex,
         MutexGuard,
@@ -32,12 +36,19 @@ struct Table {
     buckets: [List<Request>; BUCKETS],
     /// The ring goes: what is added is to be cancelled.
     closed: bool,
-    round: u32,
+    /// The number of the last search.
+    round: u64,
+    /// A search is under way.
+    searching: bool,
+    /// A request was added since the search last began at the first bucket.
+    added: bool,
 }
 
 /// The requests that are in flight.
 #[pin_data]
 pub(crate) struct Pending {
+    /// How many there are. Changed with the lock held.
+    len: Atomic<usize>,
     #[pin]
     table: SpinLockIrq<Table>,
     /// Held by who searches.
@@ -45,11 +56,26 @@ pub(crate) struct Pending {
     search: Mutex<()>,
 }
 
-/// A search that finds no request twice. There is one at a time: a request knows the last only.
+/// One pass over the table that returns each request at most once. Searches are serialised: a
+/// request stores only the number of the last one.
+///
+/// While it is under way, requests that it has passed are at the end of their bucket's list, and
+/// what is added goes to the front. So it finds the others by looking at the front only.
 pub(crate) struct Round<'a> {
-    nr: u32,
+    pending: &'a Pending,
+    nr: u64,
+    /// The bucket that it is in.
+    bucket: Cell<usize>,
+    restarts: Cell<usize>,
     _alone: MutexGuard<'a, ()>,
 }
+
+/// How often a search begins again because something was added. A thread that adds without end
+/// must not keep another in its search; what it adds meanwhile may be missed.
+const RESTARTS: usize = 8;
+
+/// How many requests a search passes with the lock held once, which disables interrupts.
+const CHUNK: usize = 64;
 
 fn bucket(user_data: u64) -> usize {
     // What programs use: small numbers, and addresses.
@@ -69,9 +95,50 @@ impl Table {
     fn add(&mut self, request: ListArc<Request>) {
         let index = bucket(request.user_data.load(Relaxed));
         request.bucket.store(index, Relaxed);
-        if let Some(list) = self.buckets.get_mut(index) {
+        let Some(list) = self.buckets.get_mut(index) else {
+            return;
+        };
+        if self.searching {
+            self.added = true;
+            request.round.store(0, Relaxed);
+            list.push_front(request);
+        } else {
             list.push_back(request);
         }
+    }
+
+    /// Passes up to [`CHUNK`] requests from `bucket` on, which becomes where to continue. Returns
+    /// the first that `wanted` is true of.
+    fn pass(
+        &mut self,
+        nr: u64,
+        bucket: &mut usize,
+        end: usize,
+        wanted: impl Fn(&Request) -> bool,
+    ) -> Option<Arc<Request>> {
+        for _ in 0..CHUNK {
+            if *bucket >= end {
+                return None;
+            }
+            let list = self.buckets.get_mut(*bucket)?;
+            let Some(entry) = list.pop_front() else {
+                *bucket += 1;
+                continue;
+            };
+            if entry.round.load(Relaxed) == nr {
+                list.push_front(entry);
+                *bucket += 1;
+                continue;
+            }
+            entry.round.store(nr, Relaxed);
+            let found =
+                (wanted(&entry) && !entry.ownership.is_finished()).then(|| entry.clone_arc());
+            list.push_back(entry);
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 
     fn take(&mut self, request: &Request) -> Option<ListArc<Request>> {
@@ -85,10 +152,13 @@ impl Table {
 impl Pending {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
+            len: Atomic::new(0),
             table <- new_spinlock_irq!(Table {
                 buckets: core::array::from_fn(|_| List::new()),
                 closed: false,
                 round: 0,
+                searching: false,
+                added: false,
             }, "miniring::Pending"),
             search <- new_mutex!((), "miniring::Pending search"),
         })
@@ -97,7 +167,9 @@ impl Pending {
     /// Adds a request that is going to be waited for.
     pub(crate) fn add(&self, owned: &mut Owned) {
         if let Some(entry) = Self::entry(owned) {
-            self.table.lock().admit(entry);
+            let mut table = self.table.lock();
+            self.len.fetch_add(1, Relaxed);
+            table.admit(entry);
         }
     }
 
@@ -116,11 +188,13 @@ impl Pending {
         }
         let mut table = self.table.lock();
         let removed = if was_there {
+            self.len.fetch_sub(1, Relaxed);
             table.take(completed)
         } else {
             None
         };
         if let Some(entry) = entry {
+            self.len.fetch_add(1, Relaxed);
             if completed.left.load(Relaxed) {
                 entry.left.store(true, Relaxed);
                 entry.ownership.cancel();
@@ -151,49 +225,75 @@ impl Pending {
         }
     }
 
+    /// Whether there is none at this moment.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.load(Relaxed) == 0
+    }
+
     /// Begins a search, when no other is under way. May sleep.
     pub(crate) fn round(&self) -> Round<'_> {
         let alone = self.search.lock();
         let mut table = self.table.lock();
         // A request that no search found has 0.
-        table.round = table.round.wrapping_add(1).max(1);
+        table.round += 1;
+        table.searching = true;
         Round {
+            pending: self,
             nr: table.round,
+            bucket: Cell::new(0),
+            restarts: Cell::new(RESTARTS),
             _alone: alone,
         }
-    }
-
-    /// The next request of a search that `wanted` is true of. With `user_data`, it looks only at
-    /// those that have it. Requests that were completed are none, but `wanted` is asked of them too.
-    pub(crate) fn find(
-        &self,
-        round: &Round<'_>,
-        user_data: Option<u64>,
-        wanted: impl Fn(&Request) -> bool,
-    ) -> Option<Arc<Request>> {
-        let table = self.table.lock();
-        let buckets = match user_data {
-            Some(user_data) => {
-                let index = bucket(user_data);
-                table.buckets.get(index..=index)?
-            }
-            None => &table.buckets,
-        };
-        for request in buckets.iter().flatten() {
-            if request.round.load(Relaxed) != round.nr
-                && user_data.is_none_or(|data| request.user_data.load(Relaxed) == data)
-                && wanted(&request)
-                && !request.ownership.is_finished()
-            {
-                request.round.store(round.nr, Relaxed);
-                return Some(request.into());
-            }
-        }
-        None
     }
 
     /// From now on everything that is added is cancelled.
     pub(crate) fn close(&self) {
         self.table.lock().closed = true;
+    }
+}
+
+impl Round<'_> {
+    /// The next request that `wanted` is true of. With `user_data`, only those that have it are
+    /// looked at. Requests that were completed are none, but `wanted` is asked of them too. Process
+    /// context.
+    pub(crate) fn find(
+        &self,
+        user_data: Option<u64>,
+        wanted: impl Fn(&Request) -> bool,
+    ) -> Option<Arc<Request>> {
+        let buckets = match user_data {
+            Some(user_data) => {
+                let index = bucket(user_data);
+                index..index + 1
+            }
+            None => 0..BUCKETS,
+        };
+        let wanted = |request: &Request| {
+            user_data.is_none_or(|data| request.user_data.load(Relaxed) == data) && wanted(request)
+        };
+        let mut at = self.bucket.get().max(buckets.start);
+        loop {
+            let mut table = self.pending.table.lock();
+            if at >= buckets.end {
+                let left = self.restarts.get();
+                if !core::mem::take(&mut table.added) || left == 0 {
+                    return None;
+                }
+                self.restarts.set(left - 1);
+                at = buckets.start;
+            }
+            let found = table.pass(self.nr, &mut at, buckets.end, &wanted);
+            drop(table);
+            self.bucket.set(at);
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        self.pending.table.lock().searching = false;
     }
 }

@@ -23,6 +23,7 @@ use kernel::{
         ListArc,
         ListLinks, //
     },
+    new_mutex,
     new_work,
     prelude::*,
     sync::{
@@ -31,6 +32,8 @@ use kernel::{
             Atomic, //
         },
         Arc,
+        Mutex,
+        MutexGuard,
         UniqueArc, //
     },
     task::Kuid,
@@ -41,6 +44,9 @@ use kernel::{
         WorkItem, //
     }, //
 };
+
+/// Classes that inodes are divided into, by address.
+const WRITERS: usize = 64;
 
 /// Which of a user's workqueues.
 #[derive(Clone, Copy)]
@@ -98,6 +104,9 @@ struct Queues {
     user: Kuid,
     prompt: OwnedQueue,
     blocking: OwnedQueue,
+    /// One for each class of inodes: workers write to a file one at a time.
+    #[pin]
+    writers: [Mutex<()>; WRITERS],
     /// How many rings use these. Changed with the list's mutex held.
     rings: Atomic<usize>,
     #[pin]
@@ -155,6 +164,7 @@ impl UserQueues {
                 user,
                 prompt: OwnedQueue::new(c"miniring")?,
                 blocking: OwnedQueue::new(c"miniring_block")?,
+                writers <- pin_init::pin_init_array_from_fn(|_| new_mutex!((), "miniring::Queues writers")),
                 rings: Atomic::new(1),
                 links <- ListLinks::new(),
                 end <- new_work!("miniring::Queues"),
@@ -166,6 +176,17 @@ impl UserQueues {
         let this = Self(Some(queues.clone_arc()));
         users.push_back(queues);
         Ok(this)
+    }
+
+    /// Waits until no other worker of this user writes to `inode`, or to one of the same class. May
+    /// sleep.
+    ///
+    /// Writes at the file's position read it, write and store it, without a lock of the file's.
+    /// `io_uring` has its workers write to an inode one after the other for that.
+    pub(crate) fn writer(&self, inode: usize) -> Option<MutexGuard<'_, ()>> {
+        let hash = (inode as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        let queues = self.0.as_ref()?;
+        Some(queues.writers.get(hash as usize % WRITERS)?.lock())
     }
 
     /// One of the two queues. `None` only while `self` is dropped.

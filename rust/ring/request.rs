@@ -57,7 +57,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::Relaxed,
+            ordering::{Relaxed, Release},
             Atomic,
             AtomicFlag, //
         },
@@ -99,7 +99,7 @@ pub(crate) struct Request {
     pub(crate) user_data: Atomic<u64>,
     /// Where [`super::pending::Pending`] put it, and the last search that found it.
     pub(crate) bucket: Atomic<usize>,
-    pub(crate) round: Atomic<u32>,
+    pub(crate) round: Atomic<u64>,
     /// Of the first of a chain: how many requests it has, and whether it is to be drained.
     pub(crate) links: Atomic<usize>,
     pub(crate) drain: AtomicFlag,
@@ -138,9 +138,6 @@ pub(crate) struct Inner {
     /// The result, if what took the request out of its wait decided on one.
     pub(crate) verdict: Option<Outcome>,
     pub(crate) step: Step,
-    /// Its timer expired, or it was due. Timeouts that wait for completions do not count its CQE,
-    /// and its completion ends a wait.
-    pub(crate) timed_out: bool,
     entry: Option<Entry>,
 }
 
@@ -216,6 +213,9 @@ impl Room {
         }
         let target = op.target();
         let may_keep_rings = op.may_keep_rings();
+        if may_keep_rings {
+            ring.had_keepers.store(true, Release);
+        }
         let request = memory.pin_init_with(pin_init!(Request {
             ring: ring.clone(),
             hold: in_flight.hold(),
@@ -249,7 +249,6 @@ impl Room {
                 pending: false,
                 verdict: None,
                 step: Step::Issue,
-                timed_out: false,
                 entry: Some(entry),
             }),
         }));

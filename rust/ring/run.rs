@@ -256,7 +256,6 @@ impl Ring {
         } else {
             Outcome::cancelled()
         };
-        owned.inner().timed_out = true;
         if owned.inner().next.is_some() {
             // With its chain, which is to be seen together with it.
             owned.ownership.finish();
@@ -312,7 +311,7 @@ pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
 fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Owned> {
     let entry = owned.finish();
     let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
-    let timed_out = owned.inner().timed_out;
+    let timed_out = owned.is_started_timeout();
     if let (false, Some(entry)) = (skip, entry) {
         if timed_out {
             owned.ring.sequenced.skip_one();

@@ -12,7 +12,10 @@
 
 use super::{
     thread::Thread,
-    wait::WaitQueue,
+    wait::{
+        Sleep,
+        WaitQueue, //
+    },
     Ring, //
 };
 use crate::{
@@ -117,9 +120,9 @@ impl Ring {
 
     /// Waits until the SQ has room. May sleep; a signal ends that.
     pub(super) fn wait_for_room(&self, sq: &SqPoll) {
-        let _ = sq
-            .room
-            .wait(None, || self.sq_has_room() || sq.ended.load(Acquire));
+        let _ = sq.room.wait(Sleep::default(), || {
+            self.sq_has_room() || sq.ended.load(Acquire)
+        });
     }
 
     /// Whether there are SQEs for the thread.
@@ -170,7 +173,9 @@ impl Ring {
             // sees the SQEs of a program that reads the flag after publishing them, or the program
             // sees the flag.
             self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
-            let _ = sq.idle.wait(None, || self.has_sqes() || thread.is_over());
+            let _ = sq
+                .idle
+                .wait(Sleep::default(), || self.has_sqes() || thread.is_over());
             self.shared.lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             until = now().saturating_add(sq.wish.idle_ns);
         }

@@ -34,7 +34,9 @@ impl Deadline {
     /// In so many nanoseconds from now.
     pub(crate) fn after(ns: i64) -> Self {
         // SAFETY: May be called in any context.
-        Self(unsafe { bindings::ktime_get() }.saturating_add(ns))
+        let now = unsafe { bindings::ktime_get() };
+        // A timer takes a time before 0 for one that never comes.
+        Self(now.saturating_add(ns).max(0))
     }
 }
 
@@ -73,29 +75,82 @@ impl WaitQueue {
         unsafe { bindings::poll_wait(file, self.head.get(), table) }
     }
 
-    /// Sleeps until `ready`. Process context.
+    /// Sleeps until `ready`. The task's work is done meanwhile. Process context, without locks.
     ///
     /// # Errors
     ///
     /// `EINTR` if a signal is pending, `ETIME` after `deadline`. If the task's work can only be
     /// done on its way to userspace, that ends a wait with a deadline by `EINTR` too, and one
     /// without by `ERESTARTNOHAND`.
-    pub(crate) fn wait(
-        &self,
-        deadline: Option<Deadline>,
-        mut ready: impl FnMut() -> bool,
-    ) -> Result {
+    pub(crate) fn wait(&self, sleep: Sleep, ready: impl Fn() -> bool) -> Result {
+        let mut waiter = Waiter {
+            entry: Opaque::uninit(),
+            ready: &ready,
+        };
+        let waiter: *mut Waiter<'_> = &mut waiter;
+        // SAFETY: The entry is the waiter's first field, is ours, and does not move. `sleep_on`
+        // takes it off the queue. A wake-up finds the waiter there until then.
+        unsafe {
+            let entry = waiter.cast::<bindings::wait_queue_entry>();
+            bindings::init_wait(entry);
+            (*entry).func = Some(wake_if_ready);
+            self.sleep_on(entry, sleep, &ready, || {
+                if task::do_work() {
+                    return Ok(());
+                }
+                // SAFETY: Reads a flag of the current task.
+                let signal = bindings::miniring_sigpending();
+                Err(if signal || sleep.deadline.is_some() {
+                    EINTR
+                } else {
+                    ERESTARTNOHAND
+                })
+            })
+        }
+    }
+
+    /// Sleeps until `ready`, which may change what it looks at, without doing the task's work: the
+    /// caller may hold a mutex. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal is pending, `ERESTARTNOINTR` if only work for the task is.
+    pub(crate) fn wait_locked(&self, ready: impl FnMut() -> bool) -> Result {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
-        // SAFETY: The entry is ours, does not move, and is off the queue before it goes:
-        // `finish_wait()` is on every path below.
-        unsafe { bindings::init_wait(entry.get()) };
+        // SAFETY: The entry is ours, does not move, and `sleep_on` takes it off the queue.
+        unsafe {
+            bindings::init_wait(entry.get());
+            self.sleep_on(entry.get(), Sleep::default(), ready, || {
+                // SAFETY: Reads a flag of the current task.
+                Err(if bindings::miniring_sigpending() {
+                    EINTR
+                } else {
+                    ERESTARTNOINTR
+                })
+            })
+        }
+    }
+
+    /// Sleeps on `entry` until `ready`, or until `interrupted` returns an error, which is called
+    /// off the queue.
+    ///
+    /// # Safety
+    ///
+    /// `entry` is initialised, in no queue, and stays until this returns.
+    unsafe fn sleep_on(
+        &self,
+        entry: *mut bindings::wait_queue_entry,
+        sleep: Sleep,
+        mut ready: impl FnMut() -> bool,
+        interrupted: impl Fn() -> Result,
+    ) -> Result {
         let result = loop {
             // SAFETY: Both are initialised. The task state is set before the condition is
-            // looked at, so that a wake-up in between is not lost.
+            // checked, so that a wake-up in between is not lost.
             unsafe {
                 bindings::prepare_to_wait(
                     self.head.get(),
-                    entry.get(),
+                    entry,
                     bindings::TASK_INTERRUPTIBLE as c_int,
                 )
             };
@@ -103,40 +158,86 @@ impl WaitQueue {
                 break Ok(());
             }
             if kernel::current!().signal_pending() {
-                // SAFETY: As above. The entry may be queued again.
-                unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
-                if task::do_work() {
-                    continue;
+                // SAFETY: Both are initialised. The entry may be queued again.
+                unsafe { bindings::finish_wait(self.head.get(), entry) };
+                match interrupted() {
+                    Ok(()) => continue,
+                    Err(error) => break Err(error),
                 }
-                // SAFETY: Reads a flag of the current task.
-                let signal = unsafe { bindings::miniring_sigpending() };
-                break Err(if signal || deadline.is_some() {
-                    EINTR
-                } else {
-                    ERESTARTNOHAND
-                });
             }
-            if !sleep(deadline) {
+            if !sleep.sleep() {
                 break if ready() { Ok(()) } else { Err(ETIME) };
             }
         };
-        // SAFETY: As above.
-        unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
+        // SAFETY: Both are initialised.
+        unsafe { bindings::finish_wait(self.head.get(), entry) };
         result
     }
 }
 
-/// Gives up the CPU until woken; false once `deadline` is over.
-fn sleep(deadline: Option<Deadline>) -> bool {
-    let Some(Deadline(ns)) = deadline else {
-        // SAFETY: Process context; the caller has set the task state.
-        unsafe { bindings::schedule_timeout(c_long::MAX) };
-        return true;
-    };
-    let expires = UnsafeCell::new(ns);
-    // SAFETY: As above; `expires` lives across the call. Zero is returned at the expiry.
-    let ret = unsafe {
-        bindings::schedule_hrtimeout(expires.get(), bindings::hrtimer_mode_HRTIMER_MODE_ABS)
-    };
-    ret != 0
+/// An entry that is woken only if that ends the wait.
+#[repr(C)]
+struct Waiter<'a> {
+    entry: Opaque<bindings::wait_queue_entry>,
+    ready: &'a dyn Fn() -> bool,
+}
+
+/// Wakes a waiter if it has what it waits for. Any context, under the queue's lock.
+///
+/// # Safety
+///
+/// `entry` is the first field of a [`Waiter`] that is in a queue, whose lock is held.
+unsafe extern "C" fn wake_if_ready(
+    entry: *mut bindings::wait_queue_entry,
+    mode: c_uint,
+    flags: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // SAFETY: By the safety requirements.
+    let waiter = unsafe { &*entry.cast::<Waiter<'_>>() };
+    if !(waiter.ready)() {
+        return 0;
+    }
+    // SAFETY: By the safety requirements; `init_wait()` set up the entry for this function.
+    unsafe { bindings::autoremove_wake_function(entry, mode, flags, key) }
+}
+
+/// How to sleep.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sleep {
+    pub(crate) deadline: Option<Deadline>,
+    /// It counts as a wait for I/O.
+    pub(crate) iowait: bool,
+}
+
+impl Sleep {
+    /// Gives up the CPU until woken; false once the deadline is over.
+    fn sleep(self) -> bool {
+        if self.iowait {
+            // SAFETY: Changes a flag of the current task.
+            unsafe { bindings::miniring_set_iowait(true) };
+        }
+        let woken = self.schedule();
+        if self.iowait {
+            // SAFETY: As where it was set.
+            unsafe { bindings::miniring_set_iowait(false) };
+        }
+        woken
+    }
+
+    fn schedule(self) -> bool {
+        let Some(Deadline(ns)) = self.deadline else {
+            // SAFETY: Process context; the caller has set the task state.
+            unsafe { bindings::schedule_timeout(c_long::MAX) };
+            return true;
+        };
+        let expires = UnsafeCell::new(ns);
+        // SAFETY: Process context; the caller has set the task state. `expires` lives across the
+        // call.
+        let ret = unsafe {
+            bindings::schedule_hrtimeout(expires.get(), bindings::hrtimer_mode_HRTIMER_MODE_ABS)
+        };
+        // Zero is returned at the expiry.
+        ret != 0
+    }
 }

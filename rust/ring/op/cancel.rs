@@ -110,7 +110,7 @@ impl Cancel {
         let user_data = self.matches_user_data().then_some(self.user_data);
         let round = ring.pending.round();
         let mut count = 0;
-        while let Some(request) = ring.pending.find(&round, user_data, |request| {
+        while let Some(request) = round.find(user_data, |request| {
             core::ptr::from_ref(request) as usize != this && self.matches(request)
         }) {
             let result = cancel(request, poster);
@@ -179,11 +179,10 @@ impl Ring {
 
     fn cancel_each(&self, wanted: impl Fn(&Request) -> bool) {
         // What has not begun first, or the end of what has would begin it.
-        while let Some(chain) = self.drain.take(&wanted) {
-            self.with(chain, end_chain);
-        }
+        self.drain
+            .fail_those(&wanted, |chain| self.with(chain, end_chain));
         let round = self.pending.round();
-        while let Some(request) = self.pending.find(&round, None, &wanted) {
+        while let Some(request) = round.find(None, &wanted) {
             if let Ok(owned) = Owned::cancel(request) {
                 self.sequenced.remove(&owned);
                 self.with(owned, end_cancelled);

@@ -255,7 +255,8 @@ impl Update {
     pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
-            .find(&ring.pending.round(), Some(self.old), Request::is_poll)
+            .round()
+            .find(Some(self.old), Request::is_poll)
             .ok_or(ENOENT)?;
         if self.events.is_none() && self.user_data.is_none() {
             return cancel(request, poster);

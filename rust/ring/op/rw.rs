@@ -383,6 +383,16 @@ impl Rw {
         (self.done != 0).then(|| self.outcome(1))
     }
 
+    /// The inode of a regular file that it writes to.
+    fn inode_written(&self) -> Option<usize> {
+        match &self.target {
+            Some(Target::File(file)) if self.transfer.write => {
+                Facts::new(file, true).regular_inode()
+            }
+            _ => None,
+        }
+    }
+
     /// Whether waiting for the file to be ready does not help.
     fn has_to_block(&self) -> bool {
         match &self.target {
@@ -479,6 +489,9 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
         let can_poll = rw.target.as_ref().is_some_and(Target::can_poll);
         let wait = worker && blocking && (rw.block || !can_poll);
         let attempt = if worker && !in_task {
+            let _alone = rw
+                .inode_written()
+                .and_then(|inode| ring.queues.writer(inode));
             rw.try_as_worker(wait)
         } else {
             rw.attempt(false)

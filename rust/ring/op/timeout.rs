@@ -363,11 +363,8 @@ impl Update {
     pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
-            .find(
-                &ring.pending.round(),
-                Some(self.user_data),
-                Request::is_timeout,
-            )
+            .round()
+            .find(Some(self.user_data), Request::is_timeout)
             .ok_or(ENOENT)?;
         let Some(time) = self.time else {
             poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
@@ -421,6 +418,13 @@ impl Request {
     pub(crate) fn is_timeout(&self) -> bool {
         u32::from(self.opcode) == bindings::IORING_OP_TIMEOUT
     }
+
+    /// Whether it is a timeout whose timer was started, at any time. However such a request ends,
+    /// timeouts that wait for completions do not count its CQE, and its completion ends a wait.
+    /// Another TIMEOUT, which was refused or is part of a chain that failed, is like any request.
+    pub(in super::super) fn is_started_timeout(&self) -> bool {
+        self.is_timeout() && self.timer.ready.load(Relaxed)
+    }
 }
 
 /// The timeouts of a ring that wait for a number of completions.
@@ -450,8 +454,7 @@ impl Sequenced {
         })
     }
 
-    /// A CQE that does not count is going to be posted: that of a timer that expired, or of a
-    /// timeout that was due.
+    /// A CQE that does not count is going to be posted: see [`Request::is_started_timeout`].
     pub(crate) fn skip_one(&self) {
         self.skipped.fetch_add(1, Relaxed);
     }

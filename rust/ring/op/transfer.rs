@@ -94,7 +94,14 @@ impl<'a> Facts<'a> {
         self.kind() == bindings::S_IFREG
     }
 
-    /// Whether a transfer that is not complete is to be gone on with.
+    /// Tells regular files apart, by their inodes; `None` for others.
+    pub(super) fn regular_inode(&self) -> Option<usize> {
+        // SAFETY: An open file has an inode.
+        self.is_regular()
+            .then(|| unsafe { (*self.raw()).f_inode } as usize)
+    }
+
+    /// Whether a short transfer is retried (regular files and block devices only).
     pub(super) fn is_complete_or_fails(&self) -> bool {
         matches!(self.kind(), bindings::S_IFREG | bindings::S_IFBLK)
     }
