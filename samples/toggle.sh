@@ -1,12 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Turns every pr_debug() site of the running kernel on and off again, first as
-# the kernel does it, then through miniring's queue, and prints what each cost.
-# Needs miniring.ko loaded, debugfs on /sys/kernel/debug, and root.
+# Turns every pr_debug() site of the running kernel on and off again, first through
+# dynamic debug's own control file, then through miniring's queue, and prints what each
+# cost. Needs miniring.ko loaded, debugfs on /sys/kernel/debug, tracefs on
+# /sys/kernel/tracing, and root.
+#
+# A synchronisation of all CPUs is what a rewrite of code costs. The number of them does
+# not depend on the load; interrupts and milliseconds do, and are only printed.
 
 stock=/proc/dynamic_debug/control
 queued=/sys/kernel/debug/miniring/control
 stats=/sys/kernel/debug/miniring/stats
+tracing=/sys/kernel/tracing
+instance=$tracing/instances/miniring_toggle
+
+fail() { echo "toggle.sh: $*" >&2; exit 1; }
 
 # Function-call interrupts so far, on the busiest CPU but this script's (0).
 ipis() {
@@ -17,12 +25,48 @@ ipis() {
 # Milliseconds since boot, in steps of ten.
 now() { awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime; }
 
-stat() { awk -v name="$1:" '$1 == name { print $2 }' $stats; }
-
 sites_on() { grep -c '=p' $stock; }
 
+# Counts calls of do_sync_core(), which each CPU makes once for each synchronisation.
+# Without kprobes, the kernel's own synchronisations are not counted.
+start_counting() {
+	mkdir $instance || fail "no tracefs on $tracing"
+	trap stop_counting EXIT
+	echo 1 >$instance/events/miniring/static_key_apply/enable || fail "no tracepoints"
+	echo 'p:miniring_toggle/sync do_sync_core' 2>/dev/null >>$tracing/kprobe_events &&
+		echo 1 >$instance/events/miniring_toggle/sync/enable
+}
+
+stop_counting() {
+	[ ! -e $instance/events/miniring_toggle ] ||
+		echo 0 >$instance/events/miniring_toggle/sync/enable
+	rmdir $instance
+	echo '-:miniring_toggle/sync' 2>/dev/null >>$tracing/kprobe_events
+}
+
+# Synchronisations so far, whoever asked for them; empty if nothing counts them.
+syncs() {
+	awk -v cpus="$cpus" '$1 == "sync" { print int($2 / cpus) }' $tracing/kprobe_profile \
+		2>/dev/null
+}
+
+# Jump entries and synchronisations of the queue's applies, and how many of the latter
+# they may need: three for each 256 entries or fewer.
+applied() {
+	awk '/static_key_apply:/ {
+		for (i = 1; i <= NF; i++)
+			if (split($i, field, "=") == 2)
+				value[field[1]] = field[2]
+		entries = value["entries"]
+		syncs += value["syncs"]
+		bound += 3 * int((entries + 255) / 256)
+	}
+	END { print entries + 0, syncs + 0, bound + 0 }' $instance/trace
+}
+
 cost() { # FILE ON OFF
-	before=$(ipis)
+	ipis=$(ipis)
+	syncs=$(syncs)
 	start=$(now)
 	echo "$2" >"$1" || exit 1
 	on=$(now)
@@ -30,28 +74,33 @@ cost() { # FILE ON OFF
 	middle=$(now)
 	echo "$3" >"$1" || exit 1
 	ms=$((on - start + $(now) - middle))
-	ipis=$(($(ipis) - before))
-	[ "$(sites_on)" = 0 ] || { echo "some sites are still on" >&2; exit 1; }
+	ipis=$(($(ipis) - ipis))
+	[ -z "$syncs" ] || syncs=$(($(syncs) - syncs))
+	[ "$(sites_on)" = 0 ] || fail "some sites are still on"
 }
+
+row() { printf '%-34s %6s %8s %6s %13s %6s\n' "$@"; }
 
 taskset -p 1 $$ >/dev/null || exit 1
 cpus=$(grep -c ^processor /proc/cpuinfo)
-echo -p >$stock
+echo -p >$stock || exit 1
+start_counting
 
-printf '%-34s %6s %8s %14s %8s\n' "all sites on, then off, $cpus CPUs" sites entries \
-	"IPIs per CPU" ms
 cost $stock '+p' '-p'
-stock_ipis=$ipis stock_sites=$sites
-entries=$(stat entries)
-stock_ms=$ms
+stock_sites=$sites stock_syncs=$syncs stock_ipis=$ipis stock_ms=$ms
+echo >$instance/trace
 cost $queued 'kernel +p' 'kernel -p'
-entries=$((($(stat entries) - entries) / 2))
-printf '%-34s %6d %8d %14d %8d\n' "stock: one key at a time" "$stock_sites" "$entries" \
-	"$stock_ipis" "$stock_ms"
-printf '%-34s %6d %8d %14d %8d\n' "queued: one apply for all" "$sites" "$entries" "$ipis" "$ms"
+# shellcheck disable=SC2046 # three numbers
+set -- $(applied)
 
-[ "$sites" = "$stock_sites" ] || { echo "the two did not turn on the same sites" >&2; exit 1; }
-if [ "$(stat backend)" = batched ]; then
-	[ "$ipis" -le 100 ] || { echo "more than 100 IPIs for a queued toggle" >&2; exit 1; }
-	[ "$stock_ipis" -gt $((50 * ipis)) ] || { echo "less than 50 times fewer IPIs" >&2; exit 1; }
+row "all sites on, then off, $cpus CPUs" sites entries syncs "IPIs per CPU" ms
+row "stock: one key at a time" "$stock_sites" "$1" "${stock_syncs:--}" "$stock_ipis" "$stock_ms"
+row "queued: one apply for all" "$sites" "$1" "$2" "$ipis" "$ms"
+
+[ "$sites" = "$stock_sites" ] || fail "the two did not turn on the same sites"
+if grep -q '^backend: batched$' $stats; then
+	[ "$2" -gt 0 ] || fail "the queue changed no code"
+	[ "$2" -le "$3" ] || fail "$2 synchronisations, where $3 are enough"
+	[ -z "$stock_syncs" ] || [ "$2" -lt "$stock_syncs" ] ||
+		fail "as many synchronisations as without the queue"
 fi
