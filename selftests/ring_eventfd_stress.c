@@ -5,14 +5,19 @@
  *
  * While an eventfd stays registered, each completion that is posted by itself, as all
  * are here, signals it once, and a consumer that sleeps until it is signalled finds
- * every completion; an asynchronous registration is signalled for those that are not
- * inline with their submission. While there is none, nothing is signalled. And at no time has there been a
- * signal more than there are completions.
+ * every completion. An asynchronous registration is signalled for each completion of a
+ * worker, and never for one that is inline with its submission. While there is none,
+ * nothing is signalled. And at no time has there been a signal more than there are
+ * completions.
  *
- * io_uring posts completions in batches, and so signals less often than that.
+ * io_uring posts completions in batches, and so signals less often than that. It posts
+ * before it signals, and unregistering waits for nobody in between: a signal may come
+ * long after its phase, so each phase has an eventfd of its own.
  */
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include "ring_ops.h"
 #include "ring_test.h"
 
@@ -42,9 +47,9 @@ FIXTURE(eventfd)
 	/* Of the submission queue, and how many requests are to be submitted, and were. */
 	pthread_mutex_t lock;
 	unsigned int kinds;
-	unsigned long long quota, submitted;
-	/* How many came back, those that were not inline, and signals. */
-	unsigned long long reaped, later, signals, errors;
+	unsigned long long quota, submitted, submitted_of[KINDS];
+	/* How many came back, and signals. */
+	unsigned long long reaped, reaped_of[KINDS], signals, errors;
 };
 
 FIXTURE_VARIANT(eventfd)
@@ -100,6 +105,7 @@ static bool submit_one(struct _test_data_eventfd *self, unsigned int seed)
 		if (!prepare(self, kind) || uring_submit(&self->ring) != 1)
 			self->errors++;
 		self->submitted++;
+		self->submitted_of[kind]++;
 		self->quota--;
 	}
 	pthread_mutex_unlock(&self->lock);
@@ -158,7 +164,8 @@ static void reap(struct _test_data_eventfd *self)
 
 		if (cqe->user_data >= KINDS || cqe->res != expected[cqe->user_data])
 			self->errors++;
-		self->later += cqe->user_data != INLINE;
+		else
+			self->reaped_of[cqe->user_data]++;
 		uring_advance(&self->ring, 1);
 		__atomic_fetch_add(&self->reaped, 1, __ATOMIC_RELEASE);
 	}
@@ -175,12 +182,30 @@ static bool take(struct _test_data_eventfd *self)
 	return self->signals <= self->reaped;
 }
 
-/* Sleeps until the eventfd is signalled; false if it is not for long. */
-static bool is_signalled(struct _test_data_eventfd *self)
+/* Sleeps until the eventfd is signalled; false if it is not for @ms. */
+static bool is_signalled(struct _test_data_eventfd *self, unsigned int ms)
 {
 	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
 
-	return poll(&fd, 1, LONG_MS) == 1;
+	return poll(&fd, 1, ms) == 1;
+}
+
+/* A signal of an earlier phase that is late goes to that phase's eventfd. */
+static bool renew_eventfd(struct _test_data_eventfd *self)
+{
+	close(self->fd);
+	self->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return self->fd >= 0;
+}
+
+/*
+ * Waits until all who saw the registration that is gone have signalled: they do so in one
+ * RCU read-side critical section. With one CPU, membarrier(2) waits for nothing.
+ */
+static void wait_for_late_signals(void)
+{
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	sleep_ms(20);
 }
 
 static void start(struct _test_data_eventfd *self, unsigned int nr)
@@ -218,15 +243,17 @@ static bool drain(struct _test_data_eventfd *self)
 /* How many requests there are in a phase. */
 #define PHASE 200
 
-static bool wait_for_signals(struct _test_data_eventfd *self, unsigned long long nr)
+/* Waits for late signals; false if there are not @least to @most of them in the end. */
+static bool wait_for_signals(struct _test_data_eventfd *self, unsigned long long least,
+			     unsigned long long most)
 {
 	long long end = now_ms() + LONG_MS;
 
-	while (self->signals < nr && now_ms() < end) {
+	while (self->signals < least && now_ms() < end) {
 		usleep(100);
 		take(self);
 	}
-	return self->signals == nr;
+	return self->signals >= least && self->signals <= most;
 }
 
 TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
@@ -237,19 +264,20 @@ TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
 
 	for (; now_ms() < end; rounds++) {
 		/* The only thing that tells of completions is the eventfd. */
+		ASSERT_TRUE(renew_eventfd(self));
 		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 		before = self->signals;
 		target = self->reaped + PHASE;
 		start(self, PHASE);
 		while (self->reaped < target) {
-			ASSERT_TRUE(is_signalled(self)) {
+			ASSERT_TRUE(is_signalled(self, LONG_MS)) {
 				TH_LOG("no wake with %u completions in the CQ",
 				       uring_ready(&self->ring));
 			}
 			ASSERT_TRUE(take(self));
 		}
 		if (!on_io_uring())
-			ASSERT_TRUE(wait_for_signals(self, before + PHASE)) {
+			ASSERT_TRUE(wait_for_signals(self, before + PHASE, before + PHASE)) {
 				TH_LOG("%llu signals for %u completions",
 				       self->signals - before, PHASE);
 			}
@@ -261,7 +289,6 @@ TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
 		ASSERT_TRUE(drain(self));
 		usleep(rounds % 4 ? 0 : 20000);
 		take(self);
-		/* io_uring posts, then signals, and to unregister waits for nobody in between. */
 		ASSERT_GE(before + PHASE, self->signals) {
 			TH_LOG("signals without a registration");
 		}
@@ -270,35 +297,87 @@ TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
 	EXPECT_EQ(0, self->errors);
 }
 
-/* io_uring signals for those of its workers only, and each has been seen by then. */
-TEST_F_TIMEOUT(eventfd, async_signals_for_what_is_not_inline, 600)
+/* Whether all requests were submitted, and those of workers came back. */
+static bool are_workers_done(struct _test_data_eventfd *self)
+{
+	bool done;
+
+	pthread_mutex_lock(&self->lock);
+	done = !self->quota && self->submitted_of[WORKER] == self->reaped_of[WORKER];
+	pthread_mutex_unlock(&self->lock);
+	return done;
+}
+
+/* Sleeps on the eventfd for the completions of workers; false if it misses one. */
+static bool sleep_for_workers(struct _test_data_eventfd *self)
+{
+	long long last = now_ms();
+
+	while (!are_workers_done(self)) {
+		/* When the last worker is done, nothing signals any more. */
+		if (is_signalled(self, 20)) {
+			if (!take(self))
+				return false;
+			last = now_ms();
+		} else if (now_ms() - last > LONG_MS) {
+			return false;
+		}
+	}
+	return true;
+}
+
+TEST_F_TIMEOUT(eventfd, async_registration_wakes_for_each_worker_completion, 600)
 {
 	long long end = now_ms() + STRESS_MS / 2;
 	unsigned int rounds = 0;
 
+	/* A reader is completed by task work, or by a worker if it loses every race. */
 	self->kinds = READER;
-	for (; now_ms() < end; rounds++) {
-		unsigned long long signals = self->signals, later = self->later;
+	for (; now_ms() < end || !self->reaped_of[WORKER]; rounds++) {
+		unsigned long long signals = self->signals, workers = self->reaped_of[WORKER];
+		unsigned long long timers = self->reaped_of[TIMER];
 
+		ASSERT_TRUE(renew_eventfd(self));
+		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_EVENTFD_ASYNC, &self->fd,
+					    1));
+		start(self, PHASE);
+		ASSERT_TRUE(sleep_for_workers(self)) {
+			TH_LOG("no wake, or one too many, with %u completions in the CQ",
+			       uring_ready(&self->ring));
+		}
+		ASSERT_TRUE(drain(self));
+		workers = self->reaped_of[WORKER] - workers;
+		timers = self->reaped_of[TIMER] - timers;
+		/* Timers are not inline either; io_uring signals for workers only. */
+		if (!on_io_uring())
+			ASSERT_TRUE(wait_for_signals(self, signals + workers,
+						     signals + workers + timers)) {
+				TH_LOG("%llu signals; %llu completions of workers, %llu of timers",
+				       self->signals - signals, workers, timers);
+			}
+		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+	}
+	TH_LOG("%u rounds, %llu completions, %llu signals", rounds, self->reaped, self->signals);
+	EXPECT_EQ(0, self->errors);
+}
+
+TEST_F_TIMEOUT(eventfd, async_registration_is_silent_for_inline_completions, 600)
+{
+	long long end = now_ms() + STRESS_MS / 4;
+	unsigned int rounds = 0;
+
+	self->kinds = INLINE + 1;
+	for (; now_ms() < end || !rounds; rounds++) {
 		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_EVENTFD_ASYNC, &self->fd,
 					    1));
 		start(self, PHASE);
 		ASSERT_TRUE(drain(self));
-		later = self->later - later;
-		ASSERT_LT(0, later);
-		if (!on_io_uring())
-			ASSERT_TRUE(wait_for_signals(self, signals + later)) {
-				TH_LOG("%llu signals for %llu completions that were not inline",
-				       self->signals - signals, later);
-			}
-		usleep(rounds % 4 ? 0 : 20000);
-		take(self);
-		if (!on_io_uring())
-			EXPECT_EQ(signals + later, self->signals);
 		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
 	}
-	TH_LOG("%u rounds, %llu completions, %llu signals", rounds, self->reaped, self->signals);
-	EXPECT_LT(0, self->signals);
+	wait_for_late_signals();
+	take(self);
+	EXPECT_EQ(0, self->signals);
+	EXPECT_EQ(PHASE * rounds, self->reaped);
 	EXPECT_EQ(0, self->errors);
 }
 
@@ -321,7 +400,7 @@ TEST_F_TIMEOUT(eventfd, that_changes_amid_them_has_no_signal_too_many, 600)
 	unsigned int seed = variant->model, changes = 0;
 	unsigned long long before;
 
-	while (now_ms() < end) {
+	while (now_ms() < end || !changes) {
 		for (int i = 0; i < 10; i++, changes++) {
 			ASSERT_TRUE(go_on(self, rand_r(&seed) % 1000));
 			ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
@@ -330,8 +409,7 @@ TEST_F_TIMEOUT(eventfd, that_changes_amid_them_has_no_signal_too_many, 600)
 		}
 		start(self, 0);
 		ASSERT_TRUE(drain(self));
-		/* Who was about to signal when the registration went has done so. */
-		sleep_ms(20);
+		wait_for_late_signals();
 		take(self);
 		before = self->signals;
 		ASSERT_TRUE(go_on(self, 5000));
@@ -340,7 +418,7 @@ TEST_F_TIMEOUT(eventfd, that_changes_amid_them_has_no_signal_too_many, 600)
 		ASSERT_EQ(before, self->signals);
 		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 		start(self, 100);
-		ASSERT_TRUE(is_signalled(self));
+		ASSERT_TRUE(is_signalled(self, LONG_MS));
 		ASSERT_TRUE(drain(self));
 		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
 	}
