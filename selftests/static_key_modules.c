@@ -150,6 +150,75 @@ TEST_F_TIMEOUT(keys, the_sample_module_changes_the_branches_of_thousands, 120)
 	EXPECT_EQ(ON(2), state("off"));
 }
 
+#define SEALED_STATE	DEBUGFS "miniring_keys_sealed/state"
+#define SEALED_COMMAND	DEBUGFS "miniring_keys_sealed/command"
+
+TEST_F(keys, key_that_init_requested_changes_before_it_becomes_read_only)
+{
+	ASSERT_EQ(0, load("miniring_keys_sealed", "in_init=1"));
+	EXPECT_EQ(ON(1), state_of(SEALED_STATE, "sealed"));
+	EXPECT_EQ(-EROFS, put(SEALED_COMMAND, "on"));
+	/* Nothing of it is left for an apply, which would write to read-only memory. */
+	EXPECT_EQ(0, command("queue_on off\napply"));
+	EXPECT_EQ(ON(2), state("off"));
+	EXPECT_EQ(0, unload("miniring_keys_sealed"));
+}
+
+TEST_F(keys, request_for_a_read_only_key_is_refused)
+{
+	ASSERT_EQ(0, load("miniring_keys_sealed", ""));
+	EXPECT_EQ(-EROFS, put(SEALED_COMMAND, "on"));
+	EXPECT_EQ(0, command("apply"));
+	EXPECT_EQ(OFF, state_of(SEALED_STATE, "sealed"));
+	EXPECT_EQ(0, unload("miniring_keys_sealed"));
+}
+
+TEST_F(keys, request_of_an_init_that_fails_is_dropped)
+{
+	long dropped = stat("dropped");
+
+	EXPECT_EQ(-ENXIO, load("miniring_keys_sealed", "in_init=1 fails=1"));
+	EXPECT_EQ(dropped + 1, stat("dropped"));
+	EXPECT_EQ(0, command("queue_on off\napply"));
+	EXPECT_EQ(ON(2), state("off"));
+}
+
+/* The result of miniring_keys_late, whose notifier has the priority that @parameter says. */
+static long request_of_a_key_that_goes(const char *parameter)
+{
+	long result = 1;
+	FILE *file;
+
+	if (load("miniring_keys_late", parameter))
+		return 2;
+	if (unload("miniring_keys_test"))
+		return 3;
+	file = fopen("/sys/module/miniring_keys_late/parameters/result", "re");
+	if (!file || fscanf(file, "%ld", &result) != 1)
+		result = 4;
+	if (file)
+		fclose(file);
+	return result;
+}
+
+TEST_F(keys, request_for_a_key_of_a_module_that_goes_is_refused)
+{
+	static const char *const priorities[] = {
+		"priority=0", "priority=-1", "priority=-2147483647", "priority=2147483646",
+	};
+
+	for (int i = 0; i < ARRAY_SIZE(priorities); i++) {
+		EXPECT_EQ(-ENODEV, request_of_a_key_that_goes(priorities[i])) {
+			TH_LOG("%s", priorities[i]);
+		}
+		EXPECT_EQ(0, unload("miniring_keys_late"));
+		ASSERT_EQ(0, load("miniring_keys_test", ""));
+		/* An apply would touch the memory that was freed. */
+		EXPECT_EQ(0, command("queue_on off\napply"));
+		EXPECT_EQ(ON(2), state("off"));
+	}
+}
+
 /* The kernel log from its end on, to be read without waiting. */
 static int open_log(void)
 {

@@ -18,9 +18,10 @@ use crate::{
     },
     static_key::{
         self,
+        Announced,
         Block,
-        Going,
-        OnGoing,
+        Event,
+        OnModule,
         Registration,
         StaticKey, //
     }, //
@@ -296,8 +297,13 @@ struct Forget;
 
 static FORGET: Block<Forget> = Block::new();
 
-impl OnGoing for Forget {
-    fn going(module: &Going) {
+impl OnModule for Forget {
+    const PRIORITY: c_int = 0;
+
+    fn event(module: &Announced, event: Event) {
+        if event != Event::Going {
+            return;
+        }
         let mut tables = OWN.lock();
         tables.0.retain(|table| !module.has(table.as_ptr().addr()));
     }

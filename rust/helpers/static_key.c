@@ -175,6 +175,24 @@ bool miniring_within_module(const void *addr, const void *mod)
 	return within_module((unsigned long)addr, mod);
 }
 
+bool miniring_within_ro_after_init(unsigned long addr, const void *mod)
+{
+	return within_module_mem_type(addr, mod, MOD_RO_AFTER_INIT);
+}
+
+/* Whether the kernel maps @addr for writing. */
+bool miniring_is_writable(unsigned long addr)
+{
+#ifdef CONFIG_X86
+	unsigned int level;
+	pte_t *pte = lookup_address(addr, &level);
+
+	return pte && pte_write(*pte);
+#else
+	return true;
+#endif
+}
+
 bool miniring_system_running(void)
 {
 	return system_state >= SYSTEM_RUNNING;

@@ -109,7 +109,7 @@ pub(super) fn apply_now(key: Key, enable: bool) -> Result {
     Ok(())
 }
 
-fn key(request: &Request) -> Key {
+pub(super) fn key(request: &Request) -> Key {
     // SAFETY: It is from the queue. A module that goes waits for the lock that is held here since
     // the request was taken out, and is not gone before.
     unsafe { Key::from_address(request.key) }
@@ -171,7 +171,7 @@ fn collect(
 /// That function looks at the count again, before it takes the jump label mutex, and warns if it is
 /// neither 0 nor 1. So it is called right after the look that is decided by, with CPUs already held,
 /// which may take long: in between the key would have to be changed back and forth.
-fn immediate(key: Key, enable: bool) -> bool {
+pub(super) fn immediate(key: Key, enable: bool) -> bool {
     loop {
         let cpus = Cpus::lock();
         match key.verdict(enable) {

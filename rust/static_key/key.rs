@@ -4,6 +4,7 @@
 //!
 //! C header: `include/linux/jump_label.h`.
 
+use crate::bindings as helpers;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -151,11 +152,17 @@ impl Key {
     pub(super) fn check(self) -> Result {
         if self.count() > 1 {
             Err(EBUSY)
-        } else if matches!(self.users(), Users::Sealed) {
+        } else if matches!(self.users(), Users::Sealed) || !self.is_writable() {
             Err(EROFS)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether it can be written to at this moment.
+    fn is_writable(self) -> bool {
+        // SAFETY: Looks at the page tables.
+        unsafe { helpers::miniring_is_writable(self.address()) }
     }
 
     /// What a request to make it `enable` would come to at this moment.

@@ -15,6 +15,9 @@
 //! | the key was changed otherwise meanwhile | nothing is patched twice |
 //! | a key with more than one reference | refused: `EBUSY`, or counted if it became so since |
 //! | a key sealed at the end of boot | refused: `EROFS` |
+//! | a `__ro_after_init` key of a module that loads | changed when the module is initialised, at the latest |
+//! | such a key of a module that is loaded | refused: `EROFS` |
+//! | a key of a module that goes | refused: `ENODEV` |
 //! | no memory for a request | applied at once |
 //! | no memory for the jump entries | applied key by key |
 //! | two callers | one apply at a time, after which the requests of both are carried out |
@@ -53,9 +56,10 @@ pub use apply::{
 pub use backend::Work;
 pub use key::StaticKey;
 pub(crate) use notifier::{
+    Announced,
     Block,
-    Going,
-    OnGoing,
+    Event,
+    OnModule,
     Registration, //
 };
 pub(crate) use stats::STATS;
@@ -86,13 +90,18 @@ pub(crate) fn backend_name() -> &'static str {
 fn request(key: Key, enable: bool) -> Result {
     key.check()?;
     // Not in one expression: what is applied at once must not hold the queue.
-    let queued = QUEUE.lock().push(key, enable);
+    let queued = {
+        let mut queue = QUEUE.lock();
+        queue.check(key)?;
+        queue.push(key, enable)
+    };
     queued.or_else(|_| apply::apply_now(key, enable))
 }
 
 /// The subsystem, from the module's load until its unload.
 pub(crate) struct StaticKeys {
-    _notifier: Registration,
+    _first: Registration,
+    _last: Registration,
 }
 
 impl StaticKeys {
@@ -106,7 +115,8 @@ impl StaticKeys {
         }
         Backend::choose(symbols)?;
         Ok(Self {
-            _notifier: Registration::new(&notifier::FORGET)?,
+            _first: Registration::new(&notifier::FIRST)?,
+            _last: Registration::new(&notifier::LAST)?,
         })
     }
 }

@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Forgetting what belongs to a module that goes away.
+//! What modules announce: that one is initialised, and that one goes.
 //!
 //! A module announces that it is going after its last own code has run and before its memory is
 //! freed, and also when its initialisation failed. Waiting for the apply that is under way means
 //! that no key of the module is in use when the announcement returns.
+//!
+//! Others hear of it too, and may request keys of that module: so requests are refused from the
+//! first announcement on, and forgotten. A module is initialised before its `__ro_after_init` data
+//! becomes read-only, so requests for keys in there are carried out at the last announcement.
 
 use super::{
-    apply::APPLY,
+    apply::{
+        immediate,
+        key,
+        APPLY, //
+    },
     queue::QUEUE,
     stats::STATS, //
 };
@@ -20,25 +28,58 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What is to be done when a module goes.
-pub(crate) trait OnGoing {
-    /// Called with that module. May sleep.
-    fn going(module: &Going);
+/// What a module announces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It is initialised. Its `__ro_after_init` data becomes read-only behind this.
+    Live,
+    /// It goes.
+    Going,
 }
 
-/// A module that goes.
+/// What is to be done then.
+pub(crate) trait OnModule {
+    /// Those with a higher one are called first.
+    const PRIORITY: c_int;
+
+    /// Called with the module that announces `event`. May sleep.
+    fn event(module: &Announced, event: Event);
+}
+
+/// A module that announces something.
 ///
 /// # Invariants
 ///
 /// It is still there.
-pub(crate) struct Going(*const bindings::module);
+pub(crate) struct Announced(*const bindings::module);
 
-impl Going {
+impl Announced {
     /// Whether `address` is in it.
     pub(crate) fn has(&self, address: usize) -> bool {
         let address = core::ptr::without_provenance(address);
         // SAFETY: By the invariant. What is at the address is not accessed.
         unsafe { helpers::miniring_within_module(address, self.0.cast()) }
+    }
+
+    /// Whether `address` is in its `__ro_after_init` data.
+    pub(super) fn seals(&self, address: usize) -> bool {
+        // SAFETY: By the invariant.
+        unsafe { helpers::miniring_within_ro_after_init(address, self.0.cast()) }
+    }
+
+    /// Tells it from other modules while it is there.
+    pub(super) fn id(&self) -> usize {
+        self.0.addr()
+    }
+
+    /// The reverse of [`Announced::id`].
+    ///
+    /// # Safety
+    ///
+    /// `id` is that of a module that is there as long as the result.
+    pub(super) unsafe fn from_id(id: usize) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self(core::ptr::with_exposed_provenance(id))
     }
 }
 
@@ -48,13 +89,13 @@ pub(crate) struct Block<T>(Opaque<bindings::notifier_block>, PhantomData<T>);
 // SAFETY: Only the kernel accesses it, under the lock of the list it is in.
 unsafe impl<T> Sync for Block<T> {}
 
-impl<T: OnGoing> Block<T> {
+impl<T: OnModule> Block<T> {
     pub(crate) const fn new() -> Self {
         Self(
             Opaque::new(bindings::notifier_block {
                 notifier_call: Some(Self::on_module),
                 next: core::ptr::null_mut(),
-                priority: 0,
+                priority: T::PRIORITY,
             }),
             PhantomData,
         )
@@ -68,25 +109,57 @@ impl<T: OnGoing> Block<T> {
         state: c_ulong,
         data: *mut c_void,
     ) -> c_int {
-        if state == bindings::module_state_MODULE_STATE_GOING as c_ulong {
-            // INVARIANT: By the requirement, and it stays until this returns.
-            T::going(&Going(data.cast()));
-        }
+        let event = match state as bindings::module_state {
+            bindings::module_state_MODULE_STATE_LIVE => Event::Live,
+            bindings::module_state_MODULE_STATE_GOING => Event::Going,
+            _ => return bindings::NOTIFY_OK as c_int,
+        };
+        data.expose_provenance();
+        // INVARIANT: By the requirement, and it stays until this returns.
+        T::event(&Announced(data.cast()), event);
         bindings::NOTIFY_OK as c_int
     }
 }
 
-/// The requests for its keys.
-pub(super) struct Requests;
+/// Before all others.
+pub(super) struct First;
 
-/// Forgets the requests for the keys of a module.
-pub(super) static FORGET: Block<Requests> = Block::new();
+/// Behind all others.
+pub(super) struct Last;
 
-impl OnGoing for Requests {
-    fn going(module: &Going) {
+pub(super) static FIRST: Block<First> = Block::new();
+pub(super) static LAST: Block<Last> = Block::new();
+
+impl OnModule for First {
+    const PRIORITY: c_int = c_int::MAX;
+
+    fn event(module: &Announced, event: Event) {
+        if event == Event::Going {
+            let _apply = APPLY.lock();
+            let dropped = QUEUE.lock().close(module);
+            STATS.dropped.add(dropped);
+        }
+    }
+}
+
+impl OnModule for Last {
+    const PRIORITY: c_int = c_int::MIN;
+
+    fn event(module: &Announced, event: Event) {
+        // Held until the requests that are taken are carried out, as by an apply.
         let _apply = APPLY.lock();
-        let dropped = QUEUE.lock().drop_within(module);
-        STATS.dropped.add(dropped);
+        match event {
+            Event::Live => {
+                let sealed = QUEUE.lock().seal(module);
+                for request in &sealed {
+                    immediate(key(request), request.enable);
+                }
+            }
+            Event::Going => {
+                let dropped = QUEUE.lock().forget(module);
+                STATS.dropped.add(dropped);
+            }
+        }
     }
 }
 
@@ -100,7 +173,7 @@ unsafe impl Sync for Registration {}
 
 impl Registration {
     /// Starts to watch. Fails with `EEXIST` if `block` is in use.
-    pub(crate) fn new<T: OnGoing>(block: &'static Block<T>) -> Result<Self> {
+    pub(crate) fn new<T: OnModule>(block: &'static Block<T>) -> Result<Self> {
         // SAFETY: It is static, and the function does not put it in the list twice.
         to_result(unsafe { bindings::register_module_notifier(block.0.get()) })?;
         Ok(Self(block.0.get()))

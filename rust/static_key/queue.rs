@@ -4,7 +4,7 @@
 
 use super::{
     key::Key,
-    notifier::Going,
+    notifier::Announced,
     stats::STATS, //
 };
 use crate::pure::batch::{
@@ -28,11 +28,22 @@ const FIRST: usize = 64;
 ///
 /// # Invariants
 ///
-/// The module that a request's key is in, if any, is not yet gone: its going is notified to
-/// [`super::notifier`], which calls [`Queue::drop_within`].
+/// * The module that a request's key is in, if any, is not yet gone: [`super::notifier`] calls
+///   [`Queue::close`] when it goes.
+/// * The modules in `refused` are there, from [`Queue::seal`] or [`Queue::close`] until
+///   [`Queue::forget`].
 pub(super) struct Queue {
     requests: KVVec<Request>,
     seq: u64,
+    /// Modules whose keys, or some of them, cannot be requested any more.
+    refused: KVec<Refused>,
+}
+
+/// A module whose keys are refused.
+struct Refused {
+    module: usize,
+    /// All of them: it goes. Else those in its `__ro_after_init` data.
+    all: bool,
 }
 
 impl Queue {
@@ -40,6 +51,7 @@ impl Queue {
         Self {
             requests: KVVec::new(),
             seq: 0,
+            refused: KVec::new(),
         }
     }
 
@@ -84,8 +96,68 @@ impl Queue {
         requests
     }
 
-    /// Forgets the requests for keys in `module`, and says how many they were.
-    pub(super) fn drop_within(&mut self, module: &Going) -> usize {
+    /// Whether a request for `key` has to be refused.
+    ///
+    /// # Errors
+    ///
+    /// `EROFS` if it is in read-only data, `ENODEV` if its module goes.
+    pub(super) fn check(&self, key: Key) -> Result {
+        for refused in &self.refused {
+            // SAFETY: By the type invariants the module is there.
+            let module = unsafe { Announced::from_id(refused.module) };
+            if refused.all && module.has(key.address()) {
+                return Err(ENODEV);
+            }
+            if !refused.all && module.seals(key.address()) {
+                return Err(EROFS);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses requests for the keys of `module` that become read-only, and takes out those that were
+    /// made. Without memory they are not refused by this: see [`Key::check`].
+    pub(super) fn seal(&mut self, module: &Announced) -> KVVec<Request> {
+        let mut sealed = KVVec::new();
+        coalesce_all(&mut self.requests);
+        self.requests.retain(|request| {
+            let taken = module.seals(request.key) && sealed.push(*request, GFP_KERNEL).is_ok();
+            !taken
+        });
+        // Without memory for the above, they are lost rather than carried out on read-only data.
+        let before = self.requests.len();
+        self.requests.retain(|request| !module.seals(request.key));
+        STATS.dropped.add(before - self.requests.len());
+        self.refuse(module, false);
+        sealed
+    }
+
+    /// Refuses requests for keys in `module`, which goes, and forgets those that were made. Returns
+    /// how many they were.
+    pub(super) fn close(&mut self, module: &Announced) -> usize {
+        self.refuse(module, true);
+        self.drop_within(module)
+    }
+
+    /// Forgets `module`, which nobody can request keys of any more. Returns how many requests there
+    /// were.
+    pub(super) fn forget(&mut self, module: &Announced) -> usize {
+        self.refused.retain(|refused| refused.module != module.id());
+        self.drop_within(module)
+    }
+
+    fn refuse(&mut self, module: &Announced, all: bool) {
+        self.refused.retain(|refused| refused.module != module.id());
+        let _ = self.refused.push(
+            Refused {
+                module: module.id(),
+                all,
+            },
+            GFP_KERNEL,
+        );
+    }
+
+    fn drop_within(&mut self, module: &Announced) -> usize {
         let before = self.requests.len();
         self.requests.retain(|request| !module.has(request.key));
         before - self.requests.len()
