@@ -1,13 +1,18 @@
 /// A setting that is read often and changed rarely.
-static LIMIT: Rcu<u32> = Rcu::null();
+struct Limit(u32);
+
+// SAFETY: The module keeps a `Callbacks` in its state, and drops it last.
+unsafe impl Reclaimed for Limit {}
+
+static LIMIT: Rcu<Limit> = Rcu::null();
 
 fn set_limit(limit: u32) -> Result {
     // What comes out is dropped after a grace period; nobody waits for that.
-    drop(LIMIT.replace(Some(Unpublished::new(limit, GFP_KERNEL)?)));
+    drop(LIMIT.replace(Some(Unpublished::new(Limit(limit), GFP_KERNEL)?)));
     Ok(())
 }
 
 fn limit() -> Option<u32> {
     let guard = rcu::read_lock();
-    LIMIT.load(&guard).map(|limit| *limit)
+    LIMIT.load(&guard).map(|limit| limit.0)
 }

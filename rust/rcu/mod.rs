@@ -44,6 +44,18 @@ use kernel::{
     types::Opaque, //
 };
 
+/// A type whose values may be dropped, or used, by an RCU callback.
+///
+/// The callback is code of the module that the type is in. `RcuBox` and `Rcu<P>`, as posted for the
+/// kernel crate, ask their users for a `'static` type only. Nothing there waits for the callbacks
+/// when a module goes that is such a user.
+///
+/// # Safety
+///
+/// The module that has the type keeps a [`Callbacks`] in its state, and drops that after all else
+/// that may let go of such a value.
+pub unsafe trait Reclaimed: Send + Sync + 'static {}
+
 /// What an [`Rcu`] points at: the value, and all that its callbacks need.
 #[pin_data]
 struct Node<T> {
@@ -100,12 +112,12 @@ impl<T> Unpublished<T> {
 ///
 /// `ptr` is null or came from [`Arc::into_raw`], and owns that reference. The reference is given
 /// up no sooner than a grace period after `ptr` stopped holding it.
-pub struct Rcu<T: Send + Sync + 'static> {
+pub struct Rcu<T: Reclaimed> {
     ptr: Atomic<*mut Node<T>>,
     _owns: PhantomData<Arc<Node<T>>>,
 }
 
-impl<T: Send + Sync + 'static> Rcu<T> {
+impl<T: Reclaimed> Rcu<T> {
     /// A pointer to nothing.
     pub const fn null() -> Self {
         Self {
@@ -175,7 +187,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Rcu<T> {
+impl<T: Reclaimed> Drop for Rcu<T> {
     fn drop(&mut self) {
         // Readers borrow the pointer, so there is none left; but a grace period is also what
         // `Retired` promises, and costs the dropping thread nothing.
@@ -207,9 +219,9 @@ impl<T> Deref for Borrowed<'_, T> {
 /// # Invariants
 ///
 /// Owns a reference from [`Arc::into_raw`] to a node whose `retire` head is not queued.
-pub struct Retired<T: Send + Sync + 'static>(ptr::NonNull<Node<T>>);
+pub struct Retired<T: Reclaimed>(ptr::NonNull<Node<T>>);
 
-impl<T: Send + Sync + 'static> Deref for Retired<T> {
+impl<T: Reclaimed> Deref for Retired<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -218,11 +230,12 @@ impl<T: Send + Sync + 'static> Deref for Retired<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Retired<T> {
+impl<T: Reclaimed> Drop for Retired<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the node is alive and its head not queued. A node is
-        // retired once in its life, because it is published once. The callback lives in this
-        // module, which waits for it before it goes (`Callbacks`).
+        // SAFETY:
+        // - By the type invariants the node is alive and its head not queued: a node is retired
+        //   once in its life, because it is published once.
+        // - The module of `T` waits for the callback before it goes (`Reclaimed`).
         unsafe {
             let head = Opaque::cast_into(&raw const (*self.0.as_ptr()).retire);
             bindings::call_rcu(head, Some(retired::<T>));
@@ -244,7 +257,7 @@ unsafe extern "C" fn retired<T>(head: *mut bindings::callback_head) {
 }
 
 /// What to do with a value later, in softirq context.
-pub trait Deferred: Send + Sync + 'static {
+pub trait Deferred: Reclaimed {
     /// Called in softirq context; may not sleep.
     fn run(&self);
 }
@@ -275,9 +288,10 @@ impl<T: Deferred> Shared<T> {
             return;
         }
         let node = Arc::into_raw(self.0);
-        // SAFETY: The node is alive: the reference goes to the callback. The flag was clear, so
-        // the head is not queued, and stays set until the callback has begun. The callback lives
-        // in this module, which waits for it before it goes (`Callbacks`).
+        // SAFETY:
+        // - The node is alive: the reference goes to the callback.
+        // - The head is not queued: the flag was clear, and stays set until the callback has begun.
+        // - The module of `T` waits for the callback before it goes (`Reclaimed`).
         unsafe {
             let head = Opaque::cast_into(&raw const (*node).defer);
             bindings::miniring_call_rcu_hurry(head, Some(deferred::<T>));
@@ -302,8 +316,8 @@ unsafe extern "C" fn deferred<T: Deferred>(head: *mut bindings::callback_head) {
     node.value.run();
 }
 
-/// Stands for the callbacks of this module that may be pending. Dropping it waits for them: a
-/// module keeps one in its state, so that its text outlives them.
+/// Stands for the callbacks of a module that may be pending: see [`Reclaimed`]. Dropping it waits for
+/// them.
 #[derive(Default)]
 pub struct Callbacks(());
 
@@ -328,6 +342,9 @@ mod tests {
         drops: Arc<Atomic<u32>>,
         runs: Arc<Atomic<u32>>,
     }
+
+    // SAFETY: `Miniring` keeps a `Callbacks`, and drops it last.
+    unsafe impl Reclaimed for Counted {}
 
     impl Drop for Counted {
         fn drop(&mut self) {

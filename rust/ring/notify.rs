@@ -107,6 +107,9 @@ impl EvFd {
     }
 }
 
+// SAFETY: `Miniring` keeps a `Callbacks`, and drops it last.
+unsafe impl rcu::Reclaimed for EvFd {}
+
 impl rcu::Deferred for EvFd {
     fn run(&self) {
         // No wake-up of an eventfd is interrupted by this callback.

@@ -4,11 +4,17 @@
 
 use super::{
     Borrowed,
-    Rcu, //
+    Rcu,
+    Reclaimed, //
 };
 use kernel::sync::rcu;
 
-fn f(pointer: &'static Rcu<u32>) -> Option<Borrowed<'static, u32>> {
+struct Limit(u32);
+
+// SAFETY: For this test.
+unsafe impl Reclaimed for Limit {}
+
+fn f(pointer: &'static Rcu<Limit>) -> Option<Borrowed<'static, Limit>> {
     let guard = rcu::read_lock();
     pointer.load(&guard)
 }

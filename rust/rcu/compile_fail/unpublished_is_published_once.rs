@@ -4,11 +4,17 @@
 
 use super::{
     Rcu,
+    Reclaimed,
     Unpublished, //
 };
 use kernel::error::Result;
 
-fn f(pointer: &Rcu<u32>, new: Unpublished<u32>) -> Result {
+struct Limit(u32);
+
+// SAFETY: For this test.
+unsafe impl Reclaimed for Limit {}
+
+fn f(pointer: &Rcu<Limit>, new: Unpublished<Limit>) -> Result {
     pointer.publish(new)?;
     pointer.publish(new)
 }
