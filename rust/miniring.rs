@@ -48,7 +48,8 @@ impl kernel::InPlaceModule for Miniring {
             _callbacks: rcu::Callbacks::default(),
             _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
             _toggler: dyndbg::Toggler::new(symbols.as_ref())?,
-            _workers: ring::Workers::new()?,
+            // SAFETY: The module is initialised once.
+            _workers: unsafe { ring::Workers::new()? },
             _device <- ring::Registration::new(),
             _directory: debugfs::Directory::new()
                 .with(&dyndbg::FILES)

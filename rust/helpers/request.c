@@ -83,6 +83,12 @@ u64 miniring_exec_id(const struct task_struct *task)
 	return READ_ONCE(task->self_exec_id);
 }
 
+/* Whether the current task is a kernel thread that may borrow an address space. */
+bool miniring_is_worker(void)
+{
+	return in_task() && current->flags & PF_KTHREAD && !current->mm;
+}
+
 const struct cred *miniring_current_cred(void)
 {
 	return current_cred();

@@ -73,19 +73,16 @@ impl Handle {
         let config = Config::new(args.entries, &params)?;
         config.describe(&mut params);
         let ring = Ring::new(config, args.notify_model)?;
+        // All memory is allocated before userspace can see anything.
+        let open = Open::new(ring.clone())?;
         write(args.params, &params)?;
         ring.start_polling()?;
-        let populated = Open::new(ring.clone()).and_then(|open| {
-            if self.ring.populate(open) {
-                Ok(())
-            } else {
-                Err(EBUSY)
-            }
-        });
-        if populated.is_err() {
+        if self.ring.populate(open) {
+            Ok(())
+        } else {
             ring.end_polling();
+            Err(EBUSY)
         }
-        populated
     }
 }
 

@@ -125,8 +125,7 @@ impl Drain {
         let mut state = self.state.lock();
         let mut next = state.next();
         if let Some(owned) = &mut next {
-            let ring = owned.ring.clone();
-            ring.pending.add(owned);
+            owned.add_to_pending();
         }
         let active = state.alone || state.searched || !state.waiting.is_empty();
         self.active.store(active.into(), Relaxed);

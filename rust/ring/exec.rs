@@ -10,6 +10,7 @@
 //! Every ring whose file is open is in a list, for the work to find. The list's mutex is a leaf.
 
 use super::{
+    queues,
     task,
     Ring, //
 };
@@ -105,8 +106,11 @@ impl Open {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, `ENODEV` while the module is not loaded.
     pub(crate) fn new(ring: Arc<Ring>) -> Result<Self> {
+        if !queues::is_open() {
+            return Err(ENODEV);
+        }
         let entry = UniqueArc::pin_init(
             pin_init!(Entry {
                 ring,
@@ -143,9 +147,13 @@ unsafe impl Send for ExecProbe {}
 unsafe impl Sync for ExecProbe {}
 
 impl ExecProbe {
-    /// To be called once, before a ring is made. May sleep.
-    pub(crate) fn new() -> Self {
-        // SAFETY: Called once, by the requirement above.
+    /// May sleep.
+    ///
+    /// # Safety
+    ///
+    /// Called once, before there is an `EndQueue`.
+    pub(crate) unsafe fn new() -> Self {
+        // SAFETY: By the safety requirements.
         unsafe { OPEN.init() };
         // SAFETY: The name is a string.
         let point =

@@ -143,8 +143,11 @@ impl Table {
 
     fn take(&mut self, request: &Request) -> Option<ListArc<Request>> {
         let list = self.buckets.get_mut(request.bucket.load(Relaxed))?;
-        // SAFETY: The bucket is the one that it was added to last, under the lock; `add` is only
-        // called by the request's owner, who keeps it from other lists while it is here.
+        // SAFETY:
+        // - The table is that of the request's own ring: only the methods of `Owned` below call
+        //   this, and `admit`.
+        // - The bucket is the one that it was added to last, under the lock.
+        // - Its owner keeps it from other lists that use these links while it is here.
         unsafe { list.remove(request) }
     }
 }
@@ -162,67 +165,6 @@ impl Pending {
             }, "miniring::Pending"),
             search <- new_mutex!((), "miniring::Pending search"),
         })
-    }
-
-    /// Adds a request that is going to be waited for.
-    pub(crate) fn add(&self, owned: &mut Owned) {
-        if let Some(entry) = Self::entry(owned) {
-            let mut table = self.table.lock();
-            self.len.fetch_add(1, Relaxed);
-            table.admit(entry);
-        }
-    }
-
-    /// Removes a request that was completed.
-    pub(crate) fn remove(&self, owned: &mut Owned) {
-        self.replace(owned, None);
-    }
-
-    /// Removes a request that was completed, and adds the one that is to be issued next: a search
-    /// finds the one or the other, and what left the ring with the former does with the latter.
-    pub(crate) fn replace(&self, completed: &mut Owned, next: Option<&mut Owned>) {
-        let was_there = core::mem::take(&mut completed.inner().pending);
-        let entry = next.and_then(Self::entry);
-        if !was_there && entry.is_none() {
-            return;
-        }
-        let mut table = self.table.lock();
-        let removed = if was_there {
-            self.len.fetch_sub(1, Relaxed);
-            table.take(completed)
-        } else {
-            None
-        };
-        if let Some(entry) = entry {
-            self.len.fetch_add(1, Relaxed);
-            if completed.left.load(Relaxed) {
-                entry.left.store(true, Relaxed);
-                entry.ownership.cancel();
-            }
-            table.admit(entry);
-        }
-        drop(table);
-        drop(removed);
-    }
-
-    /// What to add a request by, unless it is there.
-    fn entry(owned: &mut Owned) -> Option<ListArc<Request>> {
-        if owned.inner().pending {
-            return None;
-        }
-        let entry = ListArc::try_from_arc(owned.to_arc()).ok()?;
-        owned.inner().pending = true;
-        Some(entry)
-    }
-
-    /// Gives a request that is there another user data.
-    pub(crate) fn rename(&self, owned: &Owned, user_data: u64) {
-        let mut table = self.table.lock();
-        let entry = table.take(owned);
-        owned.user_data.store(user_data, Relaxed);
-        if let Some(entry) = entry {
-            table.add(entry);
-        }
     }
 
     /// Whether there is none at this moment.
@@ -249,6 +191,74 @@ impl Pending {
     /// From now on everything that is added is cancelled.
     pub(crate) fn close(&self) {
         self.table.lock().closed = true;
+    }
+}
+
+impl Owned {
+    /// Adds the request to its ring's table, before something is waited for.
+    pub(crate) fn add_to_pending(&mut self) {
+        if let Some(entry) = self.pending_entry() {
+            let pending = &self.ring.pending;
+            let mut table = pending.table.lock();
+            pending.len.fetch_add(1, Relaxed);
+            table.admit(entry);
+        }
+    }
+
+    /// Removes the request, which was completed.
+    pub(crate) fn remove_from_pending(&mut self) {
+        self.replace_in_pending(None);
+    }
+
+    /// Removes the request, which was completed, and adds the one that is to be issued next, of the
+    /// same ring. A search finds the one or the other, and what left the ring with the former does
+    /// with the latter.
+    pub(crate) fn replace_in_pending(&mut self, next: Option<&mut Owned>) {
+        let was_there = core::mem::take(&mut self.inner().pending);
+        let entry = next
+            .filter(|next| Arc::ptr_eq(&next.ring, &self.ring))
+            .and_then(Owned::pending_entry);
+        if !was_there && entry.is_none() {
+            return;
+        }
+        let pending = &self.ring.pending;
+        let mut table = pending.table.lock();
+        let removed = if was_there {
+            pending.len.fetch_sub(1, Relaxed);
+            table.take(self)
+        } else {
+            None
+        };
+        if let Some(entry) = entry {
+            pending.len.fetch_add(1, Relaxed);
+            if self.left.load(Relaxed) {
+                entry.left.store(true, Relaxed);
+                entry.ownership.cancel();
+            }
+            table.admit(entry);
+        }
+        drop(table);
+        drop(removed);
+    }
+
+    /// What to add the request by, unless it is there.
+    fn pending_entry(&mut self) -> Option<ListArc<Request>> {
+        if self.inner().pending {
+            return None;
+        }
+        let entry = ListArc::try_from_arc(self.to_arc()).ok()?;
+        self.inner().pending = true;
+        Some(entry)
+    }
+
+    /// Gives the request another user data.
+    pub(crate) fn rename(&self, user_data: u64) {
+        let mut table = self.ring.pending.table.lock();
+        let entry = table.take(self);
+        self.user_data.store(user_data, Relaxed);
+        if let Some(entry) = entry {
+            table.add(entry);
+        }
     }
 }
 
@@ -282,7 +292,7 @@ impl Round<'_> {
                 self.restarts.set(left - 1);
                 at = buckets.start;
             }
-            let found = table.pass(self.nr, &mut at, buckets.end, &wanted);
+            let found = table.pass(self.nr, &mut at, buckets.end, wanted);
             drop(table);
             self.bucket.set(at);
             if found.is_some() {

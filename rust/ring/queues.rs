@@ -150,8 +150,11 @@ impl UserQueues {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, `ENODEV` while the module is not loaded.
     pub(crate) fn of_current() -> Result<Self> {
+        if !is_open() {
+            return Err(ENODEV);
+        }
         let user = kernel::current!().uid();
         let mut users = USERS.lock();
         if let Some(queues) = users.iter().find(|queues| queues.user == user) {
@@ -189,6 +192,11 @@ impl UserQueues {
         Some(queues.writers.get(hash as usize % WRITERS)?.lock())
     }
 
+    /// The queue that ends things. `None` only while `self` is dropped.
+    pub(crate) fn ending(&self) -> Option<&Queue> {
+        self.0.as_deref().map(end_queue)
+    }
+
     /// One of the two queues. `None` only while `self` is dropped.
     pub(crate) fn get(&self, kind: Kind) -> Option<&Queue> {
         self.0.as_ref().map(|queues| match kind {
@@ -210,7 +218,7 @@ impl Drop for UserQueues {
         drop(users);
         // Not the last reference.
         drop(entry);
-        let _ = end_queue().enqueue(queues);
+        let _ = end_queue(&queues).enqueue(queues);
     }
 }
 
@@ -226,13 +234,17 @@ pub(crate) struct EndQueue {
 }
 
 impl EndQueue {
-    /// Makes the queue, and the list of users. To be called once, before a ring is made. May sleep.
+    /// Makes the queue, and the list of users. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Self> {
-        // SAFETY: Called once, by the requirement above.
+    ///
+    /// # Safety
+    ///
+    /// Called once.
+    pub(crate) unsafe fn new() -> Result<Self> {
+        // SAFETY: By the safety requirements.
         unsafe { USERS.init() };
         let queue = OwnedQueue::new(c"miniring_end")?;
         END.store(queue.0.as_ptr(), Release);
@@ -240,9 +252,20 @@ impl EndQueue {
     }
 }
 
+impl Drop for EndQueue {
+    fn drop(&mut self) {
+        END.store(ptr::null_mut(), Release);
+    }
+}
+
+/// Whether rings can be made: the lists that they are in exist.
+pub(super) fn is_open() -> bool {
+    !END.load(Acquire).is_null()
+}
+
 /// The queue that ends things.
-pub(crate) fn end_queue() -> &'static Queue {
-    // SAFETY: A ring calls this, and `EndQueue` is dropped when no ring exists any more: see
-    // `Workers`.
+fn end_queue(_queues: &Queues) -> &'static Queue {
+    // SAFETY: `Queues` exist only while `EndQueue` does: `UserQueues::of_current` makes them only
+    // then, and `Workers` drops the latter when no ring has any.
     unsafe { Queue::from_raw(END.load(Acquire)) }
 }

@@ -413,8 +413,7 @@ impl Owned {
 
     /// Has a worker issue the request, which is to be found from now on. Process context.
     pub(crate) fn issue_later(mut self) {
-        let ring = self.ring.clone();
-        ring.pending.add(&mut self);
+        self.add_to_pending();
         self.enqueue(Step::Issue, Kind::Blocking);
     }
 

@@ -12,6 +12,7 @@
 
 use super::{
     issuer::Access,
+    queues,
     relaxed, //
 };
 use crate::{
@@ -55,9 +56,13 @@ kernel::sync::global_lock! {
     unsafe(uninit) static RINGS: Mutex<List<Entry>> = List::new();
 }
 
-/// Makes the list. To be called once, before anything else of this.
-pub(super) fn init() {
-    // SAFETY: Called once, by the requirement above.
+/// Makes the list.
+///
+/// # Safety
+///
+/// Called once, before there is an `EndQueue`.
+pub(super) unsafe fn init() {
+    // SAFETY: By the safety requirements.
     unsafe { RINGS.init() };
 }
 
@@ -99,8 +104,11 @@ impl Listed {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, `ENODEV` while the module is not loaded.
     pub(crate) fn new(flags: u32) -> Result<Self> {
+        if !queues::is_open() {
+            return Err(ENODEV);
+        }
         let entry = UniqueArc::pin_init(
             pin_init!(Entry {
                 pid: kernel::current!().group_leader().pid(),

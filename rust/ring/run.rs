@@ -13,7 +13,10 @@ use super::{
         InFlight,
         When, //
     },
-    op,
+    op::{
+        self,
+        Sequenced, //
+    },
     queues::Kind,
     request::{
         Owned,
@@ -171,8 +174,8 @@ impl<'a> Poster<'a> {
     pub(crate) fn cancel(&mut self, mut owned: Owned) {
         // Others neither find it nor wait for it.
         owned.ownership.finish();
-        self.ring.pending.remove(&mut owned);
-        owned.ring.sequenced.remove(&owned);
+        owned.remove_from_pending();
+        Sequenced::remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {
             Ok(entry) => self.victims.push_back(entry),
             // Only timeouts are in one of this kind.
@@ -373,14 +376,14 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     let ring = owned.ring.clone();
     let mut next = owned.inner().next.take();
     if failed && !owned.has(bindings::CONST_IOSQE_IO_HARDLINK) {
-        ring.pending.remove(&mut owned);
+        owned.remove_from_pending();
         end_links(
             next.take(),
             owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS),
             poster,
         );
     } else {
-        ring.pending.replace(&mut owned, next.as_mut());
+        owned.replace_in_pending(next.as_mut());
     }
     drained(&ring, poster);
     next

@@ -13,10 +13,7 @@
 //!
 //! The lock is a leaf.
 
-use super::{
-    queues::end_queue,
-    Ring, //
-};
+use super::Ring;
 use crate::bindings;
 use core::ptr;
 use kernel::{
@@ -117,11 +114,10 @@ impl Thread {
                 return Err(error);
             }
         };
-        // INVARIANT: The table has a reference for this value, and the thread is started below.
         // SAFETY: The current task has a descriptor table.
-        thread
-            .files
-            .store(unsafe { bindings::miniring_get_files() }, Relaxed);
+        let files = unsafe { bindings::miniring_get_files() };
+        // INVARIANT: The table has a reference for this value, and the thread is started below.
+        thread.files.store(files, Relaxed);
         thread.task.store(task, Release);
         // SAFETY: The thread was made above, and not started before.
         unsafe { bindings::miniring_thread_start(task) };
@@ -154,7 +150,9 @@ impl Thread {
     /// Has a work item stop the thread.
     fn stop_later(self: &Arc<Self>) {
         if !self.stopping.xchg(true, Full) {
-            let _ = end_queue().enqueue(self.clone());
+            if let Some(queue) = self.ring.queues.ending() {
+                let _ = queue.enqueue(self.clone());
+            }
         }
     }
 

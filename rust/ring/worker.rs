@@ -27,20 +27,27 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// To be called once. May sleep.
+    /// May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Self> {
-        rings::init();
+    ///
+    /// # Safety
+    ///
+    /// Called once.
+    pub(crate) unsafe fn new() -> Result<Self> {
         if !thread::available() {
             pr_info!("no IORING_SETUP_SQPOLL: the kernel has no CONFIG_VHOST_TASK\n");
         }
-        Ok(Self {
-            _probe: ExecProbe::new(),
-            _end: EndQueue::new()?,
-        })
+        // SAFETY: By the safety requirements. The queue comes last.
+        unsafe {
+            rings::init();
+            Ok(Self {
+                _probe: ExecProbe::new(),
+                _end: EndQueue::new()?,
+            })
+        }
     }
 }
 
@@ -73,18 +80,23 @@ impl Identity {
         }
     }
 
-    /// Calls `action` on behalf of this identity. On a workqueue.
+    /// Calls `action` on behalf of this identity. Process context, in a kernel thread.
     ///
     /// # Errors
     ///
-    /// `ECANCELED` if the address space is gone.
+    /// `ECANCELED` if the address space is gone, `EINVAL` in a task that has one.
     pub(crate) fn assume<T>(&self, action: impl FnOnce() -> T) -> Result<T> {
+        // SAFETY: Looks at the current task.
+        if !unsafe { bindings::miniring_is_worker() } {
+            return Err(EINVAL);
+        }
         let mm = match &self.mm {
             Some(mm) => Some(mm.mmget_not_zero().ok_or(ECANCELED)?),
             None => None,
         };
         if let Some(mm) = &mm {
-            // SAFETY: A workqueue's thread has no address space; this one is held.
+            // SAFETY: The current task is a kernel thread without an address space, as was checked;
+            // this one is held.
             unsafe { bindings::kthread_use_mm(mm.as_raw()) };
         }
         // SAFETY: The credentials are held until they are given back below.

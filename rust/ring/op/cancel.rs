@@ -3,6 +3,7 @@
 //! IORING_OP_ASYNC_CANCEL, and the cancellation of all that a ring or a process has in flight.
 
 use super::super::{
+    op::Sequenced,
     request::{
         Owned,
         Request, //
@@ -184,7 +185,7 @@ impl Ring {
         let round = self.pending.round();
         while let Some(request) = round.find(None, &wanted) {
             if let Ok(owned) = Owned::cancel(request) {
-                self.sequenced.remove(&owned);
+                Sequenced::remove(&owned);
                 self.with(owned, end_cancelled);
             }
         }

@@ -290,7 +290,7 @@ pub(super) fn disarm(owned: &mut Owned) {
     match owned.inner().op {
         Op::Poll(_) | Op::Rw(_) => owned.wakers.disarm(),
         Op::Timeout(_) => {
-            owned.ring.sequenced.remove(owned);
+            Sequenced::remove(owned);
             owned.timer.stop();
         }
         _ => (),

@@ -99,8 +99,7 @@ pub(super) fn issue(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
     let once = events & bindings::CONST_EPOLLONESHOT != 0;
     if owned.is_elsewhere() {
         owned.wakers.disarm();
-        let ring = owned.ring.clone();
-        ring.pending.add(&mut owned);
+        owned.add_to_pending();
         return hand_over(owned, Step::Issue);
     }
     match armed {
@@ -113,8 +112,7 @@ pub(super) fn issue(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
             Issued::Done(owned, Outcome::new(ready as i32))
         }
         Ok(ready) => {
-            let ring = owned.ring.clone();
-            ring.pending.add(&mut owned);
+            owned.add_to_pending();
             wait(owned, ready, poster)
         }
     }
@@ -270,7 +268,7 @@ impl Update {
             poll.events = (poll.events & !0xffff) | (events & 0xffff) | ALWAYS;
         }
         if let Some(user_data) = self.user_data {
-            ring.pending.rename(&owned, user_data);
+            owned.rename(user_data);
         }
         if let Issued::Done(mut owned, mut outcome) = issue(owned, poster) {
             if outcome.res < 0 {

@@ -469,7 +469,7 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
     let ring = owned.ring.clone();
     loop {
         if worker {
-            ring.pending.add(&mut owned);
+            owned.add_to_pending();
         }
         let in_task = owned.wakers.is_of_task() && !owned.is_elsewhere();
         if worker && !blocking && !in_task {
@@ -502,11 +502,11 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
         rw.retries = rw.retries.saturating_sub(1);
         rw.block |= rw.retries == 0 && !in_task;
         if !can_poll || rw.block {
-            ring.pending.add(&mut owned);
+            owned.add_to_pending();
             owned.enqueue(Step::Issue, Kind::Blocking);
             return Issued::Pending;
         }
-        ring.pending.add(&mut owned);
+        owned.add_to_pending();
         owned = match wait_for(owned) {
             Ok(()) => return Issued::Pending,
             Err(again) => again,

@@ -269,15 +269,14 @@ impl Timeout {
 /// Starts a timeout.
 pub(super) fn issue(mut owned: Owned) -> Issued {
     let ring = owned.ring.clone();
-    ring.pending.add(&mut owned);
+    owned.add_to_pending();
     let Op::Timeout(timeout) = &owned.inner().op else {
         return Issued::Done(owned, EINVAL.into());
     };
     let time = timeout.time;
     if timeout.count != 0 && !timeout.is_multishot() {
         let count = timeout.count;
-        ring.sequenced
-            .add(&owned, ring.completion.published(), count);
+        Sequenced::add(&owned, ring.completion.published(), count);
     }
     start(owned, time)
 }
@@ -406,7 +405,7 @@ fn change(owned: &mut Owned, time: Time) -> Result {
     }
     .of_host();
     let time = timeout.time;
-    request.ring.sequenced.remove(&request);
+    Sequenced::remove(&request);
     // SAFETY: It is the request's timer, which `disarm` stops. It was stopped just now, while it was
     // not expiring; only an owner starts it.
     unsafe { request.timer.start(time) };
@@ -482,13 +481,14 @@ impl Sequenced {
     }
 
     /// Makes a timeout due in `count` completions, after the `published` ones.
-    fn add(&self, owned: &Owned, published: u64, count: u32) {
-        let due = self.counted(published).wrapping_add(count.into());
+    fn add(owned: &Owned, published: u64, count: u32) {
+        let this = &owned.ring.sequenced;
+        let due = this.counted(published).wrapping_add(count.into());
         owned.timer.due.store(due, Relaxed);
         let Ok(entry) = ListArc::try_from_arc(owned.to_arc()) else {
             return;
         };
-        let mut list = self.list.lock();
+        let mut list = this.list.lock();
         let mut cursor = list.cursor_back();
         while let Some(before) = cursor.peek_prev() {
             if before.timer.due.load(Relaxed) <= due {
@@ -497,20 +497,22 @@ impl Sequenced {
             cursor.move_prev();
         }
         cursor.insert(entry);
-        self.len.fetch_add(1, Relaxed);
+        this.len.fetch_add(1, Relaxed);
     }
 
     /// Has a timeout wait for its time only.
-    pub(crate) fn remove(&self, request: &Request) {
+    pub(crate) fn remove(request: &Request) {
         if request.timer.due.load(Relaxed) == NEVER {
             return;
         }
-        let mut list = self.list.lock();
+        let this = &request.ring.sequenced;
+        let mut list = this.list.lock();
         request.timer.due.store(NEVER, Relaxed);
-        // SAFETY: A request whose `due` is set is in no other list: see `take`.
+        // SAFETY: The list is that of the request's own ring, and a request whose `due` is set is in no
+        // other list that uses these links: see `take`.
         let entry = unsafe { list.remove(request) };
         if entry.is_some() {
-            self.len.fetch_sub(1, Relaxed);
+            this.len.fetch_sub(1, Relaxed);
         }
         drop(list);
         drop(entry);

@@ -97,8 +97,8 @@ impl<'a> Facts<'a> {
     /// Tells regular files apart, by their inodes; `None` for others.
     pub(super) fn regular_inode(&self) -> Option<usize> {
         // SAFETY: An open file has an inode.
-        self.is_regular()
-            .then(|| unsafe { (*self.raw()).f_inode } as usize)
+        let inode = unsafe { (*self.raw()).f_inode };
+        self.is_regular().then_some(inode as usize)
     }
 
     /// Whether a short transfer is retried (regular files and block devices only).
