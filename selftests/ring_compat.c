@@ -1,22 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs the 32-bit program beside it, ring_compat32, if the kernel runs such.
+ * Runs the 32-bit program beside it, ring_compat32, if the kernel runs such. It gets a ring that
+ * this program, which has 64 bits, has made.
  */
 #include <errno.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 #include "kselftest.h"
+#include "uring.h"
+
+/* Makes a ring that an exec leaves open, and a pipe that has its parameters. */
+static bool make_ring(int *fd, int *params)
+{
+	struct io_uring_params p = {};
+	int fds[2];
+
+	*fd = uring_setup(uring_backend(), 8, 0, &p);
+	if (*fd < 0 || fcntl(*fd, F_SETFD, 0) || pipe(fds) ||
+	    write(fds[1], &p, sizeof(p)) != sizeof(p))
+		return false;
+	*params = fds[0];
+	return true;
+}
 
 int main(void)
 {
-	char self[4096], path[4200];
+	char self[4096], path[4200], ring[16], pipe[16];
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int fd, params;
 
+	if (!make_ring(&fd, &params))
+		ksft_exit_fail_msg("no ring: %s\n", strerror(errno));
 	if (len > 0) {
 		self[len] = '\0';
 		snprintf(path, sizeof(path), "%s/ring_compat32", dirname(self));
-		execl(path, "ring_compat32", NULL);
+		snprintf(ring, sizeof(ring), "%d", fd);
+		snprintf(pipe, sizeof(pipe), "%d", params);
+		execl(path, "ring_compat32", ring, pipe, NULL);
 	}
 	ksft_print_header();
 	if (errno != ENOEXEC)

@@ -187,6 +187,39 @@ static const struct {
 	{ "timeouts", timeouts },
 };
 
+/* What struct iovec is to a program with 64 bits. */
+struct iovec64 {
+	unsigned long long base, len;
+};
+
+/* The ring is that of such a program, which handed it on. */
+static bool vectors_of_64_bits(int fd, int params)
+{
+	char a[] = "abc", b[] = "defg";
+	struct iovec64 iov[2] = { { (unsigned long)a, 3 }, { (unsigned long)b, 4 } };
+
+	wakeup = 0;
+	ring = (struct uring){ .fd = fd, .backend = uring_backend() };
+	if (read(params, &ring.p, sizeof(ring.p)) != sizeof(ring.p) || uring_mmap(&ring) ||
+	    pipe(fds))
+		return false;
+	prepare(IORING_OP_WRITEV, fds[1], iov, 2);
+	if (result() != 7)
+		return false;
+	memset(a, 0, sizeof(a));
+	memset(b, 0, sizeof(b));
+	prepare(IORING_OP_READV, fds[0], iov, 2);
+	if (result() != 7 || memcmp(a, "abc", 4) || memcmp(b, "defg", 5))
+		return false;
+	iov[1].base = 1ULL << 63;
+	prepare(IORING_OP_WRITEV, fds[1], iov, 2);
+	if (result() != -EFAULT)
+		return false;
+	iov[1].len = 1ULL << 63;
+	prepare(IORING_OP_WRITEV, fds[1], iov, 2);
+	return result() == -EINVAL;
+}
+
 static void run_all(const char *who, unsigned int flags)
 {
 	int err;
@@ -203,11 +236,13 @@ static void run_all(const char *who, unsigned int flags)
 	close(fds[1]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	ksft_print_header();
-	ksft_set_plan(2 * ARRAY_SIZE(tests));
+	ksft_set_plan(2 * ARRAY_SIZE(tests) + 1);
 	run_all("submitted by the program", 0);
 	run_all("submitted by a thread", IORING_SETUP_SQPOLL);
+	ksft_test_result(argc == 3 && vectors_of_64_bits(atoi(argv[1]), atoi(argv[2])),
+			 "vectors of 64 bits, on a ring of such a program\n");
 	ksft_finished();
 }

@@ -68,6 +68,7 @@ bool miniring_start_write_trylock(struct file *file);
 void miniring_end_write(struct file *file);
 void miniring_fsnotify_access(struct file *file);
 void miniring_fsnotify_modify(struct file *file);
+bool miniring_access_ok(unsigned long addr, size_t len);
 unsigned short miniring_current_ioprio(void);
 size_t miniring_iov_iter_count(const struct iov_iter *iter);
 void __user *miniring_iter_iov_addr(struct iov_iter *iter);

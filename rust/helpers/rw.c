@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <linux/fsnotify.h>
 #include <linux/ioprio.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "helpers.h"
@@ -36,6 +37,12 @@ void miniring_fsnotify_access(struct file *file)
 void miniring_fsnotify_modify(struct file *file)
 {
 	fsnotify_modify(file);
+}
+
+/* Whether a range of addresses is one that userspace can have. */
+bool miniring_access_ok(unsigned long addr, size_t len)
+{
+	return access_ok((void __user *)addr, len);
 }
 
 unsigned short miniring_current_ioprio(void)

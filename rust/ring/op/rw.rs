@@ -107,15 +107,15 @@ impl Imported {
         })
     }
 
-    /// What the `len` iovecs at `addr` describe; `compat` tells that the ring is that of a 32-bit
-    /// program.
+    /// What the `len` iovecs at `addr` describe. The ring decides on their layout, not the task:
+    /// `compat` tells that a 32-bit program made it.
     fn many(direction: Direction, addr: u64, len: u32, compat: bool) -> Result<Self> {
         if len == 0 {
             return Self::one(direction, 0, 0);
         }
         // SAFETY: Reads the current task's state.
-        if compat && !unsafe { bindings::miniring_in_compat_syscall() } {
-            return Self::many_of_compat(direction, addr, len);
+        if compat != unsafe { bindings::miniring_in_compat_syscall() } {
+            return Self::many_of_other(direction, addr, len, compat);
         }
         let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
         let mut single = bindings::iovec::default();
@@ -148,18 +148,22 @@ impl Imported {
         Ok(imported)
     }
 
-    /// The same of a 32-bit program, for a task that is none and acts for it: there
-    /// `import_iovec()` would take them for those of a 64-bit program.
+    /// Does the same where `import_iovec()`, which goes by the task, takes them for those of the
+    /// other kind of program: a thread submits for a 32-bit one, or a 32-bit program was handed a
+    /// ring.
     #[cold]
-    fn many_of_compat(direction: Direction, addr: u64, len: u32) -> Result<Self> {
+    fn many_of_other(direction: Direction, addr: u64, len: u32, compat: bool) -> Result<Self> {
         if len > bindings::UIO_MAXIOV {
             return Err(EINVAL);
         }
         let mut array = KVec::with_capacity(len as usize, GFP_KERNEL)?;
         let mut count = 0;
         for i in 0..len {
-            // The addresses that 32 bits have are all below the kernel's.
-            let (base, len) = read_iovec(addr, i, true)?;
+            let (base, len) = read_iovec(addr, i, compat)?;
+            // SAFETY: Compares addresses.
+            if unsafe { !bindings::miniring_access_ok(base, len) } {
+                return Err(EFAULT);
+            }
             let len = len.min(MAX_TRANSFER - count);
             count += len;
             let iovec = bindings::iovec {
