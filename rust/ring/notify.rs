@@ -414,10 +414,11 @@ impl Quiesce {
     }
 
     fn enter(this: ArcBorrow<'_, Self>) -> Result<InFlight<'_>> {
-        while !this.try_enter() {
-            this.changed.wait(Sleep::default(), || {
+        let quiesce: &Self = &this;
+        while !quiesce.try_enter() {
+            quiesce.changed.wait(Sleep::default(), || {
                 // SAFETY: By the type invariants `refs` is initialised.
-                !unsafe { bindings::miniring_percpu_ref_is_dying(this.refs.get()) }
+                !unsafe { bindings::miniring_percpu_ref_is_dying(quiesce.refs.get()) }
             })?;
         }
         Ok(InFlight(Some(this)))

@@ -75,14 +75,15 @@ impl WaitQueue {
         unsafe { bindings::poll_wait(file, self.head.get(), table) }
     }
 
-    /// Sleeps until `ready`. The task's work is done meanwhile. Process context, without locks.
+    /// Sleeps until `ready`, which wakers call too: in any context, under the queue's lock. The task's
+    /// work is done meanwhile. Process context, without locks.
     ///
     /// # Errors
     ///
     /// `EINTR` if a signal is pending, `ETIME` after `deadline`. If the task's work can only be
     /// done on its way to userspace, that ends a wait with a deadline by `EINTR` too, and one
     /// without by `ERESTARTNOHAND`.
-    pub(crate) fn wait(&self, sleep: Sleep, ready: impl Fn() -> bool) -> Result {
+    pub(crate) fn wait(&self, sleep: Sleep, ready: impl Fn() -> bool + Sync) -> Result {
         let mut waiter = Waiter {
             entry: Opaque::uninit(),
             ready: &ready,
@@ -179,7 +180,7 @@ impl WaitQueue {
 #[repr(C)]
 struct Waiter<'a> {
     entry: Opaque<bindings::wait_queue_entry>,
-    ready: &'a dyn Fn() -> bool,
+    ready: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Wakes a waiter if it has what it waits for. Any context, under the queue's lock.
