@@ -8,7 +8,7 @@
  * static_key does.
  */
 #define _GNU_SOURCE
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "modules.h"
 
 #define DIR		"/sys/kernel/debug/miniring/"

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "modules.h"
 
 #define CONTROL		DEBUGFS "miniring/control"

@@ -10,7 +10,7 @@
 #define MINIRING_SELFTEST_KEYS_H
 
 #include <time.h>
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "modules.h"
 
 #define COMMAND		DEBUGFS "miniring_keys_test/command"

@@ -7,7 +7,7 @@
 #define MINIRING_SELFTEST_RING_TEST_H
 
 #include <time.h>
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "uring.h"
 
 /* For what io_uring does not have or does not promise. */
