@@ -14,5 +14,5 @@ fn set_limit(limit: u32) -> Result {
 
 fn limit() -> Option<u32> {
     let guard = rcu::read_lock();
-    LIMIT.load(&guard).map(|limit| limit.0)
+    LIMIT.load(&guard).map(|limit| (*limit).0)
 }
