@@ -19,7 +19,6 @@
 #include "rings.h"
 
 #define ROUNDS 120
-#define __aligned(n) __attribute__((__aligned__(n)))
 #define LONG_MS 20000
 
 /* Where the program before an exec had its buffer, and what the new one keeps there. */
@@ -101,7 +100,7 @@ struct shared {
 	char got;
 };
 
-static char stack[65536] __aligned(64);
+static char stack[65536];
 
 /* Shares the memory of the process that executes, and not its descriptors. */
 static int submits_on(void *arg)
