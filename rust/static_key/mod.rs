@@ -67,7 +67,10 @@ pub(crate) use stats::STATS;
 use backend::Backend;
 use kernel::prelude::*;
 use key::Key;
-use queue::QUEUE;
+use queue::{
+    Queue,
+    QUEUE, //
+};
 use symbols::Symbols;
 
 /// Requests that `key` be on; see the module's table for what may come of it.
@@ -102,7 +105,12 @@ fn request(key: Key, enable: bool) -> Result {
 pub(crate) struct StaticKeys {
     _first: Registration,
     _last: Registration,
+    /// Dropped last: a module that goes live would add to the queue again.
+    _queue: Emptied,
 }
+
+/// Empties the queue when it is dropped: no one drops a `static`.
+struct Emptied;
 
 impl StaticKeys {
     /// Chooses the backend and starts to watch modules. To be called once, before anything else in
@@ -117,14 +125,15 @@ impl StaticKeys {
         Ok(Self {
             _first: Registration::new(&notifier::FIRST)?,
             _last: Registration::new(&notifier::LAST)?,
+            _queue: Emptied,
         })
     }
 }
 
-impl Drop for StaticKeys {
+impl Drop for Emptied {
     fn drop(&mut self) {
-        // No module that could queue more is there: each holds a reference to this one.
-        let dropped = QUEUE.lock().drop_all();
+        // No module can queue more requests: each such module holds a reference to this one.
+        let dropped = core::mem::replace(&mut *QUEUE.lock(), Queue::new()).len();
         STATS.dropped.add(dropped);
     }
 }

@@ -163,9 +163,9 @@ impl Queue {
         before - self.requests.len()
     }
 
-    /// Forgets all requests, and says how many they were.
-    pub(super) fn drop_all(&mut self) -> usize {
-        core::mem::take(&mut self.requests).len()
+    /// Returns how many requests there are.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
     }
 }
 

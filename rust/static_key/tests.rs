@@ -125,7 +125,7 @@ mod tests {
             assert!((request.key, request.enable) == expected);
         }
         assert_eq!(queue.take().len(), 0);
-        assert_eq!(queue.drop_all(), 0);
+        assert_eq!(queue.len(), 0);
         Ok(())
     }
 
