@@ -353,8 +353,9 @@ TEST_F(reserved, the_kernel_does_not_touch_it)
 		ASSERT_EQ(1, uring_reap(&ring));
 	}
 
-	EXPECT_EQ(4096 + 1 + 40, watch_close(&w.tail)) {
-		TH_LOG("one for each call that published");
+	/* A flush publishes what it moved with the lock held once: 32 at most. */
+	EXPECT_EQ(4096 + (100 + 31) / 32 + 40, watch_close(&w.tail)) {
+		TH_LOG("one for each call that published, or part of a flush");
 	}
 	EXPECT_EQ(0, watch_close(&w.word));
 	uring_close(&ring);
@@ -398,7 +399,7 @@ TEST_F(reserved, a_thread_that_submits_does_not_touch_it)
 	EXPECT_LE(4096 / 8, seen) {
 		TH_LOG("8 at most at a time");
 	}
-	EXPECT_GE(4096 + 1, seen);
+	EXPECT_GE(4096 + (96 + 31) / 32, seen);
 	EXPECT_EQ(0, watch_close(&w.word));
 	uring_close(&ring);
 }
