@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include "ring_ops.h"
 #include "ring_test.h"
 
 #define WAIT	IORING_ENTER_GETEVENTS
@@ -161,6 +162,15 @@ TEST_F(enter, min_complete_is_limited_to_the_size_of_the_cq)
 	ASSERT_EQ(8, submit_nops(&self->ring, 8));
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, 1000, WAIT));
 	EXPECT_EQ(0, enter_timeout(&self->ring, 0x7fffffff, FOREVER_MS));
+}
+
+/* An int holds no such number, and the wait is for less than one completion. */
+TEST_F(enter, min_complete_beyond_an_int_does_not_wait)
+{
+	/* With 2^31 itself, io_uring's subtraction overflows, and it waits. */
+	EXPECT_EQ(0, enter_timeout(&self->ring, (1U << 31) + 1, FOREVER_MS));
+	EXPECT_EQ(0, enter_timeout(&self->ring, ~0U, FOREVER_MS));
+	EXPECT_EQ(0, uring_enter(&self->ring, 0, ~0U, WAIT));
 }
 
 TEST_F(enter, times_out)
@@ -485,6 +495,21 @@ TEST_F(enter, after_min_wait_one_completion_is_enough)
 	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
 	posted(&poster);
 	EXPECT_EQ(1, uring_ready(&self->ring));
+}
+
+/* A TIMEOUT whose CQE is skipped ends a wait before and after min_wait. */
+TEST_F(enter, silent_timeout_ends_a_wait_after_min_wait)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 200000000 };
+	struct io_uring_sqe *sqe;
+
+	for (int i = 0; i < 2; i++) {
+		sqe = prep_timeout(&self->ring, &ts, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
+		sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		EXPECT_EQ(0, enter_min_wait(&self->ring, 3, i ? 50 : 0, FOREVER_MS));
+		EXPECT_STREQ("none", next_cqe(&self->ring));
+	}
 }
 
 TEST_F(enter, min_wait_without_a_timeout_is_one)

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include "ring_ops.h"
@@ -363,6 +364,58 @@ TEST_F(eventfd, async_counts_completions_of_workers)
 	EXPECT_EQ(0, cqe->res);
 	EXPECT_EQ(1, poll(&fd, 1, 10000));
 	EXPECT_EQ(1, count(self->fd));
+}
+
+/* A read that waits completes later than its submission, by a worker or not. */
+TEST_F(eventfd, async_signals_for_a_read_that_waited)
+{
+	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
+	const __u64 one = 1;
+	int fds[3][2];
+
+	ASSERT_EQ(0, pipe(fds[0]));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fds[1]));
+	fds[2][0] = eventfd(0, 0);
+	fds[2][1] = fds[2][0];
+	ASSERT_EQ(0, register_async(&self->ring, self->fd));
+	for (int i = 0; i < 6; i++) {
+		const bool async = i < 3;
+		struct io_uring_sqe *sqe;
+		__u64 buf;
+
+		/* io_uring tells of those that io-wq has completed. */
+		if (on_io_uring() && !async)
+			continue;
+		sqe = prep_rw(&self->ring, IORING_OP_READ, fds[i % 3][0], &buf, 8, 0, i);
+		sqe->flags = async ? IOSQE_ASYNC : 0;
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		usleep(20000);
+		ASSERT_EQ(0, uring_ready(&self->ring));
+		ASSERT_EQ(8, write(fds[i % 3][1], &one, 8));
+		EXPECT_EQ(1, poll(&fd, 1, 60000)) {
+			TH_LOG("read %d", i);
+		}
+		EXPECT_EQ(1, count(self->fd));
+		EXPECT_EQ(1, uring_reap(&self->ring));
+	}
+	for (int i = 0; i < 3; i++) {
+		close(fds[i][0]);
+		close(fds[i][1]);
+	}
+}
+
+/* The submitter finds the message when its call returns. */
+TEST_F(eventfd, async_is_silent_for_a_message_of_the_ring_to_itself)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
+
+	ASSERT_EQ(0, register_async(&self->ring, self->fd));
+	sqe->opcode = IORING_OP_MSG_RING;
+	sqe->fd = self->ring.fd;
+	sqe->off = 5;
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_EQ(2, uring_ready(&self->ring));
+	EXPECT_EQ(0, count(self->fd));
 }
 
 static void *post_later(void *arg)

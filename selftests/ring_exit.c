@@ -385,6 +385,76 @@ TEST_F_TIMEOUT(ring, goes_with_all_it_has, 300)
 	}
 }
 
+#define TRACING "/sys/kernel/tracing/"
+
+static bool write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_APPEND);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* How often a descriptor table was searched since start_count(), or -1. */
+static long searches(void)
+{
+	FILE *file = fopen(TRACING "kprobe_profile", "r");
+	long count, found = -1;
+	char name[64];
+
+	while (file && fscanf(file, "%63s %ld %*d", name, &count) == 2) {
+		if (!strcmp(name, "ring_exit_search"))
+			found = count;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static bool start_count(void)
+{
+	return write_text(TRACING "kprobe_events", "p:ring_exit_search iterate_fd\n") &&
+	       write_text(TRACING "events/kprobes/ring_exit_search/enable", "1");
+}
+
+static void stop_count(void)
+{
+	write_text(TRACING "events/kprobes/ring_exit_search/enable", "0");
+	write_text(TRACING "kprobe_events", "-:ring_exit_search\n");
+}
+
+/* A process with many descriptors closes a ring as fast as one with few. */
+TEST(close_of_a_ring_searches_no_descriptors)
+{
+	struct uring ring = {};
+	int sockets[2];
+
+	if (on_io_uring())
+		SKIP(return, "of miniring's own means");
+	if (!start_count())
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	for (int i = 0; i < 10; i++) {
+		ASSERT_EQ(0, uring_open(&ring, 8));
+		uring_nop(&ring, 1);
+		never(&ring, 2);
+		EXPECT_EQ(2, uring_submit(&ring));
+		uring_close(&ring);
+	}
+	EXPECT_EQ(0, searches());
+	/* A request about a socket, which may hold the ring, makes it look. */
+	ASSERT_EQ(0, uring_open(&ring, 8));
+	poll_in(&ring, sockets[0], 1);
+	EXPECT_EQ(1, uring_submit(&ring));
+	uring_close(&ring);
+	EXPECT_LE(1, searches());
+	stop_count();
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
 /* What this program does when a test executes it. */
 __attribute__((constructor)) static void executed(void)
 {

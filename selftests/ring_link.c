@@ -257,6 +257,21 @@ TEST_F(link, a_chain_that_goes_on_in_a_worker)
 	}
 }
 
+TEST_F(link, drained_request_is_reported_before_what_waits_for_it)
+{
+	struct uring *ring = &self->ring;
+
+	for (int round = 0; round < 30; round++) {
+		nop(ring, 1, IOSQE_IO_DRAIN, 0);
+		nop(ring, 2, IOSQE_ASYNC, 0);
+		ASSERT_TRUE(submit_slowly(ring, 2));
+		ASSERT_STREQ("1 0", wait_next_cqe(ring));
+		while (uring_load(ring->cq.tail) != ring->sq.filled)
+			ASSERT_LE(0, enter_timeout(ring, uring_ready(ring) + 1, 10000));
+		uring_reap(ring);
+	}
+}
+
 TEST_F(link, nothing_can_be_drained_after_something_was_skipped)
 {
 	struct uring *ring = &self->ring;

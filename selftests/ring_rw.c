@@ -164,6 +164,36 @@ TEST_F(rw, the_files_position)
 	EXPECT_EQ(170, lseek(self->file, 0, SEEK_CUR));
 }
 
+/* Each write at the file's position begins where another one ended. */
+TEST_F(rw, writes_at_the_files_position_do_not_overlap)
+{
+	struct uring ring = {};
+	static char blocks[16][4096], back[4096];
+
+	ASSERT_EQ(0, uring_open(&ring, 16));
+	for (int round = 0; round < 20; round++) {
+		int seen = 0;
+
+		for (int i = 0; i < 16; i++) {
+			memset(blocks[i], i + 1, sizeof(blocks[i]));
+			prep_rw(&ring, IORING_OP_WRITE, self->file, blocks[i], sizeof(blocks[i]),
+				-1, i)->flags = IOSQE_ASYNC;
+		}
+		ASSERT_EQ(16, uring_submit_and_wait(&ring, 16));
+		ASSERT_EQ(16, uring_reap(&ring));
+		for (int i = 0; i < 16; i++) {
+			off_t at = (round * 16 + i) * sizeof(back);
+
+			ASSERT_EQ(sizeof(back), pread(self->file, back, sizeof(back), at));
+			EXPECT_EQ(0, memcmp(back, back + 1, sizeof(back) - 1));
+			seen |= 1 << back[0];
+		}
+		ASSERT_EQ(0x1fffe, seen);
+	}
+	EXPECT_EQ(20 * 16 * sizeof(back), lseek(self->file, 0, SEEK_END));
+	uring_close(&ring);
+}
+
 TEST_F(rw, a_pipe_that_has_something)
 {
 	struct uring *ring = &self->ring;

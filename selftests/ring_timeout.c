@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Timeouts: when they complete, by what, and how they are removed or changed. */
+#include <pthread.h>
+#include <sched.h>
+#include "background.h"
 #include "ring_ops.h"
 #include "ring_test.h"
 
@@ -129,6 +132,164 @@ TEST_F(timeout, completions_of_timeouts_do_not_count)
 	ASSERT_EQ(2, wait_for(&self->ring, 2));
 	EXPECT_STREQ("2 -ETIME", next_cqe(&self->ring));
 	EXPECT_STREQ("1 -ETIME", next_cqe(&self->ring));
+}
+
+static struct io_uring_sqe *refused_timeout(struct uring *ring, unsigned long long user_data)
+{
+	struct io_uring_sqe *sqe = prep_timeout(ring, NULL, 0, 0, user_data);
+
+	sqe->len = 2;
+	return sqe;
+}
+
+TEST_F(timeout, completion_of_a_timeout_that_never_started_counts)
+{
+	struct uring *ring = &self->ring;
+
+	prep_timeout(ring, &self->never, 2, 0, 1);
+	ASSERT_EQ(1, uring_submit(ring));
+	refused_timeout(ring, 2);
+	ASSERT_EQ(1, uring_submit(ring));
+	refused_timeout(ring, 3);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("2 -EINVAL", wait_next_cqe(ring));
+	EXPECT_STREQ("3 -EINVAL", wait_next_cqe(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
+	/* Nor did one that is linked to a request that was refused. */
+	prep_timeout(ring, &self->never, 2, 0, 4);
+	ASSERT_EQ(1, uring_submit(ring));
+	refused_timeout(ring, 5)->flags = IOSQE_IO_LINK;
+	prep_timeout(ring, &self->never, 0, 0, 6);
+	ASSERT_EQ(2, uring_submit(ring));
+	EXPECT_STREQ("5 -EINVAL", wait_next_cqe(ring));
+	EXPECT_STREQ("6 -ECANCELED", wait_next_cqe(ring));
+	EXPECT_STREQ("4 0", wait_next_cqe(ring));
+}
+
+TEST_F(timeout, completion_of_a_removed_timeout_does_not_count)
+{
+	struct uring *ring = &self->ring;
+
+	prep_timeout(ring, &self->never, 2, 0, 1);
+	prep_timeout(ring, &self->never, 0, 0, 2);
+	ASSERT_EQ(2, uring_submit(ring));
+	prep_remove(ring, 2, 3);
+	ASSERT_EQ(1, uring_submit(ring));
+	ASSERT_EQ(2, wait_for(ring, 2));
+	sleep_ms(5);
+	EXPECT_EQ(2, uring_reap(ring));
+	uring_nop(ring, 4);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("4 0", wait_next_cqe(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
+}
+
+/* A thread that waits for three completions, and how many there were when it had them. */
+struct wait_for_three {
+	pthread_t thread;
+	struct uring *ring;
+	int result, ready;
+};
+
+static void *wait_for_three(void *arg)
+{
+	struct wait_for_three *w = arg;
+
+	w->result = enter_timeout(w->ring, 3, 60000);
+	w->ready = uring_ready(w->ring);
+	return NULL;
+}
+
+TEST_F(timeout, one_that_never_started_ends_no_wait)
+{
+	struct wait_for_three w = { .ring = &self->ring };
+	struct uring *ring = &self->ring;
+
+	pthread_create(&w.thread, NULL, wait_for_three, &w);
+	sleep_ms(50);
+	refused_timeout(ring, 1);
+	ASSERT_EQ(1, uring_submit(ring));
+	sleep_ms(50);
+	uring_nop(ring, 2);
+	uring_nop(ring, 3);
+	ASSERT_EQ(2, uring_submit(ring));
+	pthread_join(w.thread, NULL);
+	EXPECT_EQ(0, w.result);
+	EXPECT_EQ(3, w.ready);
+}
+
+/* A thread that sends the ring a message in each round, at about the time it is told. */
+struct sender {
+	struct background background;
+	struct uring ring;
+	int fd, round, delay, done;
+};
+
+static void *send_messages(void *arg)
+{
+	struct sender *s = arg;
+
+	while (!background_is_over(&s->background)) {
+		int round = __atomic_load_n(&s->round, __ATOMIC_ACQUIRE);
+		struct io_uring_sqe *sqe;
+
+		if (round == s->done)
+			continue;
+		for (volatile int i = 0; i < s->delay; i++)
+			;
+		sqe = prep(&s->ring, IORING_OP_MSG_RING, s->fd, 7);
+		sqe->off = 100;
+		sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+		uring_submit(&s->ring);
+		__atomic_store_n(&s->done, round, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+/*
+ * A message comes before the timeout is issued, and does not count, or it makes the timeout
+ * due. Another timeout does not count, but its expiry completes what was missed.
+ */
+TEST_F(timeout, completion_counts_while_the_timeout_is_issued)
+{
+	struct sender s = { .fd = self->ring.fd };
+	struct uring *ring = &self->ring;
+	struct __kernel_timespec now = { .tv_nsec = 1 };
+	int late = 0;
+
+	ASSERT_EQ(0, uring_open(&s.ring, 8));
+	background_start(&s.background, send_messages, &s);
+	for (int round = 1; round <= 3000; round++) {
+		bool due = false, found = false;
+
+		s.delay = round % 1000 * 3;
+		prep_timeout(ring, &self->never, 1, 0, 1);
+		__atomic_store_n(&s.round, round, __ATOMIC_RELEASE);
+		ASSERT_EQ(1, uring_submit(ring));
+		while (__atomic_load_n(&s.done, __ATOMIC_ACQUIRE) != round)
+			sched_yield();
+		for (; uring_ready(ring); uring_advance(ring, 1))
+			due |= uring_peek(ring)->user_data == 1;
+		if (!due) {
+			prep_timeout(ring, &now, 0, 0, 2);
+			ASSERT_EQ(1, uring_submit_and_wait(ring, 1));
+			prep_undo(ring, IORING_OP_TIMEOUT_REMOVE, 1, 3);
+			ASSERT_EQ(1, uring_submit(ring));
+			for (int seen = 0; seen < 3 - found;) {
+				ASSERT_LE(0, enter_timeout(ring, 1, 60000));
+				for (; uring_ready(ring); uring_advance(ring, 1)) {
+					struct io_uring_cqe *cqe = uring_peek(ring);
+
+					found |= cqe->user_data == 1 && !cqe->res;
+					seen++;
+				}
+			}
+		}
+		late += found;
+	}
+	background_stop(&s.background);
+	EXPECT_EQ(0, late);
+	uring_close(&s.ring);
 }
 
 /* Those of timeouts that wait for room are not yet among the completions. */

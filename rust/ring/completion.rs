@@ -121,12 +121,30 @@ impl Spare {
 /// How many kept completions are moved with the lock held once.
 const FLUSH: usize = 32;
 
+/// The request that a CQE is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// A timeout that was started. Timeouts that wait for completions do not count the CQE, and it
+    /// ends a wait.
+    Timeout,
+    /// Any other.
+    Other,
+}
+
+impl Of {
+    fn timeouts(self) -> u64 {
+        (self == Self::Timeout).into()
+    }
+}
+
 /// A number of CQEs published since the ring was made. Its low half is the CQ tail.
 pub(crate) type Published = u64;
 
 /// What the spinlock protects.
 struct State {
     published: Published,
+    /// CQEs of timeouts that were posted, published or not.
+    timeouts: u64,
     /// Position up to which there was room when the CQ head was last looked at.
     limit: u32,
     /// What did not fit, in order.
@@ -140,6 +158,8 @@ pub(crate) struct Completion {
     state: SpinLockIrq<State>,
     /// `state.published`, for those who do not hold the lock.
     published: Atomic<Published>,
+    /// `state.timeouts`, likewise.
+    timeouts: Atomic<u64>,
     /// Whether `state.overflow` has entries, likewise.
     overflowed: AtomicFlag,
 }
@@ -149,10 +169,12 @@ impl Completion {
         pin_init!(Self {
             state <- new_spinlock_irq!(State {
                 published: 0,
+                timeouts: 0,
                 limit: 0,
                 overflow: List::new(),
             }, "miniring::Completion"),
             published: Atomic::new(0),
+            timeouts: Atomic::new(0),
             overflowed: AtomicFlag::new(false),
         })
     }
@@ -169,37 +191,57 @@ impl Completion {
         self.published() as u32
     }
 
+    /// Returns how many CQEs of timeouts were posted. Reading it also shows those that were published.
+    pub(crate) fn timeouts(&self) -> u64 {
+        self.timeouts.load(Acquire)
+    }
+
+    /// Returns how many published CQEs count for timeouts that wait for completions: those of other
+    /// requests. Negative while CQEs of timeouts wait for room, as with io_uring. Any context.
+    pub(crate) fn counted(&self) -> i64 {
+        let state = self.state.lock();
+        state.published.wrapping_sub(state.timeouts) as i64
+    }
+
     /// Whether completions wait for room.
     #[inline]
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed.load(Relaxed)
     }
 
-    /// Posts `cqes`, in order; those that do not fit are kept in entries of `spare`, which has as
-    /// many as there are CQEs. Returns how many CQEs were published by now, if any of these were.
-    /// Any context.
+    /// Posts `cqes`, in order, `timeouts` of which are those of timeouts; those that do not fit are
+    /// kept in entries of `spare`, which has as many as there are CQEs. Returns how many CQEs were
+    /// published by now, if any of these were. Any context.
     pub(crate) fn post(
         &self,
         shared: &Shared,
         cqes: &[Cqe],
+        timeouts: u64,
         spare: &mut Spare,
     ) -> Option<Published> {
-        self.post_with(shared, cqes, || spare.0.pop())
+        self.post_with(shared, cqes, timeouts, || spare.0.pop())
     }
 
     /// Posts one CQE, which is kept in `entry` if it does not fit; else likewise.
-    pub(crate) fn post_one(&self, shared: &Shared, cqe: Cqe, entry: Entry) -> Option<Published> {
+    pub(crate) fn post_one(
+        &self,
+        shared: &Shared,
+        cqe: Cqe,
+        of: Of,
+        entry: Entry,
+    ) -> Option<Published> {
         let mut entry = Some(entry);
-        self.post_with(shared, &[cqe], || entry.take())
+        self.post_with(shared, &[cqe], of.timeouts(), || entry.take())
     }
 
     /// Posts one CQE if it fits, and returns how many were published by then. Any context.
-    pub(crate) fn try_post(&self, shared: &Shared, cqe: Cqe) -> Option<Published> {
+    pub(crate) fn try_post(&self, shared: &Shared, cqe: Cqe, of: Of) -> Option<Published> {
         let mut state = self.state.lock();
         if !state.overflow.is_empty() || !state.room(shared) {
             return None;
         }
         let before = state.published;
+        state.timeouts = state.timeouts.wrapping_add(of.timeouts());
         state.push(shared, cqe);
         self.publish(&state, shared, before)
     }
@@ -209,11 +251,13 @@ impl Completion {
         &self,
         shared: &Shared,
         cqes: &[Cqe],
+        timeouts: u64,
         mut spare: impl FnMut() -> Option<Entry>,
     ) -> Option<Published> {
         let mut state = self.state.lock();
         let mut cqes = cqes.iter();
         let before = state.published;
+        state.timeouts = state.timeouts.wrapping_add(timeouts);
         let mut overflows = false;
         if state.overflow.is_empty() {
             while state.room(shared) {
@@ -268,14 +312,16 @@ impl Completion {
         self.publish(&state, shared, before)
     }
 
-    /// Shows the CQEs that came to the `before` ones.
+    /// Publishes the CQEs that were added to the first `before` ones.
     fn publish(&self, state: &State, shared: &Shared, before: Published) -> Option<Published> {
-        if state.published == before {
-            return None;
+        let published = state.published != before;
+        if published {
+            shared.publish_cq_tail(state.published as u32);
+            self.published.store(state.published, Release);
         }
-        shared.publish_cq_tail(state.published as u32);
-        self.published.store(state.published, Release);
-        Some(state.published)
+        // A waiter that this ends finds the CQEs published.
+        self.timeouts.store(state.timeouts, Release);
+        published.then_some(state.published)
     }
 
     /// The first completions that wait for room, in order, of which there may be more than anybody
@@ -352,7 +398,7 @@ mod tests {
     #[test]
     fn what_fits_is_published() -> Result {
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(4)?);
-        let published = completion.post(&shared, &cqes::<3>(1), &mut spare);
+        let published = completion.post(&shared, &cqes::<3>(1), 0, &mut spare);
         assert!(published == Some(3));
         assert_eq!(shared.indices().3, 3);
         assert!(!completion.overflowed());
@@ -362,7 +408,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_kept_until_there_is_room() -> Result {
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(8)?);
-        let published = completion.post(&shared, &cqes::<6>(1), &mut spare);
+        let published = completion.post(&shared, &cqes::<6>(1), 0, &mut spare);
         assert!(published == Some(4));
         assert!(completion.overflowed());
         assert_eq!(overflow(&completion), 5 + 6);
@@ -371,7 +417,7 @@ mod tests {
         // What comes now waits behind, though it would fit.
         shared.set_cq_head(3);
         assert!(completion
-            .post(&shared, &cqes::<1>(7), &mut spare)
+            .post(&shared, &cqes::<1>(7), 0, &mut spare)
             .is_none());
         assert!(completion.flush(&shared) == Some(7));
         assert!(!completion.overflowed());
@@ -384,7 +430,7 @@ mod tests {
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(4)?);
         shared.set_cq_head(1);
         assert!(completion
-            .post(&shared, &cqes::<1>(1), &mut spare)
+            .post(&shared, &cqes::<1>(1), 0, &mut spare)
             .is_none());
         assert!(completion.overflowed());
         shared.set_cq_head(0);
@@ -396,7 +442,7 @@ mod tests {
     fn entries_without_room_are_freed_with_the_ring() -> Result {
         // kmemleak and KASAN are the judges.
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(8)?);
-        completion.post(&shared, &cqes::<8>(1), &mut spare);
+        completion.post(&shared, &cqes::<8>(1), 0, &mut spare);
         assert_eq!(overflow(&completion), 5 + 6 + 7 + 8);
         Ok(())
     }

@@ -146,11 +146,11 @@ impl Ring {
             return Ok(());
         }
         let sigmask = limits.sigmask.push()?;
-        let timeouts = self.sequenced.timeouts();
+        let timeouts = self.timeouts_completed();
         let has = |nr, position| {
             self.completion.overflowed()
                 || self.cqes_after(position) >= nr
-                || self.sequenced.timeouts() != timeouts
+                || self.timeouts_completed() != timeouts
         };
         // Without requests in flight, nothing that is waited for is I/O of this ring.
         let iowait = !limits.no_iowait && !self.pending.is_empty();
@@ -176,6 +176,12 @@ impl Ring {
             return Ok(());
         }
         waited
+    }
+
+    /// Returns how many timeouts were completed, with a CQE or without.
+    fn timeouts_completed(&self) -> u64 {
+        let silent = self.sequenced.silent();
+        self.completion.timeouts().wrapping_add(silent)
     }
 
     /// How many CQEs there are after the CQ position `head`, which userspace wrote.

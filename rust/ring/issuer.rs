@@ -98,6 +98,8 @@ impl Batch<'_> {
 pub(crate) struct Done {
     cqes: [Cqe; BATCH],
     len: usize,
+    /// How many of them are those of timeouts.
+    timeouts: u64,
 }
 
 impl Done {
@@ -111,11 +113,18 @@ impl Done {
         self.len >= BATCH
     }
 
-    /// Empties the collection and returns what was in it.
+    /// Notes that the completion added next is that of a timeout.
+    pub(crate) fn count_timeout(&mut self) {
+        self.timeouts += 1;
+    }
+
+    /// Empties the collection and returns what was in it, and how many of that are completions of
+    /// timeouts.
     #[inline]
-    pub(crate) fn take(&mut self) -> &[Cqe] {
+    pub(crate) fn take(&mut self) -> (&[Cqe], u64) {
         let len = core::mem::take(&mut self.len);
-        self.cqes.get(..len).unwrap_or(&[])
+        let timeouts = core::mem::take(&mut self.timeouts);
+        (self.cqes.get(..len).unwrap_or(&[]), timeouts)
     }
 
     #[inline]
@@ -200,6 +209,7 @@ impl Gate {
                 done: Done {
                     cqes: [Cqe::default(); BATCH],
                     len: 0,
+                    timeouts: 0,
                 },
                 buffers: Table::new(),
                 spare,

@@ -7,7 +7,10 @@
 //! long or entangled, costs stack.
 
 use super::{
-    completion::Entry,
+    completion::{
+        Entry,
+        Of, //
+    },
     issuer::Batch,
     notify::{
         InFlight,
@@ -137,24 +140,41 @@ impl<'a> Poster<'a> {
     }
 
     /// Posts a request's completion.
-    fn post(&mut self, cqe: Cqe, entry: Entry) {
+    fn post(&mut self, cqe: Cqe, of: Of, entry: Entry) {
         match &mut self.batch {
             Some(batch) => {
                 if batch.spare.len() <= batch.done.len() {
                     batch.spare.put(entry);
                 }
+                if of == Of::Timeout {
+                    batch.done.count_timeout();
+                }
                 self.push(cqe);
             }
-            None => self.ring.post_one(self.in_flight, cqe, entry),
+            None => self
+                .ring
+                .post_one(self.in_flight, cqe, of, entry, When::Later),
         }
+    }
+
+    /// Posts a completion of no request of this ring, before those that were collected. It is inline
+    /// if this poster is the submitter's.
+    pub(crate) fn post_message(&self, cqe: Cqe, entry: Entry) {
+        let when = When::of(self.collects());
+        self.ring
+            .post_one(self.in_flight, cqe, Of::Other, entry, when);
     }
 
     /// Posts a completion of a request that goes on, if there is room.
     #[must_use]
     pub(crate) fn try_post(&mut self, cqe: Cqe) -> bool {
         self.flush();
-        self.ring
-            .try_post(self.in_flight, cqe, When::of(self.collects()))
+        self.ring.try_post(
+            self.in_flight,
+            cqe,
+            Of::Other,
+            When::of(self.collects()), //
+        )
     }
 
     /// Posts what was collected, and has the stock filled.
@@ -178,7 +198,7 @@ impl<'a> Poster<'a> {
         Sequenced::remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {
             Ok(entry) => self.victims.push_back(entry),
-            // Only timeouts are in one of this kind.
+            // Nothing else uses these links.
             Err(_) => pr_warn_once!("a cancelled request is in a list\n"),
         }
     }
@@ -205,29 +225,36 @@ impl Drop for Poster<'_> {
 }
 
 impl Ring {
-    /// Posts a completion and tells everybody. Any context.
-    pub(crate) fn post_one(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry) {
-        self.post_uncounted(in_flight, cqe, entry);
-        self.sequenced.flush(self);
-    }
-
-    /// Posts the completion of a timeout, which no other waits for; else likewise.
-    fn post_uncounted(&self, in_flight: &InFlight<'_>, cqe: Cqe, entry: Entry) {
-        let published = self.completion.post_one(&self.shared, cqe, entry);
+    /// Posts a completion, wakes waiters and signals the eventfd. Any context.
+    pub(crate) fn post_one(
+        &self,
+        in_flight: &InFlight<'_>,
+        cqe: Cqe,
+        of: Of,
+        entry: Entry,
+        when: When,
+    ) {
+        let published = self.completion.post_one(&self.shared, cqe, of, entry);
         self.cq_wait.wake();
         if let Some(published) = published {
-            self.notify(in_flight, published, When::Later);
+            self.notify(in_flight, published, when);
+        }
+        // No timeout waits for one of a timeout.
+        if of == Of::Other {
+            self.sequenced.flush(self);
         }
     }
 
-    /// Posts a completion, if there is room, and tells everybody. Any context.
-    fn try_post(&self, in_flight: &InFlight<'_>, cqe: Cqe, when: When) -> bool {
-        let Some(published) = self.completion.try_post(&self.shared, cqe) else {
+    /// Posts a completion, if there is room, wakes waiters and signals the eventfd. Any context.
+    fn try_post(&self, in_flight: &InFlight<'_>, cqe: Cqe, of: Of, when: When) -> bool {
+        let Some(published) = self.completion.try_post(&self.shared, cqe, of) else {
             return false;
         };
         self.cq_wait.wake();
         self.notify(in_flight, published, when);
-        self.sequenced.flush(self);
+        if of == Of::Other {
+            self.sequenced.flush(self);
+        }
         true
     }
 
@@ -237,9 +264,10 @@ impl Ring {
         if batch.done.is_empty() {
             return;
         }
+        let (cqes, timeouts) = batch.done.take();
         let published = self
             .completion
-            .post(&self.shared, batch.done.take(), batch.spare);
+            .post(&self.shared, cqes, timeouts, batch.spare);
         self.cq_wait.wake();
         if let Some(published) = published {
             self.notify(in_flight, published, When::Inline);
@@ -269,8 +297,8 @@ impl Ring {
         let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
         if let (false, Some(entry)) = (skip, entry) {
             let cqe = owned.cqe(outcome.res, outcome.flags);
-            self.sequenced.skip_one();
-            self.post_uncounted(&owned.hold.in_flight(), cqe, entry);
+            let in_flight = owned.hold.in_flight();
+            self.post_one(&in_flight, cqe, Of::Timeout, entry, When::Later);
         } else {
             self.sequenced.add_silent();
             self.cq_wait.wake();
@@ -285,7 +313,8 @@ impl Ring {
 
     /// Posts a completion of a timer that goes on, if there is room. Any context.
     pub(crate) fn try_post_in_irq(&self, owned: &Owned, cqe: Cqe) -> bool {
-        self.try_post(&owned.hold.in_flight(), cqe, When::Later)
+        let in_flight = owned.hold.in_flight();
+        self.try_post(&in_flight, cqe, Of::Timeout, When::Later)
     }
 }
 
@@ -314,13 +343,10 @@ pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
 fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Owned> {
     let entry = owned.finish();
     let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
-    let timed_out = owned.is_started_timeout();
+    let of = owned.counts_as();
     if let (false, Some(entry)) = (skip, entry) {
-        if timed_out {
-            owned.ring.sequenced.skip_one();
-        }
-        poster.post(owned.cqe(outcome.res, outcome.flags), entry);
-    } else if timed_out {
+        poster.post(owned.cqe(outcome.res, outcome.flags), of, entry);
+    } else if of == Of::Timeout {
         // Before any of that, or it would end the next wait too.
         owned.ring.sequenced.add_silent();
         poster.silent = true;
@@ -354,7 +380,8 @@ fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
         next = owned.inner().next.take();
         let outcome = op::not_issued(&mut owned);
         if let (false, Some(entry)) = (quiet, owned.finish()) {
-            poster.post(owned.cqe(outcome.res, outcome.flags), entry);
+            let cqe = owned.cqe(outcome.res, outcome.flags);
+            poster.post(cqe, Of::Other, entry);
         }
         drained(&owned.ring, poster);
     }

@@ -3,17 +3,19 @@
 //! IORING_OP_MSG_RING: a completion for another ring.
 
 use super::super::{
-    completion::Entry,
+    completion::{
+        Entry,
+        Of, //
+    },
+    notify::When,
+    run::Poster,
     shared::Cqe,
     sqe::Sqe,
     target::Target,
     Ring, //
 };
 use crate::bindings;
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 /// Posts a completion to a ring.
 pub(crate) struct Message {
@@ -52,12 +54,12 @@ impl Message {
 
     /// `EBADF`, `EBADFD` if the target is no ring or not enabled, `EINVAL`, `ENOMEM`; `EAGAIN` if
     /// the target's eventfd is being changed, in the `quiesce` model.
-    pub(super) fn run(&self, ring: &Ring) -> Result {
+    pub(super) fn run(&self, ring: &Ring, poster: &Poster<'_>) -> Result {
         match &self.target {
             None => Err(EBADF),
             Some(Target::File(_)) => Err(EBADFD),
             Some(Target::Ring(target)) => match self.command {
-                bindings::IORING_MSG_DATA => self.send(target),
+                bindings::IORING_MSG_DATA => self.send(ring, target, poster),
                 bindings::IORING_MSG_SEND_FD => {
                     if self.cqe.res != 0 || core::ptr::eq::<Ring>(&**target, ring) {
                         return Err(EINVAL);
@@ -73,7 +75,7 @@ impl Message {
         }
     }
 
-    fn send(&self, target: &Arc<Ring>) -> Result {
+    fn send(&self, ring: &Ring, target: &Ring, poster: &Poster<'_>) -> Result {
         let pass = self.flags == bindings::IORING_MSG_RING_FLAGS_PASS;
         if self.source as u32 != 0 || self.flags != 0 && !pass || !pass && self.argument != 0 {
             return Err(EINVAL);
@@ -85,9 +87,14 @@ impl Message {
         if flags & bindings::IORING_CQE_F_32 != 0 {
             return Err(EINVAL);
         }
+        let cqe = Cqe { flags, ..self.cqe };
         let entry = Entry::new()?;
-        let in_flight = target.notifier.try_in_flight().ok_or(EAGAIN)?;
-        target.post_one(&in_flight, Cqe { flags, ..self.cqe }, entry);
+        if core::ptr::eq(target, ring) {
+            poster.post_message(cqe, entry);
+        } else {
+            let in_flight = target.notifier.try_in_flight().ok_or(EAGAIN)?;
+            target.post_one(&in_flight, cqe, Of::Other, entry, When::Later);
+        }
         Ok(())
     }
 }

@@ -209,7 +209,7 @@ impl Op {
             Self::PollUpdate(update) => update.run(ring, poster).map(|()| 0),
             Self::TimeoutUpdate(update) => update.run(ring, poster).map(|()| 0),
             Self::Cancel(cancel) => cancel.run(ring, this, poster),
-            Self::Message(message) => message.run(ring).map(|()| 0),
+            Self::Message(message) => message.run(ring, poster).map(|()| 0),
             Self::Failed(error) => Err(*error),
             Self::Poll(_) | Self::Timeout(_) => return None,
         };

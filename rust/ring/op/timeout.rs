@@ -8,6 +8,7 @@
 
 use super::{
     super::{
+        completion::Of,
         queues::Kind,
         relaxed,
         request::{
@@ -35,18 +36,19 @@ use crate::{
 };
 use core::mem::offset_of;
 use kernel::{
-    list::{
-        List,
-        ListArc, //
-    },
     new_spinlock_irq,
     prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
     sync::{
         atomic::{
-            ordering::Relaxed,
+            ordering::{Acquire, Full, Relaxed, Release},
             Atomic,
             AtomicFlag, //
         },
+        Arc,
         ArcBorrow,
         SpinLockIrq, //
     },
@@ -64,8 +66,10 @@ pub(crate) struct Timer {
     timer: Opaque<bindings::hrtimer>,
     /// `timer` is initialised.
     ready: AtomicFlag,
-    /// Due when so many CQEs were published that are not those of timeouts, or [`NEVER`].
+    /// Due when so many CQEs [count](super::super::completion::Completion::counted), or [`NEVER`].
     due: Atomic<i64>,
+    /// Tells it from others that are due then.
+    nr: Atomic<u64>,
 }
 
 /// When a timer expires.
@@ -127,6 +131,7 @@ impl Timer {
             timer: Opaque::uninit(),
             ready: AtomicFlag::new(false),
             due: Atomic::new(NEVER),
+            nr: Atomic::new(0),
         })
     }
 
@@ -204,15 +209,13 @@ fn expire(mut owned: Owned) {
         failed: timeout.flags & bindings::IORING_TIMEOUT_ETIME_SUCCESS == 0,
     };
     if timeout.goes_on() {
-        ring.sequenced.skip_one();
         let cqe = owned.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
         if ring.try_post_in_irq(&owned, cqe) {
             return owned.enqueue(Step::Rearm, Kind::Prompt);
         }
-        ring.sequenced.count_one();
     }
     ring.complete_in_irq(owned, outcome);
-    // Who counted meanwhile did not count this one's CQE, which was not there yet.
+    // As io_uring does behind every CQE.
     ring.sequenced.flush(&ring);
 }
 
@@ -222,7 +225,12 @@ pub(crate) struct Timeout {
     flags: u32,
     /// Completions to wait for; reports to make, if it makes several; 0 for no limit.
     count: u32,
+    /// Set if it waits for completions, until it does.
+    room: Option<Room>,
 }
+
+/// Memory for a timeout that waits for completions.
+type Room = RBTreeNodeReservation<Place, Arc<Request>>;
 
 impl Timeout {
     pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
@@ -242,10 +250,17 @@ impl Timeout {
         if flags & !known != 0 || flags & clocks() == clocks() || flags & relative == relative {
             return Err(EINVAL);
         }
+        let count = sqe.off as u32;
+        let multishot = flags & bindings::IORING_TIMEOUT_MULTISHOT != 0;
         Ok(Self {
             time: Time::read(sqe.addr, flags)?.of_host(),
             flags,
-            count: sqe.off as u32,
+            count,
+            room: if count != 0 && !multishot {
+                Some(Room::new(GFP_KERNEL_ACCOUNT)?)
+            } else {
+                None
+            },
         })
     }
 
@@ -268,15 +283,13 @@ impl Timeout {
 
 /// Starts a timeout.
 pub(super) fn issue(mut owned: Owned) -> Issued {
-    let ring = owned.ring.clone();
     owned.add_to_pending();
-    let Op::Timeout(timeout) = &owned.inner().op else {
+    let Op::Timeout(timeout) = &mut owned.inner().op else {
         return Issued::Done(owned, EINVAL.into());
     };
-    let time = timeout.time;
-    if timeout.count != 0 && !timeout.is_multishot() {
-        let count = timeout.count;
-        Sequenced::add(&owned, ring.completion.published(), count);
+    let (time, count) = (timeout.time, timeout.count);
+    if let Some(room) = timeout.room.take() {
+        Sequenced::add(&owned, count, room);
     }
     start(owned, time)
 }
@@ -418,125 +431,114 @@ impl Request {
         u32::from(self.opcode) == bindings::IORING_OP_TIMEOUT
     }
 
-    /// Whether it is a timeout whose timer was started, at any time. However such a request ends,
-    /// timeouts that wait for completions do not count its CQE, and its completion ends a wait.
-    /// Another TIMEOUT, which was refused or is part of a chain that failed, is like any request.
-    pub(in super::super) fn is_started_timeout(&self) -> bool {
-        self.is_timeout() && self.timer.ready.load(Relaxed)
+    /// Returns what its completion counts as: that of a timeout if the timer was started, at any
+    /// time. A TIMEOUT that was refused or is part of a chain that failed is like any request.
+    pub(in super::super) fn counts_as(&self) -> Of {
+        if self.is_timeout() && self.timer.ready.load(Relaxed) {
+            Of::Timeout
+        } else {
+            Of::Other
+        }
     }
 }
+
+/// Where a timeout is in the order of what it waits for.
+type Place = (i64, u64);
 
 /// The timeouts of a ring that wait for a number of completions.
 ///
 /// The lock is a leaf.
 #[pin_data]
 pub(crate) struct Sequenced {
-    /// How many are in the list.
+    /// How many there are.
     len: Atomic<usize>,
-    /// CQEs posted that do not count, because they are those of timeouts. Before they are published
-    /// this may be more than there are.
-    skipped: Atomic<u64>,
     /// Timeouts that were completed without a CQE.
     silent: Atomic<u64>,
-    /// The next that is due first.
     #[pin]
-    list: SpinLockIrq<List<Request, 1>>,
+    waiting: SpinLockIrq<Waiting>,
+}
+
+struct Waiting {
+    /// The number of the timeout that was added last.
+    nr: u64,
+    /// The timeout that is due first comes first, of several the one that was added first.
+    tree: RBTree<Place, Arc<Request>>,
 }
 
 impl Sequenced {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             len: Atomic::new(0),
-            skipped: Atomic::new(0),
             silent: Atomic::new(0),
-            list <- new_spinlock_irq!(List::new(), "miniring::Sequenced"),
+            waiting <- new_spinlock_irq!(Waiting {
+                nr: 0,
+                tree: RBTree::new(),
+            }, "miniring::Sequenced"),
         })
     }
 
-    /// A CQE that does not count is going to be posted: see [`Request::is_started_timeout`].
-    pub(crate) fn skip_one(&self) {
-        self.skipped.fetch_add(1, Relaxed);
-    }
-
-    /// A timeout was completed without a CQE. Who waits is to be woken.
+    /// Notes that a timeout was completed without a CQE. The caller wakes waiters.
     pub(in super::super) fn add_silent(&self) {
-        self.silent.fetch_add(1, Relaxed);
+        self.silent.fetch_add(1, Release);
     }
 
-    /// How many timeouts were completed, or are about to be.
-    pub(in super::super) fn timeouts(&self) -> u64 {
-        let silent = self.silent.load(Relaxed);
-        self.skipped.load(Relaxed).wrapping_add(silent)
+    /// Returns how many timeouts were completed without a CQE.
+    pub(in super::super) fn silent(&self) -> u64 {
+        self.silent.load(Acquire)
     }
 
-    /// It was not.
-    fn count_one(&self) {
-        self.skipped.fetch_sub(1, Relaxed);
-    }
-
-    /// How many CQEs count of the `published` ones; negative while those that do not are kept for
-    /// want of room.
-    fn counted(&self, published: u64) -> i64 {
-        published.wrapping_sub(self.skipped.load(Relaxed)) as i64
-    }
-
-    /// Makes a timeout due in `count` completions, after the `published` ones.
-    fn add(owned: &Owned, published: u64, count: u32) {
+    /// Makes a timeout due in `count` completions.
+    fn add(owned: &Owned, count: u32, room: Room) {
         let this = &owned.ring.sequenced;
-        let due = this.counted(published).wrapping_add(count.into());
+        let counted = owned.ring.completion.counted();
+        let due = counted.wrapping_add(count.into());
+        let mut waiting = this.waiting.lock();
+        waiting.nr += 1;
+        let place = (due, waiting.nr);
         owned.timer.due.store(due, Relaxed);
-        let Ok(entry) = ListArc::try_from_arc(owned.to_arc()) else {
-            return;
-        };
-        let mut list = this.list.lock();
-        let mut cursor = list.cursor_back();
-        while let Some(before) = cursor.peek_prev() {
-            if before.timer.due.load(Relaxed) <= due {
-                break;
-            }
-            cursor.move_prev();
-        }
-        cursor.insert(entry);
-        this.len.fetch_add(1, Relaxed);
+        owned.timer.nr.store(place.1, Relaxed);
+        waiting.tree.insert(room.into_node(place, owned.to_arc()));
+        // A poster that reads the old value published its CQE before `release` reads the count.
+        this.len.fetch_add(1, Full);
     }
 
     /// Has a timeout wait for its time only.
     pub(crate) fn remove(request: &Request) {
-        if request.timer.due.load(Relaxed) == NEVER {
+        let due = request.timer.due.load(Relaxed);
+        if due == NEVER {
             return;
         }
         let this = &request.ring.sequenced;
-        let mut list = this.list.lock();
+        let place = (due, request.timer.nr.load(Relaxed));
         request.timer.due.store(NEVER, Relaxed);
-        // SAFETY: The list is that of the request's own ring, and a request whose `due` is set is in no
-        // other list that uses these links: see `take`.
-        let entry = unsafe { list.remove(request) };
-        if entry.is_some() {
+        let node = this.waiting.lock().tree.remove_node(&place);
+        if node.is_some() {
             this.len.fetch_sub(1, Relaxed);
         }
-        drop(list);
-        drop(entry);
     }
 
-    /// Takes out one that is due, and gains its ownership. One that somebody owns is passed over:
-    /// its owner takes it out.
+    /// Takes out one that is due, and gains its ownership. Passes over a timeout that is owned: its
+    /// owner takes it out.
     fn take(&self, counted: i64) -> Option<Owned> {
-        let mut list = self.list.lock();
-        let mut cursor = list.cursor_front();
+        let mut waiting = self.waiting.lock();
+        let mut cursor = waiting.tree.cursor_front_mut()?;
         loop {
-            let next = cursor.peek_next()?;
-            if next.timer.due.load(Relaxed) > counted {
+            let (place, request) = cursor.current();
+            if place.0 > counted {
                 return None;
             }
-            if next.ownership.try_claim() == Claim::Gained {
-                let entry = next.remove();
-                entry.timer.due.store(NEVER, Relaxed);
-                self.len.fetch_sub(1, Relaxed);
-                // SAFETY: Just gained.
-                return Some(unsafe { Owned::assume(entry.into_arc()) });
+            if request.ownership.try_claim() == Claim::Gained {
+                break;
             }
-            cursor.move_next();
+            cursor = cursor.move_next()?;
         }
+        let (_, node) = cursor.remove_current();
+        self.len.fetch_sub(1, Relaxed);
+        drop(waiting);
+        let (_, request) = node.to_key_value();
+        request.timer.due.store(NEVER, Relaxed);
+        // SAFETY: The ownership was gained above.
+        Some(unsafe { Owned::assume(request) })
     }
 
     /// Completes those that are due, after CQEs were posted. Any context.
@@ -548,7 +550,7 @@ impl Sequenced {
     }
 
     fn complete(&self, ring: &Ring) {
-        while let Some(owned) = self.take(self.counted(ring.completion.published())) {
+        while let Some(owned) = self.take(ring.completion.counted()) {
             // If it is expiring it finds the request completed.
             let _ = owned.timer.try_stop();
             ring.complete_in_irq(owned, Outcome::new(0));
