@@ -16,67 +16,57 @@
 //! Lock order: notify's `Still`, the issuer mutex (of two rings by address), then one of account's
 //! mutex and the spinlocks of completion and notify, which are leaves.
 
-mod account;
-mod buffers;
-mod clone;
-mod completion;
-mod device;
-mod drain;
-mod enter;
-mod exec;
-mod fdinfo;
-mod issuer;
-mod notify;
+mod abi;
+mod call;
+mod cq;
 mod op;
-mod pending;
-mod probe;
-mod queues;
-mod register;
-mod relaxed;
-mod request;
-mod rings;
-mod run;
-mod setup;
-mod shared;
-mod sqe;
-mod sqpoll;
-mod submit;
-mod target;
-mod task;
-mod thread;
-mod trace;
-mod uaccess;
-mod wait;
-mod worker;
+mod req;
+mod sq;
+mod sys;
 
 pub(crate) use self::{
-    device::Registration,
-    rings::FILES,
-    task::find as find_task_work,
-    worker::Workers, //
+    call::{
+        device::Registration,
+        rings::FILES,
+        workers::Workers, //
+    },
+    sys::task_work::find as find_task_work, //
 };
 
 use self::{
-    account::Account,
-    completion::{
-        Completion,
-        Published, //
+    abi::{
+        relaxed,
+        setup::Config,
+        shared::Shared,
+        trace, //
     },
-    drain::Drain,
-    issuer::Gate,
-    notify::{
-        InFlight,
-        Notifier,
-        When, //
+    call::rings::Listed,
+    cq::{
+        completion::{
+            Completion,
+            Published, //
+        },
+        notify::{
+            InFlight,
+            Notifier,
+            When, //
+        }, //
     },
-    op::Sequenced,
-    pending::Pending,
-    queues::UserQueues,
-    rings::Listed,
-    setup::Config,
-    shared::Shared,
-    sqpoll::SqPoll,
-    wait::WaitQueue, //
+    req::{
+        drain::Drain,
+        pending::Pending,
+        sequenced::Sequenced, //
+    },
+    sq::{
+        account::Account,
+        gate::Gate,
+        polled::SqPoll,
+        tally::Tally, //
+    },
+    sys::{
+        queues::UserQueues,
+        wait::WaitQueue, //
+    }, //
 };
 use crate::{
     bindings,
@@ -100,7 +90,6 @@ use kernel::{
 pub(crate) struct Ring {
     config: Config,
     account: Arc<Account>,
-    /// Dropped before the gate, whose drop tells that the ring is gone.
     queues: UserQueues,
     shared: Shared,
     #[pin]
@@ -126,6 +115,8 @@ pub(crate) struct Ring {
     cached_sq_head: Atomic<u32>,
     /// The task that issues requests at this moment, or null. Not set for what is over at once.
     issuing: Atomic<*mut bindings::task_struct>,
+    /// Dropped last: the module waits until no ring is listed.
+    _listed: Listed,
 }
 
 impl Ring {
@@ -141,10 +132,12 @@ impl Ring {
         let queues = UserQueues::of_current()?;
         let shared = Shared::new(config.geometry)?;
         let sq = config.sqpoll.map(SqPoll::new).transpose()?;
+        let tally = Arc::new(Tally::new(), GFP_KERNEL_ACCOUNT)?;
+        let listed = Listed::new(config.flags(), tally.clone())?;
         let gate = Gate::new(
             config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
             config.has(bindings::IORING_SETUP_SQPOLL),
-            Listed::new(config.flags())?,
+            tally,
         )?;
         let ring = Arc::pin_init(
             pin_init!(Self {
@@ -164,6 +157,7 @@ impl Ring {
                 had_keepers: AtomicFlag::new(false),
                 cached_sq_head: Atomic::new(0),
                 issuing: Atomic::new(ptr::null_mut()),
+                _listed: listed,
             }),
             GFP_KERNEL_ACCOUNT,
         )?;

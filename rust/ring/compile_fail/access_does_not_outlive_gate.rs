@@ -3,7 +3,7 @@
 //! An `Access` does not outlive its ring.
 
 use super::{
-    issuer::Access,
+    sq::gate::Access,
     Ring, //
 };
 use kernel::{

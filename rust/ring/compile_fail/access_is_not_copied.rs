@@ -2,7 +2,7 @@
 
 //! There is one.
 
-use super::issuer::Access;
+use super::sq::gate::Access;
 
 fn f<'a>(access: &Access<'a>) -> Access<'a> {
     *access

@@ -4,7 +4,7 @@
 
 //! Only the gate makes an `Access`.
 
-use super::issuer::{
+use super::sq::gate::{
     Access,
     Gate, //
 };

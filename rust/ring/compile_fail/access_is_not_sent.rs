@@ -2,7 +2,7 @@
 
 //! An `Access` stays in the task that got it.
 
-use super::issuer::Access;
+use super::sq::gate::Access;
 
 fn send(_: impl Send) {}
 

@@ -2,7 +2,7 @@
 
 //! Nor is a reference to it given to another.
 
-use super::issuer::Access;
+use super::sq::gate::Access;
 
 fn send(_: impl Send) {}
 

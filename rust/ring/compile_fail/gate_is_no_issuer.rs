@@ -2,7 +2,7 @@
 
 //! Nor through it without an `Access`.
 
-use super::issuer::Gate;
+use super::sq::gate::Gate;
 
 fn f(gate: &Gate) -> bool {
     gate.drain_next

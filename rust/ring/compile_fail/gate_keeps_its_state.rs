@@ -2,7 +2,7 @@
 
 //! Issuer state is not reached past the gate.
 
-use super::issuer::Gate;
+use super::sq::gate::Gate;
 
 fn f(gate: &Gate) -> bool {
     // SAFETY: Does not come to that.

@@ -2,7 +2,7 @@
 
 //! What was borrowed is given back before the `Access` is.
 
-use super::issuer::Access;
+use super::sq::gate::Access;
 
 fn f(mut access: Access<'_>) {
     let issuer = &mut *access;

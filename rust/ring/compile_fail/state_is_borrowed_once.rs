@@ -2,7 +2,7 @@
 
 //! What is behind an `Access` is borrowed from it.
 
-use super::issuer::{
+use super::sq::gate::{
     Access,
     Issuer, //
 };

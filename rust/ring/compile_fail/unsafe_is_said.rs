@@ -9,15 +9,15 @@
 #![deny(unsafe_code)]
 
 use super::{
-    request::Owned,
-    worker::Workers,
+    call::workers::Workers,
+    req::request::Owned,
     Ring, //
 };
 use kernel::error::Result;
 
 /// The list of rings, which has some, is emptied and its mutex initialised while it may be held.
 fn initialised_again() -> Result<(Workers, Workers)> {
-    super::rings::init();
+    super::call::rings::init();
     Ok((Workers::new()?, Workers::new()?))
 }
 

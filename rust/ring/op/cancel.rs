@@ -2,27 +2,29 @@
 
 //! IORING_OP_ASYNC_CANCEL, and the cancellation of all that a ring or a process has in flight.
 
-use super::super::{
-    op::Sequenced,
-    request::{
-        Owned,
-        Request, //
-    },
-    run::{
-        end_cancelled,
-        end_chain,
-        Poster, //
-    },
-    sqe::Sqe,
-    target::{
-        Files,
-        Target, //
-    },
-    Ring, //
-};
 use crate::{
     bindings,
-    pure::ownership::Claim, //
+    pure::ownership::Claim,
+    ring::{
+        abi::sqe::Sqe,
+        req::{
+            poster::Poster,
+            request::{
+                Owned,
+                Request, //
+            },
+            run::{
+                end_cancelled,
+                end_chain, //
+            },
+            sequenced::Sequenced,
+            target::{
+                Files,
+                Target, //
+            }, //
+        },
+        Ring, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -154,13 +156,13 @@ pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
 
 impl Ring {
     /// Cancels every request, and those that are still to come of their chains. Process context.
-    pub(in super::super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         self.pending.close();
         self.cancel_each(|_| true);
     }
 
     /// Cancels the requests that `wanted` is true of. Others may come. Process context.
-    pub(in super::super) fn cancel_those(&self, wanted: impl Fn(&Request) -> bool) {
+    pub(crate) fn cancel_those(&self, wanted: impl Fn(&Request) -> bool) {
         self.cancel_each(wanted);
     }
 
@@ -168,7 +170,7 @@ impl Ring {
     /// ring any more or goes with its last task, and is about a file that may keep rings. Such a
     /// request and the ring would keep each other for ever. Any other request may be of use to
     /// another owner of the ring. Process context.
-    pub(in super::super) fn leave(&self, files: Files) {
+    pub(crate) fn leave(&self, files: Files) {
         self.cancel_each(|request| {
             let goes = request.files == files && request.may_keep_rings.load(Relaxed);
             if goes {

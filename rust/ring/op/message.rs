@@ -2,19 +2,27 @@
 
 //! IORING_OP_MSG_RING: a completion for another ring.
 
-use super::super::{
-    completion::{
-        Entry,
-        Of, //
-    },
-    notify::When,
-    run::Poster,
-    shared::Cqe,
-    sqe::Sqe,
-    target::Target,
-    Ring, //
+use crate::{
+    bindings,
+    ring::{
+        abi::{
+            shared::Cqe,
+            sqe::Sqe, //
+        },
+        cq::{
+            completion::{
+                Entry,
+                Of, //
+            },
+            notify::When, //
+        },
+        req::{
+            poster::Poster,
+            target::Target, //
+        },
+        Ring, //
+    }, //
 };
-use crate::bindings;
 use kernel::prelude::*;
 
 /// Posts a completion to a ring.

@@ -12,15 +12,6 @@ mod poll;
 mod rw;
 mod timeout;
 mod transfer;
-mod wakers;
-
-pub(crate) use self::{
-    timeout::{
-        Sequenced,
-        Timer, //
-    },
-    wakers::Wakers, //
-};
 
 use self::{
     cancel::Cancel,
@@ -30,22 +21,27 @@ use self::{
     rw::Rw,
     timeout::Timeout, //
 };
-use super::{
-    buffers::{
-        Buffer,
-        Table, //
-    },
-    request::Owned,
-    run::{
-        Issued,
-        Outcome,
-        Poster, //
-    },
-    sqe::Sqe,
-    target::Target,
-    Ring, //
+use crate::{
+    bindings,
+    ring::{
+        abi::sqe::Sqe,
+        req::sequenced::Sequenced,
+        req::{
+            outcome::{
+                Issued,
+                Outcome, //
+            },
+            poster::Poster,
+            request::Owned,
+            target::Target, //
+        },
+        sq::buffers::{
+            Buffer,
+            Table, //
+        },
+        Ring, //
+    }, //
 };
-use crate::bindings;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -278,6 +274,11 @@ pub(super) fn event(
         Op::Rw(_) => rw::event(owned, blocking, poster),
         _ => poll::event(owned, events, poster),
     }
+}
+
+/// Reports that a timer has expired. Any context.
+pub(super) fn expired(owned: Owned) {
+    timeout::expire(owned);
 }
 
 /// Goes on with a timer that was reported.

@@ -2,14 +2,14 @@
 
 //! IORING_OP_NOP.
 
-use super::{
-    super::{
-        run::Outcome,
-        sqe::Sqe, //
-    },
-    Context, //
+use super::Context;
+use crate::{
+    bindings,
+    ring::{
+        abi::sqe::Sqe,
+        req::outcome::Outcome, //
+    }, //
 };
-use crate::bindings;
 use kernel::prelude::*;
 
 /// Flags that are honoured: all but IORING_NOP_CQE32, for which no ring here has room.

@@ -3,25 +3,6 @@
 //! IORING_OP_POLL_ADD and IORING_OP_POLL_REMOVE.
 
 use super::{
-    super::{
-        request::{
-            Owned,
-            Request,
-            Step, //
-        },
-        run::{
-            Issued,
-            Outcome,
-            Poster, //
-        },
-        sqe::Sqe,
-        target::Target,
-        task::{
-            defer,
-            hand_over, //
-        },
-        Ring, //
-    },
     cancel::cancel,
     Op, //
 };
@@ -30,6 +11,27 @@ use crate::{
     pure::ownership::{
         Claim,
         Word, //
+    },
+    ring::{
+        abi::sqe::Sqe,
+        req::{
+            defer::{
+                defer,
+                hand_over, //
+            },
+            outcome::{
+                Issued,
+                Outcome, //
+            },
+            poster::Poster,
+            request::{
+                Owned,
+                Request,
+                Step, //
+            },
+            target::Target, //
+        },
+        Ring, //
     }, //
 };
 use kernel::prelude::*;
@@ -162,7 +164,7 @@ impl Request {
     }
 
     /// Whether it is a poll request that the next event completes. Any context.
-    pub(super) fn reports_once(&self) -> bool {
+    pub(crate) fn reports_once(&self) -> bool {
         self.is_poll() && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
     }
 }

@@ -9,28 +9,6 @@
 //! submitter's own: its task tries again.
 
 use super::{
-    super::{
-        buffers::{
-            Buffer,
-            Direction,
-            MAX_TRANSFER, //
-        },
-        queues::Kind,
-        request::{
-            Owned,
-            Step, //
-        },
-        run::{
-            Issued,
-            Outcome,
-            Poster, //
-        },
-        sqe::Sqe,
-        target::Target,
-        task::hand_over,
-        uaccess::read_iovec,
-        worker::Identity, //
-    },
     poll::ALWAYS,
     transfer::{
         check_ioprio,
@@ -43,7 +21,35 @@ use super::{
 };
 use crate::{
     bindings,
-    pure::ownership::Word, //
+    pure::ownership::Word,
+    ring::{
+        abi::{
+            sqe::Sqe,
+            uaccess::read_iovec, //
+        },
+        req::{
+            defer::hand_over,
+            outcome::{
+                Issued,
+                Outcome, //
+            },
+            poster::Poster,
+            request::{
+                Owned,
+                Step, //
+            },
+            target::Target, //
+        },
+        sq::buffers::{
+            Buffer,
+            Direction,
+            MAX_TRANSFER, //
+        },
+        sys::{
+            identity::Identity,
+            queues::Kind, //
+        }, //
+    }, //
 };
 use core::{
     mem::MaybeUninit,

@@ -6,79 +6,43 @@
 //! interrupt context, and leaves the rest to a worker. One that is to report again is started again
 //! by the worker, so that no interval, however short, keeps the CPU in interrupts.
 
-use super::{
-    super::{
-        completion::Of,
-        queues::Kind,
-        relaxed,
-        request::{
-            Owned,
-            Request,
-            Step, //
-        },
-        run::{
-            Issued,
-            Outcome,
-            Poster, //
-        },
-        sqe::Sqe,
-        uaccess::read_timespec,
-        Ring, //
-    },
-    Op, //
-};
+use super::Op;
 use crate::{
     bindings,
     pure::ownership::{
         Claim,
         Word, //
+    },
+    ring::{
+        abi::{
+            sqe::Sqe,
+            uaccess::read_timespec, //
+        },
+        req::{
+            outcome::{
+                Issued,
+                Outcome, //
+            },
+            poster::Poster,
+            request::{
+                Owned,
+                Request,
+                Step, //
+            },
+            sequenced::{
+                Room,
+                Sequenced, //
+            },
+            timer::Time, //
+        },
+        sys::queues::Kind,
+        Ring, //
     }, //
 };
-use core::mem::offset_of;
 use kernel::{
-    new_spinlock_irq,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNodeReservation, //
-    },
-    sync::{
-        atomic::{
-            ordering::{Acquire, Full, Relaxed, Release},
-            Atomic,
-            AtomicFlag, //
-        },
-        Arc,
-        ArcBorrow,
-        SpinLockIrq, //
-    },
-    time::NSEC_PER_SEC,
-    types::Opaque, //
+    time::NSEC_PER_SEC, //
 };
-
-/// That a timeout waits for its time only.
-const NEVER: i64 = i64::MAX;
-
-/// A request's timer, and how many CQEs it waits for.
-#[pin_data]
-pub(crate) struct Timer {
-    #[pin]
-    timer: Opaque<bindings::hrtimer>,
-    /// `timer` is initialised.
-    ready: AtomicFlag,
-    /// Due when so many CQEs [count](super::super::completion::Completion::counted), or [`NEVER`].
-    due: Atomic<i64>,
-    /// Tells it from others that are due then.
-    nr: Atomic<u64>,
-}
-
-/// When a timer expires.
-#[derive(Clone, Copy)]
-struct Time {
-    ns: i64,
-    clock: u32,
-    absolute: bool,
-}
 
 impl Time {
     /// Reads a time, which is at the user address `arg` or `arg` itself, of the clock that `flags`
@@ -125,80 +89,8 @@ const fn clocks() -> u32 {
     bindings::IORING_TIMEOUT_BOOTTIME | bindings::IORING_TIMEOUT_REALTIME
 }
 
-impl Timer {
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            timer: Opaque::uninit(),
-            ready: AtomicFlag::new(false),
-            due: Atomic::new(NEVER),
-            nr: Atomic::new(0),
-        })
-    }
-
-    /// Starts the timer.
-    ///
-    /// # Safety
-    ///
-    /// It is that of a [`Request`], and is stopped before that is dropped. It is neither running nor
-    /// expiring, and whoever could start it is the caller.
-    unsafe fn start(&self, time: Time) {
-        let mode = if time.absolute {
-            bindings::hrtimer_mode_HRTIMER_MODE_ABS
-        } else {
-            bindings::hrtimer_mode_HRTIMER_MODE_REL
-        };
-        // SAFETY: The timer is pinned, and may be set up by the safety requirements, by which the
-        // callback finds its request as well.
-        unsafe {
-            bindings::hrtimer_setup(
-                self.timer.get(),
-                Some(expired),
-                time.clock as bindings::clockid_t,
-                mode,
-            );
-            self.ready.store(true, Relaxed);
-            bindings::hrtimer_start_range_ns(self.timer.get(), time.ns, 0, mode);
-        }
-    }
-
-    /// Stops the timer unless it is expiring at this moment. Any context.
-    #[must_use]
-    fn try_stop(&self) -> bool {
-        if !self.ready.load(Relaxed) {
-            return true;
-        }
-        // SAFETY: Initialised, which is what is asked for.
-        let was = unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) };
-        was >= 0
-    }
-
-    /// Stops the timer, and waits if it is expiring. Process context.
-    pub(super) fn stop(&self) {
-        if self.ready.load(Relaxed) {
-            // SAFETY: Initialised, which is what is asked for.
-            unsafe { bindings::hrtimer_cancel(self.timer.get()) };
-        }
-    }
-}
-
-/// A timer expired. Hard interrupt context.
-///
-/// # Safety
-///
-/// `timer` is that of a [`Timer`] that `Timer::start` started.
-unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-    const OFFSET: usize = offset_of!(Request, timer) + offset_of!(Timer, timer);
-    // SAFETY: By the safety requirements; a request stops its timer, waiting for this, before it
-    // goes.
-    let request = unsafe { ArcBorrow::from_raw(timer.byte_sub(OFFSET).cast::<Request>()) };
-    if let Some(owned) = Owned::claim(request) {
-        expire(owned);
-    }
-    bindings::hrtimer_restart::HRTIMER_NORESTART
-}
-
 /// Reports that the time is up. Any context.
-fn expire(mut owned: Owned) {
+pub(super) fn expire(mut owned: Owned) {
     let ring = owned.ring.clone();
     let Op::Timeout(timeout) = &mut owned.inner().op else {
         return;
@@ -228,9 +120,6 @@ pub(crate) struct Timeout {
     /// Set if it waits for completions, until it does.
     room: Option<Room>,
 }
-
-/// Memory for a timeout that waits for completions.
-type Room = RBTreeNodeReservation<Place, Arc<Request>>;
 
 impl Timeout {
     pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
@@ -423,137 +312,4 @@ fn change(owned: &mut Owned, time: Time) -> Result {
     // not expiring; only an owner starts it.
     unsafe { request.timer.start(time) };
     Ok(())
-}
-
-impl Request {
-    /// Any context.
-    pub(crate) fn is_timeout(&self) -> bool {
-        u32::from(self.opcode) == bindings::IORING_OP_TIMEOUT
-    }
-
-    /// Returns what its completion counts as: that of a timeout if the timer was started, at any
-    /// time. A TIMEOUT that was refused or is part of a chain that failed is like any request.
-    pub(in super::super) fn counts_as(&self) -> Of {
-        if self.is_timeout() && self.timer.ready.load(Relaxed) {
-            Of::Timeout
-        } else {
-            Of::Other
-        }
-    }
-}
-
-/// Where a timeout is in the order of what it waits for.
-type Place = (i64, u64);
-
-/// The timeouts of a ring that wait for a number of completions.
-///
-/// The lock is a leaf.
-#[pin_data]
-pub(crate) struct Sequenced {
-    /// How many there are.
-    len: Atomic<usize>,
-    /// Timeouts that were completed without a CQE.
-    silent: Atomic<u64>,
-    #[pin]
-    waiting: SpinLockIrq<Waiting>,
-}
-
-struct Waiting {
-    /// The number of the timeout that was added last.
-    nr: u64,
-    /// The timeout that is due first comes first, of several the one that was added first.
-    tree: RBTree<Place, Arc<Request>>,
-}
-
-impl Sequenced {
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            len: Atomic::new(0),
-            silent: Atomic::new(0),
-            waiting <- new_spinlock_irq!(Waiting {
-                nr: 0,
-                tree: RBTree::new(),
-            }, "miniring::Sequenced"),
-        })
-    }
-
-    /// Notes that a timeout was completed without a CQE. The caller wakes waiters.
-    pub(in super::super) fn add_silent(&self) {
-        self.silent.fetch_add(1, Release);
-    }
-
-    /// Returns how many timeouts were completed without a CQE.
-    pub(in super::super) fn silent(&self) -> u64 {
-        self.silent.load(Acquire)
-    }
-
-    /// Makes a timeout due in `count` completions.
-    fn add(owned: &Owned, count: u32, room: Room) {
-        let this = &owned.ring.sequenced;
-        let counted = owned.ring.completion.counted();
-        let due = counted.wrapping_add(count.into());
-        let mut waiting = this.waiting.lock();
-        waiting.nr += 1;
-        let place = (due, waiting.nr);
-        owned.timer.due.store(due, Relaxed);
-        owned.timer.nr.store(place.1, Relaxed);
-        waiting.tree.insert(room.into_node(place, owned.to_arc()));
-        // A poster that reads the old value published its CQE before `release` reads the count.
-        this.len.fetch_add(1, Full);
-    }
-
-    /// Has a timeout wait for its time only.
-    pub(crate) fn remove(request: &Request) {
-        let due = request.timer.due.load(Relaxed);
-        if due == NEVER {
-            return;
-        }
-        let this = &request.ring.sequenced;
-        let place = (due, request.timer.nr.load(Relaxed));
-        request.timer.due.store(NEVER, Relaxed);
-        let node = this.waiting.lock().tree.remove_node(&place);
-        if node.is_some() {
-            this.len.fetch_sub(1, Relaxed);
-        }
-    }
-
-    /// Takes out one that is due, and gains its ownership. Passes over a timeout that is owned: its
-    /// owner takes it out.
-    fn take(&self, counted: i64) -> Option<Owned> {
-        let mut waiting = self.waiting.lock();
-        let mut cursor = waiting.tree.cursor_front_mut()?;
-        loop {
-            let (place, request) = cursor.current();
-            if place.0 > counted {
-                return None;
-            }
-            if request.ownership.try_claim() == Claim::Gained {
-                break;
-            }
-            cursor = cursor.move_next()?;
-        }
-        let (_, node) = cursor.remove_current();
-        self.len.fetch_sub(1, Relaxed);
-        drop(waiting);
-        let (_, request) = node.to_key_value();
-        request.timer.due.store(NEVER, Relaxed);
-        // SAFETY: The ownership was gained above.
-        Some(unsafe { Owned::assume(request) })
-    }
-
-    /// Completes those that are due, after CQEs were posted. Any context.
-    #[inline]
-    pub(crate) fn flush(&self, ring: &Ring) {
-        if relaxed::load(&self.len) != 0 {
-            self.complete(ring);
-        }
-    }
-
-    fn complete(&self, ring: &Ring) {
-        while let Some(owned) = self.take(ring.completion.counted()) {
-            // If it is expiring it finds the request completed.
-            let _ = owned.timer.try_stop();
-            ring.complete_in_irq(owned, Outcome::new(0));
-        }
-    }
 }

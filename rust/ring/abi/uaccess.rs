@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Structures read from and written to user addresses.
+
+use crate::bindings;
+use kernel::{
+    prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// Reads a `T` at the user address `addr`, once.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(crate) fn read<T: FromBytes>(addr: u64) -> Result<T> {
+    UserSlice::new(UserPtr::from_addr(addr as usize), size_of::<T>())
+        .reader()
+        .read()
+}
+
+/// Writes `value` to the user address `addr`.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(crate) fn write<T: AsBytes>(addr: u64, value: &T) -> Result {
+    UserSlice::new(UserPtr::from_addr(addr as usize), size_of::<T>())
+        .writer()
+        .write(value)
+}
+
+/// Reads the time at the user address `addr`, once. Of a 32-bit program the upper half of the
+/// nanoseconds is padding.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(crate) fn read_timespec(addr: u64) -> Result<bindings::__kernel_timespec> {
+    let mut ts: bindings::__kernel_timespec = read(addr)?;
+    // SAFETY: Reads the current task's state.
+    if unsafe { bindings::miniring_in_compat_syscall() } {
+        ts.tv_nsec &= i64::from(u32::MAX);
+    }
+    Ok(ts)
+}
+
+/// Reads the iovec of this index from an array at the user address `iovecs`, once: an address and a
+/// length. `compat` tells that they are those of a 32-bit program.
+///
+/// # Errors
+///
+/// `EFAULT`; `EINVAL` for a length that is negative.
+pub(crate) fn read_iovec(iovecs: u64, index: u32, compat: bool) -> Result<(usize, usize)> {
+    let at = |size: u64| iovecs.wrapping_add(size.wrapping_mul(index.into()));
+    if compat {
+        let [addr, len]: [u32; 2] = read(at(8))?;
+        i32::try_from(len).map_err(|_| EINVAL)?;
+        return Ok((addr as usize, len as usize));
+    }
+    let [addr, len]: [u64; 2] = read(at(16))?;
+    i64::try_from(len).map_err(|_| EINVAL)?;
+    Ok((addr as usize, len as usize))
+}
+
+// SAFETY: Integers without padding; any bytes will do.
+unsafe impl FromBytes for bindings::miniring_setup {}
+// SAFETY: As above.
+unsafe impl FromBytes for bindings::miniring_enter {}
+// SAFETY: As above.
+unsafe impl FromBytes for bindings::miniring_register {}
+// SAFETY: As above.
+unsafe impl FromBytes for bindings::io_uring_params {}
+// SAFETY: As above.
+unsafe impl AsBytes for bindings::io_uring_params {}
+// SAFETY: As above.
+unsafe impl FromBytes for bindings::io_uring_getevents_arg {}
+// SAFETY: As above.
+unsafe impl FromBytes for bindings::__kernel_timespec {}
+// SAFETY: As above.
+unsafe impl FromBytes for bindings::io_uring_clone_buffers {}

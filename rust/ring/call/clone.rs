@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IORING_REGISTER_CLONE_BUFFERS: buffers that two rings share.
+//!
+//! It is the one call that needs the issuer state of two rings at a time.
+
+use crate::{
+    bindings,
+    dyn_debug,
+    ring::{
+        abi::uaccess::read,
+        req::target::Target,
+        sq::buffers::Clones,
+        Ring, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// How many rings a task may register by number (`IO_RINGFD_REG_MAX`).
+const RING_FDS: u32 = 16;
+
+impl Ring {
+    /// `EFAULT`; `EINVAL` for an unknown flag, or if the rings do not count their buffers against
+    /// the same limits; `EBADF` or `EOPNOTSUPP` if there is no such ring, `EEXIST` if the source
+    /// has one issuer and that is another task, and what [`Table::with_clones`] says.
+    ///
+    /// [`Table::with_clones`]: crate::ring::sq::buffers::Table::with_clones
+    pub(crate) fn clone_buffers(&self, args: &bindings::miniring_register) -> Result<u32> {
+        if args.arg == 0 || args.nr_args != 1 {
+            return Err(EINVAL);
+        }
+        let arg: bindings::io_uring_clone_buffers = read(args.arg)?;
+        let has = |flag| arg.flags & flag != 0;
+        let known =
+            bindings::IORING_REGISTER_SRC_REGISTERED | bindings::IORING_REGISTER_DST_REPLACE;
+        if arg.flags & !known != 0 {
+            return Err(EINVAL);
+        }
+        let clones = Clones {
+            from: arg.src_off,
+            to: arg.dst_off,
+            nr: arg.nr,
+            replace: has(bindings::IORING_REGISTER_DST_REPLACE),
+        };
+        if !clones.replace && !self.gate.access()?.buffers.is_empty() {
+            return Err(EBUSY);
+        }
+        if arg.pad.iter().any(|word| *word != 0) {
+            return Err(EINVAL);
+        }
+        if has(bindings::IORING_REGISTER_SRC_REGISTERED) {
+            // No ring is registered, by none of the numbers that there are.
+            return Err(if arg.src_fd < RING_FDS { EBADF } else { EINVAL });
+        }
+        let source = match Target::get(arg.src_fd as i32).ok_or(EBADF)? {
+            Target::Ring(source) => source,
+            Target::File(_) => return Err(EOPNOTSUPP),
+        };
+        // What is taken out of the table goes without the mutexes.
+        let _old = if core::ptr::eq::<Self>(self, &*source) {
+            let mut access = self.gate.access()?;
+            let table = access.buffers.with_clones(&access.buffers, &clones)?;
+            core::mem::replace(&mut access.buffers, table)
+        } else {
+            let (mut access, from) = self.gate.access_two(&source.gate)?;
+            if !self.account.is_same(&source.account) {
+                return Err(EINVAL);
+            }
+            let table = access.buffers.with_clones(&from.buffers, &clones)?;
+            core::mem::replace(&mut access.buffers, table)
+        };
+        dyn_debug!(clone_buffers, "buffers are shared with another ring\n");
+        Ok(0)
+    }
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `io_uring_enter(2)`: submit, and wait for completions.
+
+use crate::{
+    bindings,
+    pure::geometry,
+    ring::{
+        abi::uaccess::{
+            read,
+            read_timespec, //
+        },
+        cq::notify::When,
+        sq::polled::SqPoll,
+        sys::wait::{
+            Deadline,
+            Sleep, //
+        },
+        Ring, //
+    }, //
+};
+use core::mem::size_of;
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{
+        NSEC_PER_SEC,
+        NSEC_PER_USEC, //
+    }, //
+};
+
+/// Bytes of a `struct io_uring_reg_wait`.
+const REG_WAIT: usize = size_of::<bindings::io_uring_reg_wait>();
+
+/// Enter flags (`IORING_ENTER_*`) that are honoured here. The two of SQ polling mean nothing to a
+/// ring without it.
+const FLAGS: u32 = bindings::IORING_ENTER_GETEVENTS
+    | bindings::IORING_ENTER_SQ_WAKEUP
+    | bindings::IORING_ENTER_SQ_WAIT
+    | bindings::IORING_ENTER_EXT_ARG
+    | bindings::IORING_ENTER_ABS_TIMER
+    | bindings::IORING_ENTER_EXT_ARG_REG
+    | bindings::IORING_ENTER_NO_IOWAIT;
+
+impl Ring {
+    /// Submits `to_submit` SQEs, then waits for `min_complete` CQEs if asked to. May sleep.
+    ///
+    /// Returns the number of SQEs consumed; an error of the wait is reported only if that is 0.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown flag, `EBADFD` if the ring is not enabled, `EEXIST` if the ring has
+    /// one issuer and it is another task, `EOWNERDEAD` if its thread ended, `EAGAIN` without memory, `EINTR`, `ETIME`, `EFAULT`.
+    pub(crate) fn enter(self: &Arc<Self>, args: &bindings::miniring_enter) -> Result<u32> {
+        if args.flags & !FLAGS != 0 || args.resv != 0 {
+            return Err(EINVAL);
+        }
+        self.submit_then(args.to_submit, args.flags, || {
+            if args.flags & bindings::IORING_ENTER_GETEVENTS == 0 {
+                return Ok(());
+            }
+            self.wait(args.min_complete, Limits::new(args)?)
+        })
+    }
+
+    /// ENTER by value, with neither a deadline nor a signal mask. Waits if `min_complete` is not 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ring::enter`].
+    #[inline]
+    pub(crate) fn submit_and_wait(
+        self: &Arc<Self>,
+        to_submit: u32,
+        min_complete: u32,
+    ) -> Result<u32> {
+        self.submit_then(to_submit, 0, || {
+            if min_complete == 0 {
+                return Ok(());
+            }
+            self.wait(min_complete, Limits::default())
+        })
+    }
+
+    /// Submits, and goes on with `wait` if all of `to_submit` was consumed.
+    #[inline]
+    fn submit_then(
+        self: &Arc<Self>,
+        to_submit: u32,
+        flags: u32,
+        wait: impl FnOnce() -> Result,
+    ) -> Result<u32> {
+        if !self.is_enabled() {
+            return Err(EBADFD);
+        }
+        if let Some(sq) = &self.sq {
+            return self.leave_to_thread(sq, to_submit, flags, wait);
+        }
+        if to_submit == 0 {
+            wait()?;
+            return Ok(0);
+        }
+        let submitted = {
+            let in_flight = self.notifier.in_flight()?;
+            let mut access = self.gate.access()?;
+            self.submit(&mut access, &in_flight, to_submit)?
+        };
+        if submitted == to_submit {
+            // What was consumed is what counts; an error comes back with the next call.
+            let _ = wait();
+        }
+        Ok(submitted)
+    }
+
+    /// On a ring with IORING_SETUP_SQPOLL the thread submits. What is to be submitted counts as
+    /// consumed, however much, as far as an `int` goes, which is what an ioctl returns.
+    fn leave_to_thread(
+        &self,
+        sq: &SqPoll,
+        to_submit: u32,
+        flags: u32,
+        wait: impl FnOnce() -> Result,
+    ) -> Result<u32> {
+        sq.check()?;
+        if flags & bindings::IORING_ENTER_SQ_WAKEUP != 0 {
+            sq.wake();
+        }
+        if flags & bindings::IORING_ENTER_SQ_WAIT != 0 {
+            self.wait_for_room(sq);
+        }
+        match wait() {
+            Err(error) if to_submit == 0 => Err(error),
+            _ => Ok(to_submit.min(i32::MAX as u32)),
+        }
+    }
+
+    /// Waits until the CQ has `min_complete` entries, or a timeout completes; but once
+    /// `limits.min_wait` is over, for one, or not at all without a deadline.
+    fn wait(&self, min_complete: u32, limits: Limits) -> Result {
+        // As io_uring has it: a number that an `int` does not hold is a negative one.
+        let wanted = i32::try_from(min_complete).unwrap_or(0) as u32;
+        let wanted = wanted.min(self.config.geometry.cq_entries());
+        self.flush_overflow()?;
+        let (head, tail) = (self.shared.cq_head(), self.completion.tail());
+        if self.cqes_after(head) >= wanted {
+            return Ok(());
+        }
+        let sigmask = limits.sigmask.push()?;
+        let timeouts = self.timeouts_completed();
+        let has = |nr, position| {
+            self.completion.overflowed()
+                || self.cqes_after(position) >= nr
+                || self.timeouts_completed() != timeouts
+        };
+        // Without requests in flight, nothing that is waited for is I/O of this ring.
+        let iowait = !limits.no_iowait && !self.pending.is_empty();
+        let sleep = |deadline| Sleep { deadline, iowait };
+        let waited = match limits.min_wait {
+            None => self
+                .cq_wait
+                .wait(sleep(limits.deadline), || has(wanted, head)),
+            min_wait => self
+                .cq_wait
+                .wait(sleep(min_wait), || has(wanted, head))
+                .or_else(|error| {
+                    let some = self.cqes_after(self.shared.cq_head()) != 0;
+                    if error != ETIME || some || limits.deadline.is_none() {
+                        return Err(error);
+                    }
+                    self.cq_wait.wait(sleep(limits.deadline), || has(1, tail))
+                }),
+        };
+        sigmask.pop(waited.is_err_and(|error| error != ETIME));
+        self.flush_overflow()?;
+        if self.cqes_after(self.shared.cq_head()) != 0 {
+            return Ok(());
+        }
+        waited
+    }
+
+    /// Returns how many timeouts were completed, with a CQE or without.
+    fn timeouts_completed(&self) -> u64 {
+        let silent = self.sequenced.silent();
+        self.completion.timeouts().wrapping_add(silent)
+    }
+
+    /// How many CQEs there are after the CQ position `head`, which userspace wrote.
+    fn cqes_after(&self, head: u32) -> u32 {
+        geometry::distance(self.completion.tail(), head)
+    }
+
+    /// Moves completions that waited for room into the CQ.
+    fn flush_overflow(&self) -> Result {
+        while self.completion.overflowed() {
+            let in_flight = self.notifier.in_flight()?;
+            let Some(published) = self.completion.flush(&self.shared) else {
+                break;
+            };
+            self.cq_wait.wake();
+            self.notify(&in_flight, published, When::Inline);
+            self.sequenced.flush(self);
+        }
+        Ok(())
+    }
+}
+
+/// What ends a wait early.
+#[derive(Default)]
+struct Limits {
+    min_wait: Option<Deadline>,
+    deadline: Option<Deadline>,
+    no_iowait: bool,
+    sigmask: Sigmask,
+}
+
+impl Limits {
+    /// Reads them from what ENTER's `arg` points to.
+    fn new(args: &bindings::miniring_enter) -> Result<Self> {
+        let has = |flag| args.flags & flag != 0;
+        let no_iowait = has(bindings::IORING_ENTER_NO_IOWAIT);
+        if !has(bindings::IORING_ENTER_EXT_ARG) {
+            return Ok(Self {
+                no_iowait,
+                sigmask: Sigmask {
+                    addr: args.arg,
+                    size: args.argsz,
+                },
+                ..Self::default()
+            });
+        }
+        if has(bindings::IORING_ENTER_EXT_ARG_REG) {
+            // There is no registered memory, so that the argument is not in it.
+            return Err(match args.argsz as usize {
+                REG_WAIT => EFAULT,
+                _ => EINVAL,
+            });
+        }
+        if args.argsz != size_of::<bindings::io_uring_getevents_arg>() as u64 {
+            return Err(EINVAL);
+        }
+        let arg: bindings::io_uring_getevents_arg = read(args.arg)?;
+        Ok(Self {
+            min_wait: match arg.min_wait_usec {
+                0 => None,
+                us => Some(Deadline::after(i64::from(us).saturating_mul(NSEC_PER_USEC))),
+            },
+            no_iowait,
+            deadline: deadline(arg.ts, has(bindings::IORING_ENTER_ABS_TIMER))?,
+            sigmask: Sigmask {
+                addr: arg.sigmask,
+                size: arg.sigmask_sz.into(),
+            },
+        })
+    }
+}
+
+/// Reads a `struct __kernel_timespec`, if there is one at `addr`.
+fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
+    if addr == 0 {
+        return Ok(None);
+    }
+    let ts = read_timespec(addr)?;
+    let ns = ts
+        .tv_sec
+        .saturating_mul(NSEC_PER_SEC)
+        .saturating_add(ts.tv_nsec);
+    Ok(Some(if absolute {
+        // SAFETY: Looks at the current task's time namespace.
+        Deadline(unsafe { bindings::miniring_timens_monotonic_to_host(ns) })
+    } else {
+        Deadline::after(ns)
+    }))
+}
+
+/// A signal mask to wait under; none if `addr` is 0.
+#[derive(Default)]
+struct Sigmask {
+    addr: u64,
+    size: u64,
+}
+
+/// The mask of before is put aside, if a mask was given.
+struct Pushed(bool);
+
+impl Sigmask {
+    /// Blocks the signals of the mask.
+    fn push(&self) -> Result<Pushed> {
+        if self.addr == 0 {
+            return Ok(Pushed(false));
+        }
+        if self.size != size_of::<bindings::sigset_t>() as u64 {
+            return Err(EINVAL);
+        }
+        let mut mask = bindings::sigset_t {
+            sig: [read(self.addr)?],
+        };
+        // SAFETY: Changes the mask of the current task, in process context.
+        unsafe { bindings::miniring_push_sigmask(&mut mask) };
+        Ok(Pushed(true))
+    }
+}
+
+impl Pushed {
+    /// Brings the mask of before back. After an interruption that is left to the return to
+    /// userspace, which delivers the signal under the mask that was waited under.
+    fn pop(self, interrupted: bool) {
+        if self.0 && !interrupted {
+            // SAFETY: Changes the mask of the current task, in process context.
+            unsafe { bindings::miniring_pop_sigmask() };
+        }
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a task submitted is cancelled when the task executes another program.
+//!
+//! The kernel tells nobody of an exec but its tracepoint `sched_process_exec`, so a probe there
+//! queues task work. The work runs before the new program does, and cancels the requests that this
+//! task submitted before. Most tasks have none: a count for each of [`SLOTS`] classes of tasks tells
+//! the probe.
+//!
+//! Every ring whose file is open is in a list, for the work to find. The list's mutex is a leaf.
+
+use crate::{
+    bindings,
+    ring::{
+        req::per_task,
+        sys::{
+            queues,
+            task_work, //
+        },
+        Ring, //
+    },
+    Miniring, //
+};
+use core::{
+    mem::offset_of,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    list::{
+        impl_list_arc_safe,
+        impl_list_item,
+        List,
+        ListArc,
+        ListLinks, //
+    },
+    module::this_module,
+    prelude::*,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
+    task::Task,
+    types::Opaque, //
+};
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised by `ExecProbe::new()` before there is a device to make a ring of.
+    unsafe(uninit) static OPEN: Mutex<List<Entry>> = List::new();
+}
+
+#[pin_data]
+struct Entry {
+    ring: Arc<Ring>,
+    #[pin]
+    links: ListLinks,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Entry { untracked; }
+}
+impl_list_item! {
+    impl ListItem<0> for Entry { using ListLinks { self.links }; }
+}
+
+/// A ring whose file is open, from SETUP to release.
+///
+/// # Invariants
+///
+/// The entry is in `OPEN`, or in no list.
+pub(crate) struct Open(Arc<Entry>);
+
+impl Open {
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENODEV` while the module is not loaded.
+    pub(crate) fn new(ring: Arc<Ring>) -> Result<Self> {
+        if !queues::is_open() {
+            return Err(ENODEV);
+        }
+        let entry = UniqueArc::pin_init(
+            pin_init!(Entry {
+                ring,
+                links <- ListLinks::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        let entry = ListArc::from(entry);
+        // INVARIANT: It goes into `OPEN`.
+        let open = Self(entry.clone_arc());
+        OPEN.lock().push_back(entry);
+        Ok(open)
+    }
+
+    pub(crate) fn ring(&self) -> &Arc<Ring> {
+        &self.0.ring
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants it is in no other list.
+        let entry = unsafe { OPEN.lock().remove(&self.0) };
+        drop(entry);
+    }
+}
+
+/// The probe. A module keeps one while rings can be made.
+pub(crate) struct ExecProbe(Option<NonNull<c_void>>);
+
+// SAFETY: A tracepoint may be left from any task.
+unsafe impl Send for ExecProbe {}
+// SAFETY: There is nothing to do with a shared reference.
+unsafe impl Sync for ExecProbe {}
+
+impl ExecProbe {
+    /// May sleep.
+    ///
+    /// # Safety
+    ///
+    /// Called once, before there is an `EndQueue`.
+    pub(crate) unsafe fn new() -> Self {
+        // SAFETY: By the safety requirements.
+        unsafe { OPEN.init() };
+        // SAFETY: The name is a string.
+        let point =
+            unsafe { bindings::miniring_find_tracepoint(c"sched_process_exec".as_char_ptr()) };
+        let point = NonNull::new(point).filter(|point| {
+            let probe: Probe = executed;
+            // SAFETY: `executed` is a probe of this tracepoint.
+            let ret = unsafe {
+                bindings::miniring_tracepoint_probe_register(point.as_ptr(), probe as *mut c_void)
+            };
+            ret == 0
+        });
+        if point.is_none() {
+            pr_info!("an exec cancels no requests: the kernel has no sched_process_exec\n");
+        }
+        Self(point)
+    }
+}
+
+impl Drop for ExecProbe {
+    fn drop(&mut self) {
+        if let Some(point) = self.0 {
+            let probe: Probe = executed;
+            // SAFETY: Registered by `new`.
+            unsafe {
+                bindings::miniring_tracepoint_probe_unregister(point.as_ptr(), probe as *mut c_void)
+            };
+        }
+    }
+}
+
+type Probe =
+    unsafe extern "C" fn(*mut c_void, *mut bindings::task_struct, bindings::pid_t, *mut c_void);
+
+/// Task work of a task that executed another program.
+struct ExecWork {
+    head: Opaque<bindings::callback_head>,
+}
+
+/// A task has executed another program. Atomic context.
+///
+/// # Safety
+///
+/// As a probe of `sched_process_exec`: `task` is the current task.
+unsafe extern "C" fn executed(
+    _data: *mut c_void,
+    task: *mut bindings::task_struct,
+    _old_pid: bindings::pid_t,
+    _bprm: *mut c_void,
+) {
+    if !per_task::has_any(task) {
+        return;
+    }
+    // Without memory the requests stay. They do not touch the new program's memory all the same.
+    let Ok(work) = KBox::new(
+        ExecWork {
+            head: Opaque::uninit(),
+        },
+        GFP_ATOMIC,
+    ) else {
+        return;
+    };
+    let work = KBox::into_raw(work);
+    // SAFETY:
+    // - The callback gets the work, which stays allocated until then.
+    // - The callback has the reference to the module that is taken here.
+    // - `task` is the current task, by the safety requirements.
+    unsafe {
+        let head = (*work).head.get();
+        let queued = bindings::try_module_get(this_module::<Miniring>().as_ptr()) && {
+            bindings::init_task_work(head, Some(cancel));
+            let ret =
+                bindings::task_work_add(task, head, bindings::task_work_notify_mode_TWA_RESUME);
+            if ret != 0 {
+                bindings::module_put(this_module::<Miniring>().as_ptr());
+            }
+            ret == 0
+        };
+        if queued {
+            task_work::note_callback();
+        } else {
+            drop(KBox::from_raw(work));
+        }
+    }
+}
+
+/// Cancels what the current task submitted before its exec. Process context.
+///
+/// # Safety
+///
+/// `head` is that of an [`ExecWork`] that nobody else has, with a reference to the module.
+unsafe extern "C" fn cancel(head: *mut bindings::callback_head) {
+    // SAFETY: By the safety requirements.
+    drop(unsafe {
+        let work = head.byte_sub(offset_of!(ExecWork, head));
+        KBox::from_raw(work.cast::<ExecWork>())
+    });
+    let current = Task::current_raw();
+    let mut rings = KVec::new();
+    {
+        let open = OPEN.lock();
+        for entry in open.iter() {
+            // Without memory the rest stays, as without the task work.
+            if rings.push(entry.ring.clone(), GFP_KERNEL).is_err() {
+                break;
+            }
+        }
+    }
+    for ring in &rings {
+        ring.cancel_those(|request| {
+            ptr::eq(request.submitter.as_ptr(), current) && request.is_of_another_program()
+        });
+    }
+    drop(rings);
+    // SAFETY: By the safety requirements. `task_work::wait_for_callbacks` waits for the rest of this
+    // function.
+    unsafe { bindings::module_put(this_module::<Miniring>().as_ptr()) };
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a file operation of `/dev/miniring` does.
+
+pub(crate) mod clone;
+pub(crate) mod device;
+pub(crate) mod enter;
+pub(crate) mod exec;
+pub(crate) mod fdinfo;
+pub(crate) mod probe;
+pub(crate) mod register;
+pub(crate) mod rings;
+pub(crate) mod sqpoll;
+pub(crate) mod submit;
+pub(crate) mod thread;
+pub(crate) mod workers;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `IORING_REGISTER_PROBE`: which operations there are.
+
+use crate::{
+    bindings,
+    ring::op, //
+};
+use core::mem::{
+    offset_of,
+    size_of, //
+};
+use kernel::{
+    prelude::*,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// Most operations that may be asked about.
+const MAX: u32 = 256;
+/// Bytes of a `struct io_uring_probe` without its operations. The first two are `last_op` and
+/// `ops_len`.
+const HEADER: usize = 16;
+/// Bytes of a `struct io_uring_probe_op`.
+const OP: usize = 8;
+
+const _: () = {
+    assert!(size_of::<bindings::io_uring_probe_op>() == OP);
+    assert!(offset_of!(bindings::io_uring_probe_op, op) == 0);
+    assert!(offset_of!(bindings::io_uring_probe_op, flags) == 2);
+    assert!(bindings::IORING_OP_LAST <= MAX);
+};
+
+/// Fills the user's `struct io_uring_probe`, which is all zero, for the first operations.
+///
+/// # Errors
+///
+/// `EINVAL` without a structure, for more than [`MAX`] operations or if it is not all zero;
+/// `EFAULT`; `ENOMEM`.
+pub(crate) fn probe(args: &bindings::miniring_register) -> Result<u32> {
+    if args.arg == 0 || args.nr_args > MAX {
+        return Err(EINVAL);
+    }
+    let nr = args.nr_args.min(bindings::IORING_OP_LAST);
+    let user = UserPtr::from_addr(args.arg as usize);
+    let size = HEADER + OP * nr as usize;
+    let mut probe = KVec::new();
+    UserSlice::new(user, size).read_all(&mut probe, GFP_KERNEL)?;
+    if probe.iter().any(|byte| *byte != 0) {
+        return Err(EINVAL);
+    }
+    let (header, ops) = probe.split_at_mut_checked(HEADER).ok_or(EINVAL)?;
+    if let [last_op, ops_len, ..] = header {
+        *last_op = (bindings::IORING_OP_LAST - 1) as u8;
+        *ops_len = nr as u8;
+    }
+    for (opcode, op) in (0u8..).zip(ops.chunks_exact_mut(OP)) {
+        if let [op, _, flags, ..] = op {
+            *op = opcode;
+            if op::supported(opcode) {
+                *flags = bindings::IO_URING_OP_SUPPORTED as u8;
+            }
+        }
+    }
+    UserSlice::new(user, size).writer().write_slice(&probe)?;
+    Ok(0)
+}

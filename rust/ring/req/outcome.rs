@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What becomes of a request.
+
+use super::request::Owned;
+use kernel::prelude::*;
+
+/// The result of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Outcome {
+    pub(crate) res: i32,
+    /// IORING_CQE_F_*.
+    pub(crate) flags: u32,
+    /// Ends its chain, and is reported even with IOSQE_CQE_SKIP_SUCCESS.
+    pub(crate) failed: bool,
+}
+
+impl Outcome {
+    /// Failed if `res` is negative.
+    pub(crate) fn new(res: i32) -> Self {
+        Self {
+            res,
+            flags: 0,
+            failed: res < 0,
+        }
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        Self::new(ECANCELED.to_errno())
+    }
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        Self::new(error.to_errno())
+    }
+}
+
+/// What became of an attempt to issue a request.
+pub(crate) enum Issued {
+    Done(Owned, Outcome),
+    /// Somebody else goes on with it.
+    Pending,
+}

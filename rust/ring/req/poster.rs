@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Posting completions: into the CQ, to waiters, to the eventfd, and to timeouts that wait for them.
+
+use super::{
+    outcome::Outcome,
+    request::{
+        Owned,
+        Request,
+        Step, //
+    },
+    run::end_cancelled,
+    sequenced::Sequenced, //
+};
+use crate::{
+    bindings,
+    ring::{
+        abi::shared::Cqe,
+        cq::{
+            completion::{
+                Entry,
+                Of, //
+            },
+            notify::{
+                InFlight,
+                When, //
+            }, //
+        },
+        sq::gate::Batch,
+        sys::queues::Kind,
+        Ring, //
+    }, //
+};
+use kernel::{
+    list::{
+        List,
+        ListArc, //
+    },
+    pr_warn_once, //
+};
+
+/// Posts completions, at once or collected by a submitter.
+pub(crate) struct Poster<'a> {
+    ring: &'a Ring,
+    in_flight: &'a InFlight<'a>,
+    batch: Option<Batch<'a>>,
+    /// Requests to be completed as cancelled when what cancelled them is.
+    victims: List<Request, 1>,
+    /// A timeout was completed without a CQE: who waits is woken when what came of its chain
+    /// meanwhile is there.
+    pub(super) silent: bool,
+}
+
+impl<'a> Poster<'a> {
+    /// Posts at once.
+    pub(crate) fn direct(ring: &'a Ring, in_flight: &'a InFlight<'a>) -> Self {
+        Self {
+            ring,
+            in_flight,
+            batch: None,
+            victims: List::new(),
+            silent: false,
+        }
+    }
+
+    /// Posts when `batch` is full, or dropped.
+    pub(crate) fn collecting(
+        ring: &'a Ring,
+        in_flight: &'a InFlight<'a>,
+        batch: Batch<'a>,
+    ) -> Self {
+        Self {
+            ring,
+            in_flight,
+            batch: Some(batch),
+            victims: List::new(),
+            silent: false,
+        }
+    }
+
+    /// Whether this is a submitter's, in the task and the address space that requests are of.
+    pub(crate) fn collects(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// To post completions by.
+    pub(crate) fn in_flight(&self) -> &'a InFlight<'a> {
+        self.in_flight
+    }
+
+    /// Posts a completion that the batch has an entry for.
+    #[inline]
+    pub(crate) fn push(&mut self, cqe: Cqe) {
+        let full = self
+            .batch
+            .as_mut()
+            .is_some_and(|batch| batch.done.push(cqe));
+        if full {
+            self.flush();
+        }
+    }
+
+    /// Posts a request's completion.
+    pub(super) fn post(&mut self, cqe: Cqe, of: Of, entry: Entry) {
+        match &mut self.batch {
+            Some(batch) => {
+                if batch.spare.len() <= batch.done.len() {
+                    batch.spare.put(entry);
+                }
+                if of == Of::Timeout {
+                    batch.done.count_timeout();
+                }
+                self.push(cqe);
+            }
+            None => self
+                .ring
+                .post_one(self.in_flight, cqe, of, entry, When::Later),
+        }
+    }
+
+    /// Posts a completion of no request of this ring, before those that were collected. It is inline
+    /// if this poster is the submitter's.
+    pub(crate) fn post_message(&self, cqe: Cqe, entry: Entry) {
+        let when = When::of(self.collects());
+        self.ring
+            .post_one(self.in_flight, cqe, Of::Other, entry, when);
+    }
+
+    /// Posts a completion of a request that goes on, if there is room.
+    #[must_use]
+    pub(crate) fn try_post(&mut self, cqe: Cqe) -> bool {
+        self.flush();
+        self.ring.try_post(
+            self.in_flight,
+            cqe,
+            Of::Other,
+            When::of(self.collects()), //
+        )
+    }
+
+    /// Posts what was collected, and has the stock filled.
+    pub(crate) fn flush(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            self.ring.post_batch(self.in_flight, batch);
+        }
+    }
+
+    /// Whether the next SQE's completion can be taken.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.batch.as_ref().is_some_and(Batch::is_ready)
+    }
+
+    /// Has a request completed as cancelled when what cancels it was completed.
+    pub(crate) fn cancel(&mut self, mut owned: Owned) {
+        // Others neither find it nor wait for it.
+        owned.ownership.finish();
+        owned.remove_from_pending();
+        Sequenced::remove(&owned);
+        match ListArc::try_from_arc(owned.into_arc()) {
+            Ok(entry) => self.victims.push_back(entry),
+            // Nothing else uses these links.
+            Err(_) => pr_warn_once!("a cancelled request is in a list\n"),
+        }
+    }
+
+    /// Completes what was cancelled.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        while let Some(entry) = self.victims.pop_front() {
+            // SAFETY: Only `cancel` puts requests in the list, giving up their ownership.
+            let owned = unsafe { Owned::assume(entry.into_arc()) };
+            end_cancelled(owned, self);
+        }
+    }
+}
+
+impl Drop for Poster<'_> {
+    fn drop(&mut self) {
+        self.settle();
+        self.flush();
+        if self.silent {
+            self.ring.cq_wait.wake();
+        }
+    }
+}
+
+impl Ring {
+    /// Posts a completion, wakes waiters and signals the eventfd. Any context.
+    pub(crate) fn post_one(
+        &self,
+        in_flight: &InFlight<'_>,
+        cqe: Cqe,
+        of: Of,
+        entry: Entry,
+        when: When,
+    ) {
+        let published = self.completion.post_one(&self.shared, cqe, of, entry);
+        self.cq_wait.wake();
+        if let Some(published) = published {
+            self.notify(in_flight, published, when);
+        }
+        // No timeout waits for one of a timeout.
+        if of == Of::Other {
+            self.sequenced.flush(self);
+        }
+    }
+
+    /// Posts a completion, if there is room, wakes waiters and signals the eventfd. Any context.
+    fn try_post(&self, in_flight: &InFlight<'_>, cqe: Cqe, of: Of, when: When) -> bool {
+        let Some(published) = self.completion.try_post(&self.shared, cqe, of) else {
+            return false;
+        };
+        self.cq_wait.wake();
+        self.notify(in_flight, published, when);
+        if of == Of::Other {
+            self.sequenced.flush(self);
+        }
+        true
+    }
+
+    /// Posts what was collected, and tells everybody. May sleep.
+    #[inline(always)]
+    pub(crate) fn post_batch(&self, in_flight: &InFlight<'_>, batch: &mut Batch<'_>) {
+        if batch.done.is_empty() {
+            return;
+        }
+        let (cqes, timeouts) = batch.done.take();
+        let published = self
+            .completion
+            .post(&self.shared, cqes, timeouts, batch.spare);
+        self.cq_wait.wake();
+        if let Some(published) = published {
+            self.notify(in_flight, published, When::Inline);
+        }
+        self.sequenced.flush(self);
+        // What is short of memory stops before the next SQE: `Poster::is_ready`.
+        let _ = batch.spare.refill();
+    }
+
+    /// Posts a timeout's completion, and leaves the rest to a worker. Any context. Several may be
+    /// due because of one completion, so this does not look for more.
+    ///
+    /// If the owner was told to cancel it, that is what becomes of it.
+    pub(crate) fn complete_in_irq(&self, mut owned: Owned, outcome: Outcome) {
+        let outcome = if owned.ownership.try_finish() {
+            outcome
+        } else {
+            Outcome::cancelled()
+        };
+        if owned.inner().next.is_some() {
+            // With its chain, which is to be seen together with it.
+            owned.ownership.finish();
+            owned.inner().verdict = Some(outcome);
+            return owned.enqueue(Step::Finish, Kind::Prompt);
+        }
+        let entry = owned.finish();
+        let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
+        if let (false, Some(entry)) = (skip, entry) {
+            let cqe = owned.cqe(outcome.res, outcome.flags);
+            let in_flight = owned.hold.in_flight();
+            self.post_one(&in_flight, cqe, Of::Timeout, entry, When::Later);
+        } else {
+            self.sequenced.add_silent();
+            self.cq_wait.wake();
+        }
+        owned.enqueue(
+            Step::Retire {
+                failed: outcome.failed,
+            },
+            Kind::Prompt,
+        );
+    }
+
+    /// Posts a completion of a timer that goes on, if there is room. Any context.
+    pub(crate) fn try_post_in_irq(&self, owned: &Owned, cqe: Cqe) -> bool {
+        let in_flight = owned.hold.in_flight();
+        self.try_post(&in_flight, cqe, Of::Timeout, When::Later)
+    }
+}

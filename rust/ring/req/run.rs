@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From issuing a request to the end of its chain.
+//!
+//! Nothing here needs issuer state, so a worker can do all of it. Only [`drive`] issues, in a loop:
+//! whoever else ends a request hands the next of its chain to a workqueue, so that no chain, however
+//! long or entangled, costs stack.
+
+use super::{
+    outcome::{
+        Issued,
+        Outcome, //
+    },
+    poster::Poster,
+    request::{
+        Owned,
+        Request,
+        Step, //
+    }, //
+};
+use crate::{
+    bindings,
+    ring::{
+        cq::completion::Of,
+        op,
+        Ring, //
+    }, //
+};
+use kernel::sync::Arc;
+
+/// Issues a request, and those linked to it as each is done. Process context.
+pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
+    loop {
+        if owned.has(bindings::CONST_IOSQE_ASYNC) {
+            return owned.issue_later();
+        }
+        let Issued::Done(done, outcome) = op::issue(owned, false, poster) else {
+            return;
+        };
+        let next = end(done, outcome, poster);
+        poster.settle();
+        let Some(next) = next else {
+            return;
+        };
+        // The next may be left to a worker, whose completion comes after this one.
+        poster.flush();
+        owned = next;
+    }
+}
+
+/// Completes a request; returns the one to issue next. Process context.
+#[must_use]
+fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Owned> {
+    let entry = owned.finish();
+    let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
+    let of = owned.counts_as();
+    if let (false, Some(entry)) = (skip, entry) {
+        poster.post(owned.cqe(outcome.res, outcome.flags), of, entry);
+    } else if of == Of::Timeout {
+        // Before any of that, or it would end the next wait too.
+        owned.ring.sequenced.add_silent();
+        poster.silent = true;
+    }
+    retire(owned, outcome.failed, poster)
+}
+
+/// Completes a request as cancelled. Process context.
+pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
+    let outcome = op::cancelled(&mut owned);
+    if let Some(next) = end(owned, outcome, poster) {
+        poster.flush();
+        next.issue_later();
+    }
+}
+
+/// Completes a chain that was not issued. Each request says why, or was cancelled. Process context.
+pub(crate) fn end_chain(mut owned: Owned, poster: &mut Poster<'_>) {
+    let outcome = op::not_issued(&mut owned);
+    let quiet = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS);
+    let next = owned.inner().next.take();
+    let rest = end(owned, outcome, poster);
+    debug_assert!(rest.is_none());
+    end_links(next, quiet, poster);
+}
+
+/// Completes what was linked to a request that failed. If that was to be reported only then, these
+/// are not reported.
+fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
+    while let Some(mut owned) = next {
+        next = owned.inner().next.take();
+        let outcome = op::not_issued(&mut owned);
+        if let (false, Some(entry)) = (quiet, owned.finish()) {
+            let cqe = owned.cqe(outcome.res, outcome.flags);
+            poster.post(cqe, Of::Other, entry);
+        }
+        drained(&owned.ring, poster);
+    }
+}
+
+/// Tells those that wait for a request that it was completed. Its CQE is published before: what
+/// waits may be reported by a worker at once.
+fn drained(ring: &Ring, poster: &mut Poster<'_>) {
+    if ring.drain.is_active() {
+        poster.flush();
+    }
+    ring.drain.done();
+}
+
+/// Forgets a request that was completed; returns the one to issue next. Process context.
+#[must_use]
+fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Owned> {
+    op::disarm(&mut owned);
+    let ring = owned.ring.clone();
+    let mut next = owned.inner().next.take();
+    if failed && !owned.has(bindings::CONST_IOSQE_IO_HARDLINK) {
+        owned.remove_from_pending();
+        end_links(
+            next.take(),
+            owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS),
+            poster,
+        );
+    } else {
+        owned.replace_in_pending(next.as_mut());
+    }
+    drained(&ring, poster);
+    next
+}
+
+/// What the submitter's task does, which may be exiting. Its chain is left to a worker.
+pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
+    let request: Arc<Request> = owned.to_arc();
+    let in_flight = request.hold.in_flight();
+    let mut poster = Poster::direct(&request.ring, &in_flight);
+    // SAFETY: Reads a flag of the current task.
+    let exiting = unsafe { bindings::miniring_current_exiting() };
+    // The memory of a program executed since is not the request's.
+    let goes_on = !exiting && !request.is_of_another_program();
+    let issued = match step {
+        Step::Issue if goes_on => op::issue(owned, false, &mut poster),
+        Step::Event(events) if goes_on => op::event(owned, events, false, &mut poster),
+        _ => {
+            let outcome = op::cancelled(&mut owned);
+            Issued::Done(owned, outcome)
+        }
+    };
+    if let Issued::Done(owned, outcome) = issued {
+        if let Some(next) = end(owned, outcome, &mut poster) {
+            next.issue_later();
+        }
+    }
+}
+
+/// What a worker does.
+pub(crate) fn work(mut owned: Owned, step: Step) {
+    let request: Arc<Request> = owned.to_arc();
+    let in_flight = request.hold.in_flight();
+    let blocking = owned.may_block(step);
+    let mut poster = Poster::direct(&request.ring, &in_flight);
+    let issued = match step {
+        Step::Issue => op::issue(owned, blocking, &mut poster),
+        Step::Event(events) => op::event(owned, events, blocking, &mut poster),
+        Step::Rearm => op::rearm(owned),
+        Step::Finish => {
+            let outcome = op::cancelled(&mut owned);
+            Issued::Done(owned, outcome)
+        }
+        Step::Retire { failed } => {
+            if let Some(next) = retire(owned, failed, &mut poster) {
+                drive(next, &mut poster);
+            }
+            return;
+        }
+    };
+    if let Issued::Done(owned, outcome) = issued {
+        let next = end(owned, outcome, &mut poster);
+        poster.settle();
+        if let Some(next) = next {
+            drive(next, &mut poster);
+        }
+    }
+}

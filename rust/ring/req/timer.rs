@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A request's timer.
+
+use super::request::{
+    Owned,
+    Request, //
+};
+use crate::{
+    bindings,
+    ring::{
+        cq::completion::Of,
+        op, //
+    }, //
+};
+use core::mem::offset_of;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic,
+            AtomicFlag, //
+        },
+        ArcBorrow, //
+    },
+    types::Opaque, //
+};
+
+/// That a timeout waits for its time only.
+pub(super) const NEVER: i64 = i64::MAX;
+
+/// A request's timer, and how many CQEs it waits for.
+#[pin_data]
+pub(crate) struct Timer {
+    #[pin]
+    timer: Opaque<bindings::hrtimer>,
+    /// `timer` is initialised.
+    pub(super) ready: AtomicFlag,
+    /// Due when so many CQEs [count](crate::ring::cq::completion::Completion::counted), or [`NEVER`].
+    pub(super) due: Atomic<i64>,
+    /// Tells it from others that are due then.
+    pub(super) nr: Atomic<u64>,
+}
+
+/// When a timer expires.
+#[derive(Clone, Copy)]
+pub(crate) struct Time {
+    pub(crate) ns: i64,
+    pub(crate) clock: u32,
+    pub(crate) absolute: bool,
+}
+
+impl Timer {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            timer: Opaque::uninit(),
+            ready: AtomicFlag::new(false),
+            due: Atomic::new(NEVER),
+            nr: Atomic::new(0),
+        })
+    }
+
+    /// Starts the timer.
+    ///
+    /// # Safety
+    ///
+    /// It is that of a [`Request`], and is stopped before that is dropped. It is neither running nor
+    /// expiring, and whoever could start it is the caller.
+    pub(crate) unsafe fn start(&self, time: Time) {
+        let mode = if time.absolute {
+            bindings::hrtimer_mode_HRTIMER_MODE_ABS
+        } else {
+            bindings::hrtimer_mode_HRTIMER_MODE_REL
+        };
+        // SAFETY: The timer is pinned, and may be set up by the safety requirements, by which the
+        // callback finds its request as well.
+        unsafe {
+            bindings::hrtimer_setup(
+                self.timer.get(),
+                Some(expired),
+                time.clock as bindings::clockid_t,
+                mode,
+            );
+            self.ready.store(true, Relaxed);
+            bindings::hrtimer_start_range_ns(self.timer.get(), time.ns, 0, mode);
+        }
+    }
+
+    /// Stops the timer unless it is expiring at this moment. Any context.
+    #[must_use]
+    pub(crate) fn try_stop(&self) -> bool {
+        if !self.ready.load(Relaxed) {
+            return true;
+        }
+        // SAFETY: Initialised, which is what is asked for.
+        let was = unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) };
+        was >= 0
+    }
+
+    /// Stops the timer, and waits if it is expiring. Process context.
+    pub(crate) fn stop(&self) {
+        if self.ready.load(Relaxed) {
+            // SAFETY: Initialised, which is what is asked for.
+            unsafe { bindings::hrtimer_cancel(self.timer.get()) };
+        }
+    }
+}
+
+/// A timer expired. Hard interrupt context.
+///
+/// # Safety
+///
+/// `timer` is that of a [`Timer`] that `Timer::start` started.
+unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
+    const OFFSET: usize = offset_of!(Request, timer) + offset_of!(Timer, timer);
+    // SAFETY: By the safety requirements; a request stops its timer, waiting for this, before it
+    // goes.
+    let request = unsafe { ArcBorrow::from_raw(timer.byte_sub(OFFSET).cast::<Request>()) };
+    if let Some(owned) = Owned::claim(request) {
+        op::expired(owned);
+    }
+    bindings::hrtimer_restart::HRTIMER_NORESTART
+}
+
+impl Request {
+    /// Any context.
+    pub(crate) fn is_timeout(&self) -> bool {
+        u32::from(self.opcode) == bindings::IORING_OP_TIMEOUT
+    }
+
+    /// Returns what its completion counts as: that of a timeout if the timer was started, at any
+    /// time. A TIMEOUT that was refused or is part of a chain that failed is like any request.
+    pub(crate) fn counts_as(&self) -> Of {
+        if self.is_timeout() && self.timer.ready.load(Relaxed) {
+            Of::Timeout
+        } else {
+            Of::Other
+        }
+    }
+}

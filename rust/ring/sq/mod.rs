@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Issuer state: what only a submitter touches, behind the gate.
+
+pub(crate) mod account;
+pub(crate) mod buffers;
+pub(crate) mod gate;
+pub(crate) mod polled;
+pub(crate) mod position;
+pub(crate) mod tally;

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a ring with IORING_SETUP_SQPOLL; see [`crate::ring::call::sqpoll`].
+
+use crate::{
+    bindings,
+    ring::{
+        abi::setup::Wish,
+        call::thread::Thread,
+        sys::wait::WaitQueue, //
+    }, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Acquire,
+            AtomicFlag, //
+        },
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The polling of a ring.
+#[pin_data]
+pub(crate) struct SqPoll {
+    pub(crate) wish: Wish,
+    /// The thread sleeps here.
+    #[pin]
+    pub(crate) idle: WaitQueue,
+    /// Callers that wait for room in the SQ sleep here.
+    #[pin]
+    pub(crate) room: WaitQueue,
+    /// The thread does not submit any more.
+    pub(crate) ended: AtomicFlag,
+    /// The thread, from its start until the ring's file is released.
+    #[pin]
+    pub(crate) thread: Mutex<Option<Arc<Thread>>>,
+}
+
+impl SqPoll {
+    /// Without a thread yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(wish: Wish) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                wish,
+                idle <- WaitQueue::new(c"miniring::sq_idle", kernel::static_lock_class!()),
+                room <- WaitQueue::new(c"miniring::sq_room", kernel::static_lock_class!()),
+                ended: AtomicFlag::new(false),
+                thread <- new_mutex!(None, "miniring::SqPoll"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// `EOWNERDEAD` if there is no thread any more.
+    pub(crate) fn check(&self) -> Result {
+        if self.ended.load(Acquire) {
+            return Err(Error::from_errno(-(bindings::EOWNERDEAD as c_int)));
+        }
+        Ok(())
+    }
+
+    /// Has the thread look again.
+    pub(crate) fn wake(&self) {
+        self.idle.wake();
+    }
+}

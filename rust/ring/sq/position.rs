@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a submitter is in the SQ.
+
+use crate::ring::abi::{
+    shared::Shared,
+    sqe::Sqe,
+    trace, //
+};
+
+/// Where a submitter is in the SQ.
+#[derive(Default)]
+pub(crate) struct Position {
+    /// Of the next SQE to take.
+    pub(crate) head: u32,
+    /// SQEs skipped because their index was out of range.
+    dropped: u32,
+}
+
+impl Position {
+    /// Takes the next SQE, a copy of it; None if its index is out of range, which drops it.
+    #[inline]
+    pub(crate) fn next(&mut self, shared: &Shared) -> Option<Sqe> {
+        let head = self.head;
+        self.head = head.wrapping_add(1);
+        let index = shared.sq_index(head);
+        if index >= shared.geometry().sq_entries() {
+            self.dropped = self.dropped.wrapping_add(1);
+            shared.set_sq_dropped(self.dropped);
+            return None;
+        }
+        let sqe = shared.copy_sqe(index);
+        trace::submit_req(shared, &sqe);
+        Some(sqe)
+    }
+
+    /// The SQE taken last was not consumed.
+    pub(crate) fn put_back(&mut self) {
+        self.head = self.head.wrapping_sub(1);
+    }
+}
