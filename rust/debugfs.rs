@@ -5,12 +5,8 @@
 //! Not by way of `kernel::debugfs`: its files do not hold a reference to the module while they are
 //! open, although closing one needs the operations that are in the module, and their mode is fixed.
 
-use crate::Miniring;
-use kernel::{
-    bindings,
-    module::this_module,
-    prelude::*, //
-};
+use crate::bindings;
+use kernel::prelude::*;
 
 /// A file of the directory.
 pub(crate) struct File {
@@ -28,7 +24,7 @@ unsafe impl Sync for Operations {}
 impl Operations {
     /// Those of a file that `single_open()` opens, but for `open`.
     pub(crate) const SINGLE: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<Miniring>().as_ptr(),
+        owner: bindings::this_module(),
         read: Some(bindings::seq_read),
         llseek: Some(bindings::seq_lseek),
         release: Some(bindings::single_release),

@@ -46,7 +46,7 @@ static const struct {
 	const char *keyword, *values;
 } specs[] = {
 	{ "func", "register_eventfd|*|apply*|*_init|init*|k?bj*|a|" },
-	{ "file", "rust/ring/register.rs|*.rs|lib/*|init/main.c|*/*.c:*|*" },
+	{ "file", "rust/ring/call/register.rs|*.rs|lib/*|init/main.c|*/*.c:*|*" },
 	{ "file", "lib/kobject.c:139|apply.rs:1-99|apply.rs:apply_*|main.c:" },
 	{ "module", "miniring|mini*|kobject|initramfs|params|*|??*|x" },
 	{ "format", "requests|\"in %d ns\"|^{len}|\"\\040in\"|'\\n'|%s|\\x41|\"a\\0b\"|^" },

@@ -21,3 +21,12 @@
 pub use kernel::bindings::*;
 
 include!(env!("MINIRING_BINDINGS"));
+
+extern "C" {
+    static __this_module: module;
+}
+
+/// Returns this module, as `THIS_MODULE` in C.
+pub const fn this_module() -> *mut module {
+    (&raw const __this_module).cast_mut()
+}

@@ -2,19 +2,18 @@
 
 //! A miniature `io_uring`: its interface behind three ioctls of `/dev/miniring`.
 //!
-//! State is split by who may touch it, and the split is the module structure:
+//! Each folder uses only those below it (scripts/check-imports):
 //!
-//! * [`shared`]: the pages mapped to userspace, which is taken to be hostile;
-//! * [`issuer`]: what only a submitter touches, reached through an `Access`;
-//! * [`completion`]: the CQ tail and what does not fit, under a spinlock;
-//! * [`notify`]: the eventfd, protected in the way that SETUP chose;
-//! * [`account`]: what the [`buffers`] count against.
+//! * [`call`]: what an operation on the file does;
+//! * this file: a ring, with what only calls on its file use;
+//! * [`op`]: what an SQE means, a file for each operation;
+//! * [`req`]: the life of a request, and what it knows of its ring;
+//! * [`sq`]: issuer state, which only a submitter touches, behind the gate;
+//! * [`cq`]: completions, and the eventfd that is signalled for them;
+//! * [`abi`]: what userspace shares, which is taken to be hostile;
+//! * [`sys`]: kernel primitives that know no ring.
 //!
-//! What it does: [`setup`], [`enter`] or [`sqpoll`] with [`submit`] and [`op`], [`register`],
-//! [`fdinfo`], and [`device`] for the file they are called on. [`rings`] is the list of all of them.
-//!
-//! Lock order: notify's `Still`, the issuer mutex (of two rings by address), then one of account's
-//! mutex and the spinlocks of completion and notify, which are leaves.
+//! Documentation/internals.rst has the way of a request through them, and the order of the locks.
 
 mod abi;
 mod call;
@@ -27,9 +26,9 @@ mod sys;
 pub(crate) use self::{
     call::{
         device::Registration,
-        rings::FILES,
         workers::Workers, //
     },
+    req::rings::FILES,
     sys::task_work::find as find_task_work, //
 };
 
@@ -37,86 +36,54 @@ use self::{
     abi::{
         relaxed,
         setup::Config,
-        shared::Shared,
         trace, //
     },
-    call::rings::Listed,
-    cq::{
-        completion::{
-            Completion,
-            Published, //
-        },
-        notify::{
-            InFlight,
-            Notifier,
-            When, //
-        }, //
-    },
-    req::{
-        drain::Drain,
-        pending::Pending,
-        sequenced::Sequenced, //
-    },
+    req::core::Core,
     sq::{
         account::Account,
         gate::Gate,
         polled::SqPoll,
         tally::Tally, //
-    },
-    sys::{
-        queues::UserQueues,
-        wait::WaitQueue, //
     }, //
 };
 use crate::{
     bindings,
     dyn_debug, //
 };
-use core::ptr;
+use core::ops::Deref;
 use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::{Acquire, Relaxed, Release},
-            Atomic,
-            AtomicFlag, //
+            ordering::Relaxed,
+            Atomic, //
         },
         Arc, //
     }, //
 };
 
-/// A ring.
-#[pin_data(PinnedDrop)]
+/// A ring: what its requests know of it, and what only calls on its file use.
+#[pin_data]
 pub(crate) struct Ring {
     config: Config,
     account: Arc<Account>,
-    queues: UserQueues,
-    shared: Shared,
     #[pin]
     gate: Gate,
-    #[pin]
-    completion: Completion,
-    notifier: Notifier,
-    #[pin]
-    pending: Pending,
-    #[pin]
-    drain: Drain,
-    #[pin]
-    sequenced: Sequenced,
     /// With IORING_SETUP_SQPOLL.
     sq: Option<Pin<KBox<SqPoll>>>,
-    #[pin]
-    cq_wait: WaitQueue,
-    /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
-    enabled: AtomicFlag,
-    /// Set for good by the first request about a file that may keep rings.
-    had_keepers: AtomicFlag,
     /// The issuer's SQ position, for those who are not the issuer.
     cached_sq_head: Atomic<u32>,
-    /// The task that issues requests at this moment, or null. Not set for what is over at once.
-    issuing: Atomic<*mut bindings::task_struct>,
-    /// Dropped last: the module waits until no ring is listed.
-    _listed: Listed,
+    /// Dropped last: see [`Core`].
+    core: Arc<Core>,
+}
+
+impl Deref for Ring {
+    type Target = Core;
+
+    #[inline]
+    fn deref(&self) -> &Core {
+        &self.core
+    }
 }
 
 impl Ring {
@@ -127,13 +94,10 @@ impl Ring {
     /// `EINVAL` if there is no such model, `ENOMEM`.
     fn new(config: Config, notify_model: u32) -> Result<Arc<Self>> {
         let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
-        let notifier = Notifier::new(notify_model)?;
         let account = Account::of_current()?;
-        let queues = UserQueues::of_current()?;
-        let shared = Shared::new(config.geometry)?;
         let sq = config.sqpoll.map(SqPoll::new).transpose()?;
         let tally = Arc::new(Tally::new(), GFP_KERNEL_ACCOUNT)?;
-        let listed = Listed::new(config.flags(), tally.clone())?;
+        let core = Core::new(&config, notify_model, tally.clone())?;
         let gate = Gate::new(
             config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
             config.has(bindings::IORING_SETUP_SQPOLL),
@@ -143,21 +107,10 @@ impl Ring {
             pin_init!(Self {
                 config,
                 account,
-                queues,
-                shared,
                 gate <- gate,
-                completion <- Completion::new(),
-                notifier,
-                pending <- Pending::new(),
-                drain <- Drain::new(),
-                sequenced <- Sequenced::new(),
                 sq,
-                cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
-                enabled: AtomicFlag::new(!disabled),
-                had_keepers: AtomicFlag::new(false),
                 cached_sq_head: Atomic::new(0),
-                issuing: Atomic::new(ptr::null_mut()),
-                _listed: listed,
+                core,
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -174,18 +127,13 @@ impl Ring {
         Ok(ring)
     }
 
-    #[inline]
-    fn is_enabled(&self) -> bool {
-        !self.config.has(bindings::IORING_SETUP_R_DISABLED) || self.enabled.load(Acquire)
-    }
-
     /// Enables a ring that was made disabled; its submitter is the current task from now on.
     fn enable_rings(&self) -> Result {
         if self.is_enabled() {
             return Err(EBADFD);
         }
         self.gate.claim()?;
-        if self.enabled.xchg(true, Release) {
+        if !self.enable() {
             return Err(EBADFD);
         }
         if let Some(sq) = &self.sq {
@@ -203,45 +151,5 @@ impl Ring {
 
     fn cached_sq_head(&self) -> u32 {
         self.cached_sq_head.load(Relaxed)
-    }
-
-    /// Signals the registered eventfd, after CQEs of the caller's were published, the last of which
-    /// made them `published`.
-    #[inline]
-    fn notify(&self, in_flight: &InFlight<'_>, published: Published, when: When) {
-        self.notifier
-            .signal(in_flight, &self.shared, published, when);
-    }
-
-    /// What poll(2) says of the ring at this moment (`EPOLL*`).
-    fn ready_for(&self) -> u32 {
-        let mut events = 0;
-        if self.sq_has_room() {
-            events |= bindings::CONST_EPOLLOUT | bindings::CONST_EPOLLWRNORM;
-        }
-        if self.has_completions() {
-            events |= bindings::CONST_EPOLLIN | bindings::CONST_EPOLLRDNORM;
-        }
-        events
-    }
-
-    /// Whether the SQ has room for another SQE. This goes by what userspace sees, which for a moment
-    /// is less room than the submitter knows of. If that was overwritten, it is wrong for both.
-    fn sq_has_room(&self) -> bool {
-        let (head, tail, ..) = self.shared.indices();
-        crate::pure::geometry::distance(tail, head) < self.config.geometry.sq_entries()
-    }
-
-    /// Whether there is a completion to take.
-    fn has_completions(&self) -> bool {
-        self.completion.overflowed() || self.completion.tail() != self.shared.cq_head()
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for Ring {
-    fn drop(self: Pin<&mut Self>) {
-        let published = self.completion.published();
-        dyn_debug!(drop, "a ring is freed after {published} completions\n");
     }
 }

@@ -21,13 +21,11 @@ use super::{
     }, //
 };
 use crate::{
-    bindings as helpers,
-    Miniring, //
+    bindings as helpers, //
 };
 use kernel::{
     alloc::AllocError,
     bindings,
-    module::this_module,
     prelude::*,
     types::NotThreadSafe, //
 };
@@ -275,7 +273,7 @@ impl JumpLabels<'_> {
     fn list_is_familiar(&self) -> bool {
         // SAFETY: It returns a pointer to a key of the kernel's.
         let key = unsafe { Key::from_raw(helpers::miniring_linked_key()) };
-        let this = this_module::<Miniring>().as_ptr().cast_const();
+        let this = helpers::this_module().cast_const();
         // SAFETY: The module is this one.
         let (entries, len) = unsafe { ((*this).jump_entries, (*this).num_jump_entries as usize) };
         let ours = entries.addr()..entries.wrapping_add(len).addr();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The rings' protocol under every interleaving of three preemptions at most, and every value
-//! that the orderings allow a load to return: the head and tail of either ring as `ring/shared.rs` accesses them, and the
-//! completion queue with its lock and overflow list as in `ring/completion.rs`, on the arithmetic
+//! that the orderings allow a load to return: the head and tail of either ring as `ring/abi/shared.rs` accesses them, and the
+//! completion queue with its lock and overflow list as in `ring/cq/completion.rs`, on the arithmetic
 //! that the module uses.
 //!
 //! Entries are relaxed atomics. So an ordering that is missing shows as an entry that is old, or

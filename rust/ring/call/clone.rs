@@ -4,12 +4,13 @@
 //!
 //! It is the one call that needs the issuer state of two rings at a time.
 
+use super::device::ring_of;
 use crate::{
     bindings,
     dyn_debug,
     ring::{
         abi::uaccess::read,
-        req::target::Target,
+        req::target,
         sq::buffers::Clones,
         Ring, //
     }, //
@@ -52,10 +53,8 @@ impl Ring {
             // No ring is registered, by none of the numbers that there are.
             return Err(if arg.src_fd < RING_FDS { EBADF } else { EINVAL });
         }
-        let source = match Target::get(arg.src_fd as i32).ok_or(EBADF)? {
-            Target::Ring(source) => source,
-            Target::File(_) => return Err(EOPNOTSUPP),
-        };
+        let file = target::file(arg.src_fd as i32).ok_or(EBADF)?;
+        let source = ring_of(&file).ok_or(EOPNOTSUPP)?;
         // What is taken out of the table goes without the mutexes.
         let _old = if core::ptr::eq::<Self>(self, &*source) {
             let mut access = self.gate.access()?;

@@ -13,7 +13,10 @@ use crate::{
                 write, //
             }, //
         },
-        req::target::Files,
+        req::{
+            core::Core,
+            target::Files, //
+        },
         Ring, //
     }, //
 };
@@ -213,6 +216,11 @@ fn is_open(file: *mut bindings::file) -> bool {
         let files = (*Task::current_raw()).files;
         bindings::iterate_fd(files, 0, Some(is_same), file.cast_const().cast()) != 0
     }
+}
+
+/// What the requests of the ring that `file` is know of it, if it is one.
+pub(crate) fn core_of(file: &File) -> Option<Arc<Core>> {
+    ring_of(file).map(|ring| ring.core.clone())
 }
 
 /// The ring that `file` is, if it is one.

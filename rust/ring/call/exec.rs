@@ -18,8 +18,7 @@ use crate::{
             task_work, //
         },
         Ring, //
-    },
-    Miniring, //
+    }, //
 };
 use core::{
     mem::offset_of,
@@ -36,7 +35,6 @@ use kernel::{
         ListArc,
         ListLinks, //
     },
-    module::this_module,
     prelude::*,
     sync::{
         Arc,
@@ -194,12 +192,12 @@ unsafe extern "C" fn executed(
     // - `task` is the current task, by the safety requirements.
     unsafe {
         let head = (*work).head.get();
-        let queued = bindings::try_module_get(this_module::<Miniring>().as_ptr()) && {
+        let queued = bindings::try_module_get(bindings::this_module()) && {
             bindings::init_task_work(head, Some(cancel));
             let ret =
                 bindings::task_work_add(task, head, bindings::task_work_notify_mode_TWA_RESUME);
             if ret != 0 {
-                bindings::module_put(this_module::<Miniring>().as_ptr());
+                bindings::module_put(bindings::this_module());
             }
             ret == 0
         };
@@ -241,5 +239,5 @@ unsafe extern "C" fn cancel(head: *mut bindings::callback_head) {
     drop(rings);
     // SAFETY: By the safety requirements. `task_work::wait_for_callbacks` waits for the rest of this
     // function.
-    unsafe { bindings::module_put(this_module::<Miniring>().as_ptr()) };
+    unsafe { bindings::module_put(bindings::this_module()) };
 }

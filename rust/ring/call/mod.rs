@@ -9,7 +9,6 @@ pub(crate) mod exec;
 pub(crate) mod fdinfo;
 pub(crate) mod probe;
 pub(crate) mod register;
-pub(crate) mod rings;
 pub(crate) mod sqpoll;
 pub(crate) mod submit;
 pub(crate) mod thread;

@@ -5,6 +5,7 @@
 //! An operation that is over at once costs no allocation: its completion is collected. Any other
 //! becomes a [`crate::ring::req::request::Request`], as does each of a chain of links.
 
+use super::device::core_of;
 use crate::{
     bindings,
     pure::geometry,
@@ -180,7 +181,7 @@ impl Ring {
         let mut submission = Submission {
             ring: self,
             poster: Poster::collecting(
-                self,
+                &self.core,
                 in_flight,
                 Batch {
                     done: &mut issuer.done,
@@ -233,7 +234,10 @@ impl Submission<'_> {
         if *self.has_skipped && has(bindings::CONST_IOSQE_IO_DRAIN) {
             return Err(EOPNOTSUPP);
         }
-        Op::prepare(sqe, &Context::new(self.buffers, self.ring.config.compat))
+        Op::prepare(
+            sqe,
+            &Context::new(self.buffers, self.ring.config.compat, core_of),
+        )
     }
 
     fn take(&mut self, sqe: &Sqe) -> Taken {
@@ -249,7 +253,7 @@ impl Submission<'_> {
         }
         // An operation is large, and moved only if it has to wait.
         let (outcome, taken) = match &mut op {
-            Ok(op) => (op.run(self.ring, 0, &mut self.poster), Taken::InOrder),
+            Ok(op) => (op.run(&self.ring.core, 0, &mut self.poster), Taken::InOrder),
             Err(error) => (Some((*error).into()), Taken::Refused),
         };
         let Some(outcome) = outcome else {
@@ -280,7 +284,7 @@ impl Submission<'_> {
             });
             return Taken::InOrder;
         };
-        let request = room.fill(self.ring, self.poster.in_flight(), sqe, op);
+        let request = room.fill(&self.ring.core, self.poster.in_flight(), sqe, op);
         if let Some(request) = self.ring.drain.admit(request) {
             drive(request, &mut self.poster);
         }
@@ -300,7 +304,7 @@ impl Submission<'_> {
             Ok(op) => (op, false),
             Err(error) => (Op::Failed(error), true),
         };
-        let request = room.fill(self.ring, self.poster.in_flight(), sqe, op);
+        let request = room.fill(&self.ring.core, self.poster.in_flight(), sqe, op);
         match chain.requests.first() {
             Some(head) if drain && !refused => {
                 head.drain.store(true, Relaxed);

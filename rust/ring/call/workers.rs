@@ -4,12 +4,14 @@
 
 use super::{
     exec::ExecProbe,
-    rings,
     thread, //
 };
-use crate::ring::sys::{
-    queues::EndQueue,
-    task_work, //
+use crate::ring::{
+    req::rings,
+    sys::{
+        queues::EndQueue,
+        task_work, //
+    },
 };
 use kernel::prelude::*;
 

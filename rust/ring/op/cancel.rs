@@ -2,12 +2,14 @@
 
 //! IORING_OP_ASYNC_CANCEL, and the cancellation of all that a ring or a process has in flight.
 
+use super::Context;
 use crate::{
     bindings,
     pure::ownership::Claim,
     ring::{
         abi::sqe::Sqe,
         req::{
+            core::Core,
             poster::Poster,
             request::{
                 Owned,
@@ -22,8 +24,7 @@ use crate::{
                 Files,
                 Target, //
             }, //
-        },
-        Ring, //
+        }, //
     }, //
 };
 use kernel::{
@@ -44,7 +45,7 @@ pub(crate) struct Cancel {
 }
 
 impl Cancel {
-    pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
+    pub(super) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
         if u32::from(sqe.flags) & bindings::CONST_IOSQE_BUFFER_SELECT != 0
             || sqe.off != 0
             || sqe.file_index != 0
@@ -72,7 +73,7 @@ impl Cancel {
             user_data: sqe.addr,
             opcode: sqe.len,
             target: if has(bindings::IORING_ASYNC_CANCEL_FD) && !fixed {
-                super::target(sqe)
+                context.target(sqe)
             } else {
                 None
             },
@@ -105,7 +106,7 @@ impl Cancel {
     ///
     /// `ENOENT` if there is no such request, `EALREADY` if it is too late or a worker is at it;
     /// `EBADF`.
-    pub(super) fn run(&self, ring: &Ring, this: usize, poster: &mut Poster<'_>) -> Result<i32> {
+    pub(super) fn run(&self, ring: &Core, this: usize, poster: &mut Poster<'_>) -> Result<i32> {
         if self.has(bindings::IORING_ASYNC_CANCEL_FD) && self.target.is_none() {
             return Err(EBADF);
         }
@@ -154,7 +155,7 @@ pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
     Ok(())
 }
 
-impl Ring {
+impl Core {
     /// Cancels every request, and those that are still to come of their chains. Process context.
     pub(crate) fn shut_down(&self) {
         self.pending.close();

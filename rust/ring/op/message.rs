@@ -2,6 +2,7 @@
 
 //! IORING_OP_MSG_RING: a completion for another ring.
 
+use super::Context;
 use crate::{
     bindings,
     ring::{
@@ -17,10 +18,10 @@ use crate::{
             notify::When, //
         },
         req::{
+            core::Core,
             poster::Poster,
             target::Target, //
-        },
-        Ring, //
+        }, //
     }, //
 };
 use kernel::prelude::*;
@@ -37,7 +38,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
+    pub(super) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
         if sqe.buf_index != 0 {
             return Err(EINVAL);
         }
@@ -46,7 +47,7 @@ impl Message {
             return Err(EINVAL);
         }
         Ok(Self {
-            target: super::target(sqe),
+            target: context.target(sqe),
             // io_uring, too, looks at half of it.
             command: sqe.addr as u32,
             cqe: Cqe {
@@ -62,14 +63,14 @@ impl Message {
 
     /// `EBADF`, `EBADFD` if the target is no ring or not enabled, `EINVAL`, `ENOMEM`; `EAGAIN` if
     /// the target's eventfd is being changed, in the `quiesce` model.
-    pub(super) fn run(&self, ring: &Ring, poster: &Poster<'_>) -> Result {
+    pub(super) fn run(&self, ring: &Core, poster: &Poster<'_>) -> Result {
         match &self.target {
             None => Err(EBADF),
             Some(Target::File(_)) => Err(EBADFD),
             Some(Target::Ring(target)) => match self.command {
                 bindings::IORING_MSG_DATA => self.send(ring, target, poster),
                 bindings::IORING_MSG_SEND_FD => {
-                    if self.cqe.res != 0 || core::ptr::eq::<Ring>(&**target, ring) {
+                    if self.cqe.res != 0 || core::ptr::eq::<Core>(&**target, ring) {
                         return Err(EINVAL);
                     }
                     if !target.is_enabled() {
@@ -83,7 +84,7 @@ impl Message {
         }
     }
 
-    fn send(&self, ring: &Ring, target: &Ring, poster: &Poster<'_>) -> Result {
+    fn send(&self, ring: &Core, target: &Core, poster: &Poster<'_>) -> Result {
         let pass = self.flags == bindings::IORING_MSG_RING_FLAGS_PASS;
         if self.source as u32 != 0 || self.flags != 0 && !pass || !pass && self.argument != 0 {
             return Err(EINVAL);

@@ -25,21 +25,24 @@ use crate::{
     bindings,
     ring::{
         abi::sqe::Sqe,
-        req::sequenced::Sequenced,
         req::{
+            core::Core,
             outcome::{
                 Issued,
                 Outcome, //
             },
             poster::Poster,
             request::Owned,
-            target::Target, //
+            sequenced::Sequenced,
+            target::{
+                RingOf,
+                Target, //
+            }, //
         },
         sq::buffers::{
             Buffer,
             Table, //
-        },
-        Ring, //
+        }, //
     }, //
 };
 use kernel::{
@@ -81,16 +84,29 @@ pub(crate) struct Context<'a> {
     buffers: &'a Table,
     /// It is the ring of a 32-bit program.
     compat: bool,
+    ring_of: RingOf,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(buffers: &'a Table, compat: bool) -> Self {
-        Self { buffers, compat }
+    pub(crate) fn new(buffers: &'a Table, compat: bool, ring_of: RingOf) -> Self {
+        Self {
+            buffers,
+            compat,
+            ring_of,
+        }
     }
 
     /// The registered buffer `index`; `EFAULT` if there is none.
     fn buffer(&self, index: u16) -> Result<Arc<Buffer>> {
         self.buffers.get(index)
+    }
+
+    /// Returns the file that `sqe` is about, if that is one of the current task's.
+    fn target(&self, sqe: &Sqe) -> Option<Target> {
+        if u32::from(sqe.flags) & bindings::CONST_IOSQE_FIXED_FILE != 0 {
+            return None;
+        }
+        Target::get(sqe.fd, self.ring_of)
     }
 }
 
@@ -149,14 +165,14 @@ impl Op {
         }
         match u32::from(sqe.opcode) {
             bindings::IORING_OP_NOP => Nop::prepare(sqe, context).map(Self::Nop),
-            bindings::IORING_OP_POLL_ADD => Poll::prepare(sqe).map(Self::Poll),
+            bindings::IORING_OP_POLL_ADD => Poll::prepare(sqe, context).map(Self::Poll),
             bindings::IORING_OP_POLL_REMOVE => poll::Update::prepare(sqe).map(Self::PollUpdate),
             bindings::IORING_OP_TIMEOUT => Timeout::prepare(sqe).map(Self::Timeout),
             bindings::IORING_OP_TIMEOUT_REMOVE => {
                 timeout::Update::prepare(sqe).map(Self::TimeoutUpdate)
             }
-            bindings::IORING_OP_ASYNC_CANCEL => Cancel::prepare(sqe).map(Self::Cancel),
-            bindings::IORING_OP_MSG_RING => Message::prepare(sqe).map(Self::Message),
+            bindings::IORING_OP_ASYNC_CANCEL => Cancel::prepare(sqe, context).map(Self::Cancel),
+            bindings::IORING_OP_MSG_RING => Message::prepare(sqe, context).map(Self::Message),
             _ => Err(EINVAL),
         }
     }
@@ -194,7 +210,7 @@ impl Op {
     /// one. None if it needs a request to wait.
     pub(crate) fn run(
         &mut self,
-        ring: &Ring,
+        ring: &Core,
         this: usize,
         poster: &mut Poster<'_>,
     ) -> Option<Outcome> {
@@ -239,14 +255,6 @@ fn check_flags(sqe: &Sqe) -> Result {
         return Err(EOPNOTSUPP);
     }
     Ok(())
-}
-
-/// The file that `sqe` is about, if that is one of the current task's.
-fn target(sqe: &Sqe) -> Option<Target> {
-    if u32::from(sqe.flags) & bindings::CONST_IOSQE_FIXED_FILE != 0 {
-        return None;
-    }
-    Target::get(sqe.fd)
 }
 
 /// Issues a request. `blocking` if it may block: then it is a worker's, with nothing behind it.

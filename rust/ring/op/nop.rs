@@ -42,7 +42,7 @@ impl Nop {
             result = EFAULT.to_errno();
         }
         if has(bindings::IORING_NOP_FILE)
-            && (has(bindings::IORING_NOP_FIXED_FILE) || super::target(sqe).is_none())
+            && (has(bindings::IORING_NOP_FIXED_FILE) || context.target(sqe).is_none())
         {
             result = EBADF.to_errno();
         }

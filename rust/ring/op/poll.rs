@@ -4,6 +4,7 @@
 
 use super::{
     cancel::cancel,
+    Context,
     Op, //
 };
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     ring::{
         abi::sqe::Sqe,
         req::{
+            core::Core,
             defer::{
                 defer,
                 hand_over, //
@@ -30,8 +32,7 @@ use crate::{
                 Step, //
             },
             target::Target, //
-        },
-        Ring, //
+        }, //
     }, //
 };
 use kernel::prelude::*;
@@ -56,7 +57,7 @@ pub(crate) struct Poll {
 }
 
 impl Poll {
-    pub(super) fn prepare(sqe: &Sqe) -> Result<Self> {
+    pub(super) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
         if sqe.buf_index != 0 || sqe.off != 0 || sqe.addr != 0 {
             return Err(EINVAL);
         }
@@ -67,7 +68,7 @@ impl Poll {
             return Err(EINVAL);
         }
         Ok(Self {
-            target: super::target(sqe),
+            target: context.target(sqe),
             events: events(sqe) | ALWAYS,
         })
     }
@@ -252,7 +253,7 @@ impl Update {
     }
 
     /// `ENOENT` if there is no such request; for a change also `EALREADY` if it is being looked at.
-    pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
+    pub(super) fn run(&self, ring: &Core, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
             .round()

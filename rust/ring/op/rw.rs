@@ -280,7 +280,7 @@ impl Rw {
             Memory::User(Imported::one(direction, sqe.addr, sqe.len)?)
         };
         Ok(Self {
-            target: super::target(sqe),
+            target: context.target(sqe),
             memory,
             transfer: Transfer {
                 write,

@@ -19,6 +19,7 @@ use crate::{
             uaccess::read_timespec, //
         },
         req::{
+            core::Core,
             outcome::{
                 Issued,
                 Outcome, //
@@ -35,8 +36,7 @@ use crate::{
             },
             timer::Time, //
         },
-        sys::queues::Kind,
-        Ring, //
+        sys::queues::Kind, //
     }, //
 };
 use kernel::{
@@ -261,7 +261,7 @@ impl Update {
 
     /// `ENOENT` if there is no such timeout; for a change of time also `EALREADY` if it is expiring
     /// or is being started again, `EINVAL` if it cannot have such a time.
-    pub(super) fn run(&self, ring: &Ring, poster: &mut Poster<'_>) -> Result {
+    pub(super) fn run(&self, ring: &Core, poster: &mut Poster<'_>) -> Result {
         let request = ring
             .pending
             .round()

@@ -30,17 +30,17 @@ use crate::{
     bindings,
     ring::{
         op,
-        sys::queues::Kind, //
-        sys::task_work,
-    },
-    Miniring, //
+        sys::{
+            queues::Kind,
+            task_work, //
+        }, //
+    }, //
 };
 use core::{
     mem::offset_of,
     ptr, //
 };
 use kernel::{
-    module::this_module,
     sync::{
         atomic::ordering::Relaxed,
         Arc, //
@@ -120,7 +120,7 @@ pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
     // as for a signal.
     let can = owned.is_poll()
         && !owned.wakers.is_of_task()
-        && owned.ring.sq.is_none()
+        && !owned.ring.polled
         && owned.inner().next.is_none()
         && task_work::can_run();
     if can {
@@ -138,7 +138,7 @@ pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
 fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
     owned.inner().step = step;
     // SAFETY: The module.
-    if unsafe { !bindings::try_module_get(this_module::<Miniring>().as_ptr()) } {
+    if unsafe { !bindings::try_module_get(bindings::this_module()) } {
         return Err(owned);
     }
     task_work::note_callback();
@@ -160,7 +160,7 @@ fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
     }
     // SAFETY: It was not queued: both references, and the ownership, are still ours.
     unsafe {
-        bindings::module_put(this_module::<Miniring>().as_ptr());
+        bindings::module_put(bindings::this_module());
         Err(Owned::assume(Arc::from_raw(request)))
     }
 }
@@ -185,5 +185,5 @@ unsafe extern "C" fn called(work: *mut bindings::callback_head) {
     run::work_in_task(owned, step);
     // SAFETY: By the safety requirements. What is left of this function is waited for by
     // `task_work::wait_for_callbacks`.
-    unsafe { bindings::module_put(this_module::<Miniring>().as_ptr()) };
+    unsafe { bindings::module_put(bindings::this_module()) };
 }

@@ -2,6 +2,7 @@
 
 //! The life of a request, from its SQE to its completion.
 
+pub(crate) mod core;
 pub(crate) mod defer;
 pub(crate) mod drain;
 pub(crate) mod outcome;
@@ -9,6 +10,7 @@ pub(crate) mod pending;
 pub(crate) mod per_task;
 pub(crate) mod poster;
 pub(crate) mod request;
+pub(crate) mod rings;
 pub(crate) mod run;
 pub(crate) mod sequenced;
 pub(crate) mod target;

@@ -3,6 +3,7 @@
 //! Posting completions: into the CQ, to waiters, to the eventfd, and to timeouts that wait for them.
 
 use super::{
+    core::Core,
     outcome::Outcome,
     request::{
         Owned,
@@ -27,8 +28,7 @@ use crate::{
             }, //
         },
         sq::gate::Batch,
-        sys::queues::Kind,
-        Ring, //
+        sys::queues::Kind, //
     }, //
 };
 use kernel::{
@@ -41,7 +41,7 @@ use kernel::{
 
 /// Posts completions, at once or collected by a submitter.
 pub(crate) struct Poster<'a> {
-    ring: &'a Ring,
+    ring: &'a Core,
     in_flight: &'a InFlight<'a>,
     batch: Option<Batch<'a>>,
     /// Requests to be completed as cancelled when what cancelled them is.
@@ -53,7 +53,7 @@ pub(crate) struct Poster<'a> {
 
 impl<'a> Poster<'a> {
     /// Posts at once.
-    pub(crate) fn direct(ring: &'a Ring, in_flight: &'a InFlight<'a>) -> Self {
+    pub(crate) fn direct(ring: &'a Core, in_flight: &'a InFlight<'a>) -> Self {
         Self {
             ring,
             in_flight,
@@ -65,7 +65,7 @@ impl<'a> Poster<'a> {
 
     /// Posts when `batch` is full, or dropped.
     pub(crate) fn collecting(
-        ring: &'a Ring,
+        ring: &'a Core,
         in_flight: &'a InFlight<'a>,
         batch: Batch<'a>,
     ) -> Self {
@@ -185,7 +185,7 @@ impl Drop for Poster<'_> {
     }
 }
 
-impl Ring {
+impl Core {
     /// Posts a completion, wakes waiters and signals the eventfd. Any context.
     pub(crate) fn post_one(
         &self,

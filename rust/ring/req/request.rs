@@ -10,6 +10,7 @@
 //! goes to a workqueue.
 
 use super::{
+    core::Core,
     outcome::Outcome,
     per_task::Counted,
     run,
@@ -37,8 +38,7 @@ use crate::{
             }, //
         },
         op::Op,
-        sys::queues::Kind,
-        Ring, //
+        sys::queues::Kind, //
     }, //
 };
 use core::{
@@ -84,7 +84,7 @@ use kernel::{
 /// A request.
 #[pin_data]
 pub(crate) struct Request {
-    pub(crate) ring: Arc<Ring>,
+    pub(crate) ring: Arc<Core>,
     pub(crate) hold: Hold,
     pub(crate) opcode: u8,
     /// IOSQE_*.
@@ -204,7 +204,7 @@ impl Room {
     /// Makes the request that `sqe` asks for, of the current task.
     pub(crate) fn fill(
         self,
-        ring: &Arc<Ring>,
+        ring: &Arc<Core>,
         in_flight: &InFlight<'_>,
         sqe: &Sqe,
         mut op: Op,
@@ -386,7 +386,7 @@ impl Owned {
         self.inner().step = step;
         let mut request = self.0;
         loop {
-            let ring: *const Ring = &raw const *request.ring;
+            let ring: *const Core = &raw const *request.ring;
             // SAFETY: The request holds the ring, and the queue holds the request from when it is
             // queued. The queues are destroyed after the last ring of their user, and then stay for
             // an RCU grace period, which `queue_work()` is in until it returns.

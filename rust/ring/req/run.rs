@@ -7,6 +7,7 @@
 //! long or entangled, costs stack.
 
 use super::{
+    core::Core,
     outcome::{
         Issued,
         Outcome, //
@@ -22,8 +23,7 @@ use crate::{
     bindings,
     ring::{
         cq::completion::Of,
-        op,
-        Ring, //
+        op, //
     }, //
 };
 use kernel::sync::Arc;
@@ -99,7 +99,7 @@ fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
 
 /// Tells those that wait for a request that it was completed. Its CQE is published before: what
 /// waits may be reported by a worker at once.
-fn drained(ring: &Ring, poster: &mut Poster<'_>) {
+fn drained(ring: &Core, poster: &mut Poster<'_>) {
     if ring.drain.is_active() {
         poster.flush();
     }

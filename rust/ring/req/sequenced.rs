@@ -3,6 +3,7 @@
 //! Timeouts that wait for a number of completions.
 
 use super::{
+    core::Core,
     outcome::Outcome,
     request::{
         Owned,
@@ -13,8 +14,7 @@ use super::{
 use crate::{
     pure::ownership::Claim,
     ring::{
-        abi::relaxed,
-        Ring, //
+        abi::relaxed, //
     }, //
 };
 use kernel::{
@@ -138,13 +138,13 @@ impl Sequenced {
 
     /// Completes those that are due, after CQEs were posted. Any context.
     #[inline]
-    pub(crate) fn flush(&self, ring: &Ring) {
+    pub(crate) fn flush(&self, ring: &Core) {
         if relaxed::load(&self.len) != 0 {
             self.complete(ring);
         }
     }
 
-    fn complete(&self, ring: &Ring) {
+    fn complete(&self, ring: &Core) {
         while let Some(owned) = self.take(ring.completion.counted()) {
             // If it is expiring it finds the request completed.
             let _ = owned.timer.try_stop();

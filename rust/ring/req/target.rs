@@ -5,13 +5,8 @@
 //! A ring is held as such and not as a file: a request that kept its own ring's file open, or that
 //! of a ring which polls this one, would keep it open for ever.
 
-use crate::{
-    bindings,
-    ring::{
-        call::device,
-        Ring, //
-    }, //
-};
+use super::core::Core;
+use crate::bindings;
 use core::ptr;
 use kernel::{
     fs::{
@@ -42,19 +37,27 @@ impl Files {
     }
 }
 
+/// Returns the file that the current task has open as `fd`.
+pub(crate) fn file(fd: i32) -> Option<ARef<File>> {
+    let file = LocalFile::fget(u32::try_from(fd).ok()?).ok()?;
+    // SAFETY: No call of this module holds a file position's lock: `fdget_pos()` is not used.
+    Some(unsafe { LocalFile::assume_no_fdget_pos(file) })
+}
+
+/// Returns the ring that a file is, if it is one.
+pub(crate) type RingOf = fn(&File) -> Option<Arc<Core>>;
+
 /// An open file of the submitter's.
 pub(crate) enum Target {
     File(ARef<File>),
-    Ring(Arc<Ring>),
+    Ring(Arc<Core>),
 }
 
 impl Target {
     /// Returns what the current task has open as `fd`.
-    pub(crate) fn get(fd: i32) -> Option<Self> {
-        let file = LocalFile::fget(u32::try_from(fd).ok()?).ok()?;
-        // SAFETY: No call of this module holds a file position's lock: `fdget_pos()` is not used.
-        let file = unsafe { LocalFile::assume_no_fdget_pos(file) };
-        Some(match device::ring_of(&file) {
+    pub(crate) fn get(fd: i32, ring_of: RingOf) -> Option<Self> {
+        let file = file(fd)?;
+        Some(match ring_of(&file) {
             Some(ring) => Self::Ring(ring),
             None => Self::File(file),
         })
@@ -64,7 +67,7 @@ impl Target {
     pub(crate) fn id(&self) -> usize {
         match self {
             Self::File(file) => file.as_ptr() as usize,
-            Self::Ring(ring) => ptr::from_ref::<Ring>(ring) as usize,
+            Self::Ring(ring) => ptr::from_ref::<Core>(ring) as usize,
         }
     }
 

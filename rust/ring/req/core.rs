@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What requests know of their ring.
+
+use super::{
+    drain::Drain,
+    pending::Pending,
+    rings::Listed,
+    sequenced::Sequenced, //
+};
+use crate::{
+    bindings,
+    dyn_debug,
+    pure::geometry,
+    ring::{
+        abi::{
+            setup::Config,
+            shared::Shared, //
+        },
+        cq::{
+            completion::{
+                Completion,
+                Published, //
+            },
+            notify::{
+                InFlight,
+                Notifier,
+                When, //
+            }, //
+        },
+        sq::tally::Tally,
+        sys::{
+            queues::UserQueues,
+            wait::WaitQueue, //
+        }, //
+    }, //
+};
+use core::ptr;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{Acquire, Release},
+            Atomic,
+            AtomicFlag, //
+        },
+        Arc, //
+    }, //
+};
+
+/// The part of a ring that outlives its file: requests in flight hold it.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Core {
+    pub(crate) queues: UserQueues,
+    pub(crate) shared: Shared,
+    #[pin]
+    pub(crate) completion: Completion,
+    pub(crate) notifier: Notifier,
+    #[pin]
+    pub(crate) pending: Pending,
+    #[pin]
+    pub(crate) drain: Drain,
+    #[pin]
+    pub(crate) sequenced: Sequenced,
+    #[pin]
+    pub(crate) cq_wait: WaitQueue,
+    /// Of IORING_SETUP_R_DISABLED: whether the ring is enabled by a call.
+    enabled_later: bool,
+    /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
+    enabled: AtomicFlag,
+    /// A thread submits: IORING_SETUP_SQPOLL.
+    pub(crate) polled: bool,
+    /// Set for good by the first request about a file that may keep rings.
+    pub(crate) had_keepers: AtomicFlag,
+    /// The task that issues requests at this moment, or null. Not set for what is over at once.
+    pub(crate) issuing: Atomic<*mut bindings::task_struct>,
+    /// Dropped last: the module waits until no ring is listed.
+    _listed: Listed,
+}
+
+impl Core {
+    /// As [`Ring::new`](crate::ring::Ring::new).
+    pub(crate) fn new(config: &Config, notify_model: u32, tally: Arc<Tally>) -> Result<Arc<Self>> {
+        let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
+        let notifier = Notifier::new(notify_model)?;
+        let queues = UserQueues::of_current()?;
+        let shared = Shared::new(config.geometry)?;
+        let listed = Listed::new(config.flags(), tally)?;
+        Ok(Arc::pin_init(
+            pin_init!(Self {
+                queues,
+                shared,
+                completion <- Completion::new(),
+                notifier,
+                pending <- Pending::new(),
+                drain <- Drain::new(),
+                sequenced <- Sequenced::new(),
+                cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
+                enabled_later: disabled,
+                enabled: AtomicFlag::new(!disabled),
+                polled: config.sqpoll.is_some(),
+                had_keepers: AtomicFlag::new(false),
+                issuing: Atomic::new(ptr::null_mut()),
+                _listed: listed,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?)
+    }
+
+    #[inline]
+    pub(crate) fn is_enabled(&self) -> bool {
+        !self.enabled_later || self.enabled.load(Acquire)
+    }
+
+    /// Enables the ring. Returns false if another call did.
+    pub(crate) fn enable(&self) -> bool {
+        !self.enabled.xchg(true, Release)
+    }
+
+    /// Signals the registered eventfd, after CQEs of the caller's were published, the last of which
+    /// made them `published`.
+    #[inline]
+    pub(crate) fn notify(&self, in_flight: &InFlight<'_>, published: Published, when: When) {
+        self.notifier
+            .signal(in_flight, &self.shared, published, when);
+    }
+
+    /// What poll(2) says of the ring at this moment (`EPOLL*`).
+    pub(crate) fn ready_for(&self) -> u32 {
+        let mut events = 0;
+        if self.sq_has_room() {
+            events |= bindings::CONST_EPOLLOUT | bindings::CONST_EPOLLWRNORM;
+        }
+        if self.has_completions() {
+            events |= bindings::CONST_EPOLLIN | bindings::CONST_EPOLLRDNORM;
+        }
+        events
+    }
+
+    /// Whether the SQ has room for another SQE. This goes by what userspace sees, which for a moment
+    /// is less room than the submitter knows of. If that was overwritten, it is wrong for both.
+    pub(crate) fn sq_has_room(&self) -> bool {
+        let (head, tail, ..) = self.shared.indices();
+        geometry::distance(tail, head) < self.shared.geometry().sq_entries()
+    }
+
+    /// Whether there is a completion to take.
+    pub(crate) fn has_completions(&self) -> bool {
+        self.completion.overflowed() || self.completion.tail() != self.shared.cq_head()
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Core {
+    fn drop(self: Pin<&mut Self>) {
+        let published = self.completion.published();
+        dyn_debug!(drop, "a ring is freed after {published} completions\n");
+    }
+}
