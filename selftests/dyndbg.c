@@ -4,8 +4,8 @@
  * is printed then, and that queries about the kernel's sites leave its own
  * control file as if it had carried them out itself, byte for byte.
  *
- * Needs miniring.ko; loads modules/keys_test.c and modules/pr_debug.c itself, as
- * static_key does.
+ * Needs miniring.ko; loads modules/keys_test.c, modules/pr_debug.c and
+ * modules/classes.c itself, as static_key does.
  */
 #define _GNU_SOURCE
 #include "harness.h"
@@ -380,6 +380,7 @@ static const char * const mixture[] = {
 	"=_", "module p*i +p", "file k* +mf", "line 100-300 +lt", "func *init* +s",
 	/* No query without a class reaches these. */
 	"class MINIRING_RED =_", "class MINIRING_GREEN =m", "class MINIRING_BLUE =_",
+	"class MINIRING_A0 =_", "class MINIRING_A1 =t", "class MINIRING_62 =m",
 };
 
 static void reset(void)
@@ -486,6 +487,9 @@ TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel, 600)
 		"class FOO +p", "class FOO -p", "module drm class DRM_UT_CORE +p",
 		"module pci func * file * line 1-9999 +p", "func \"*\" +p # comment",
 		"module nonesuch +p",
+		/* No keyword has a negation: these are names that nothing has. */
+		"module !workqueue +p", "module !* +p", "func !init* +p", "file !main.c -p",
+		"format !% =_", "module !workqueue func *init +p",
 		/* The examples of dynamic debug's howto. */
 		"-p; module main func run* +p", "file svcsock.c line 1603 +p",
 		"  file   svcsock.c     line  1603 +p  ", "file svcsock.c +p",
@@ -496,6 +500,8 @@ TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel, 600)
 		/* Refused by both; as one query each, without effect on either. */
 		"mode foo +p", "mod bar +foo",
 		"foo +p", "func +p", "func a func b +p", "+x", "p", "line 9-5 +p", "line a +p",
+		"!module workqueue +p", "! module workqueue +p", "module ! workqueue +p",
+		"module workqueue !p", "module workqueue +!p", "line !5 +p", "!+p", "!",
 	};
 	int changed = 0;
 	size_t i;
@@ -624,6 +630,35 @@ TEST_F_TIMEOUT(kernel_sites, of_classes_change_as_by_the_kernel, 120)
 	EXPECT_EQ(0, put(CONTROL, "kernel class MINIRING_GREEN =p"));
 	EXPECT_STREQ("differ", flags_of(KERNEL, "green said"));
 	EXPECT_EQ(0, unload("miniring_pr_debug"));
+}
+
+/* A query names a class, and sites have numbers: a number has names, or is 63. */
+TEST_F_TIMEOUT(kernel_sites, of_overlapping_class_maps_change_as_by_the_kernel, 120)
+{
+	static const char * const queries[] = {
+		"class MINIRING_A0 +p", "class MINIRING_B0 +p", "class MINIRING_A1 =pf",
+		"class MINIRING_B1 -t", "class MINIRING_62 +p", "class MINIRING_63 =pmf",
+		"class MINIRING_319 +p", "module miniring_classes +p", "class MINIRING_63 =_",
+		"class MINIRING_63 func say_in_classes +l", "class MINIRING_64 +p",
+		"class MINIRING_63 module pci +p",
+		"class MINIRING_A1 +p; class MINIRING_B1 -p; class MINIRING_63 +t",
+	};
+	int changed = 0;
+	size_t i;
+
+	ASSERT_EQ(0, load("miniring_classes", ""));
+	reset();
+	free(self->start);
+	self->start = slurp(KERNEL);
+	EXPECT_NE(NULL, strstr(self->start, "\"class 62\\n\" class:MINIRING_62\n"));
+	for (i = 0; i < ARRAY_SIZE(queries); i++)
+		EXPECT_TRUE(equal(_metadata, self->start, queries[i], &changed));
+	EXPECT_LE(9, changed);
+
+	EXPECT_EQ(0, put(CONTROL, "kernel class MINIRING_63 =pl"));
+	EXPECT_STREQ("pl", flags_of(KERNEL, "\"class none"));
+	EXPECT_STREQ("m", flags_of(KERNEL, "\"class 62"));
+	EXPECT_EQ(0, unload("miniring_classes"));
 }
 
 /* A module that needs nothing of miniring, and was there before it. */

@@ -68,16 +68,17 @@ fn apply(queries: &[Query<'_>]) -> Result {
     let kernel = kernel.map(|sites| sites.lock());
     for query in queries {
         match (query.target, &kernel) {
-            (Target::Kernel, Some(sites)) => sites.for_each(&mut |site, view| {
-                if query.matches(view) {
-                    site.change(query.change);
-                }
-            }),
+            (Target::Kernel, Some(sites)) => {
+                sites.for_each_match(query, &mut |site| site.change(query.change));
+            }
             (Target::Kernel, None) => {}
             (Target::Own, _) => {
-                for site in own.sites() {
-                    if query.matches(&site.own_view()) {
-                        site.change(query.change);
+                // These sites have no classes.
+                if let Some(class) = query.class_id([]) {
+                    for site in own.sites() {
+                        if query.matches(class, &site.own_view()) {
+                            site.change(query.change);
+                        }
                     }
                 }
             }

@@ -10,8 +10,7 @@ use super::site::Descriptor;
 use crate::{
     bindings as helpers,
     pure::dyndbg::{
-        Class,
-        Site, //
+        Query, //
     },
     static_key::symbols::{
         read_nofault,
@@ -174,15 +173,19 @@ pub(super) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// Calls `visit` for each site.
-    pub(super) fn for_each(&self, visit: &mut dyn FnMut(&'static Descriptor, &Site<'_>)) {
+    /// Calls `visit` for each site that `query` selects.
+    pub(super) fn for_each_match(
+        &self,
+        query: &Query<'_>,
+        visit: &mut dyn FnMut(&'static Descriptor),
+    ) {
         let head = self.sites.tables.as_ptr();
         // SAFETY: The list is what it is taken for, and the mutex is held.
         let mut next = unsafe { (*head).next };
         while next != head {
             // SAFETY: As above; the link is the first field of a table.
             let table = unsafe { &*next.cast::<Table>() };
-            table.for_each(visit);
+            table.for_each_match(query, visit);
             next = table.link.next;
             // SAFETY: Only mutexes are held.
             unsafe { helpers::miniring_cond_resched() };
@@ -191,7 +194,10 @@ impl Locked<'_> {
 }
 
 impl Table {
-    fn for_each(&self, visit: &mut dyn FnMut(&'static Descriptor, &Site<'_>)) {
+    fn for_each_match(&self, query: &Query<'_>, visit: &mut dyn FnMut(&'static Descriptor)) {
+        let Some(class) = query.class_id(self.classes()) else {
+            return;
+        };
         // SAFETY: A table in the list has so many sites, and its module is there. The sites stay
         // for longer than the mutex is held, which no caller outlives.
         let (module, sites) = unsafe {
@@ -204,32 +210,14 @@ impl Table {
             )
         };
         for site in sites {
-            let class = self.class(site.class_id());
-            visit(site, &site.view(module, class));
+            if query.matches(class, &site.view(module)) {
+                visit(site);
+            }
         }
     }
 
-    /// What a query has to call class `id`.
-    fn class(&self, id: u8) -> Class<'_> {
-        /// `_DPRINTK_CLASS_DFLT`.
-        const NO_CLASS: u8 = 63;
-
-        if id == NO_CLASS {
-            return Class::None;
-        }
-        let named = self.class_names().find(|(other, _)| *other == id);
-        let Some((_, name)) = named else {
-            return Class::Unknown(id);
-        };
-        // Of several classes of one name, a query reaches the first.
-        match self.class_names().find(|(_, other)| *other == name) {
-            Some((first, _)) if first == id => Class::Named(name.to_bytes()),
-            _ => Class::Unknown(id),
-        }
-    }
-
-    /// The classes that the module has names for, in the order in which they are looked up.
-    fn class_names(&self) -> impl Iterator<Item = (u8, &CStr)> {
+    /// The module's classes in the order of its maps, where the kernel looks a name up.
+    fn classes(&self) -> impl Iterator<Item = (i32, &[u8])> {
         let head = &raw const self.maps;
         let mut next = self.maps.next.cast_const();
         core::iter::from_fn(move || {
@@ -243,10 +231,13 @@ impl Table {
             Some(map)
         })
         .flat_map(|map| {
-            (0..map.length).filter_map(|at| {
-                // SAFETY: The map has so many names.
-                let name = unsafe { CStr::from_char_ptr(*map.class_names.add(at as usize)) };
-                Some((u8::try_from(map.base.checked_add(at)?).ok()?, name))
+            // A null pointer ends the names early, as for `match_string()`.
+            (0..map.length).map_while(|at| {
+                // SAFETY: The map has so many names, or a null pointer behind the last one.
+                let name = unsafe { *map.class_names.add(at as usize) };
+                // SAFETY: It is null or a string.
+                let name = (!name.is_null()).then(|| unsafe { CStr::from_char_ptr(name) })?;
+                Some((map.base.wrapping_add(at), name.to_bytes()))
             })
         })
     }

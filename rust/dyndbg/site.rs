@@ -14,7 +14,8 @@ use crate::{
         Change,
         Class,
         Flags,
-        Site, //
+        Site,
+        NO_CLASS, //
     },
     static_key::{
         self,
@@ -81,14 +82,11 @@ impl Descriptor {
         format: &'static str,
         line: u32,
     ) -> Self {
-        /// `_DPRINTK_CLASS_DFLT`: no class.
-        const NO_CLASS: u32 = 63;
-
         let (_, file) = file
             .as_bytes()
             .split_at(if in_tree(file) { ROOT } else { 0 });
         // 18 bits of line, 6 of class, 8 of flags, from the lowest.
-        let bits = (line & ((1 << 18) - 1)) | NO_CLASS << 18;
+        let bits = (line & ((1 << 18) - 1)) | (NO_CLASS as u32) << 18;
         let mut descriptor: bindings::_ddebug = pin_init::zeroed();
         descriptor.modname = text(M::NAME.to_bytes_with_nul());
         descriptor.function = text(function.as_bytes());
@@ -103,19 +101,20 @@ impl Descriptor {
     pub(super) fn own_view(&self) -> Site<'_> {
         // SAFETY: The descriptor is initialised, and this does not change.
         let module = unsafe { CStr::from_char_ptr((*self.0.get()).modname) };
-        self.view(module, Class::None)
+        self.view(module)
     }
 
-    /// What queries can ask about it, being of that module and class.
-    pub(super) fn view<'a>(&'a self, module: &'a CStr, class: Class<'a>) -> Site<'a> {
+    /// What queries can ask about it, being of that module.
+    pub(super) fn view<'a>(&'a self, module: &'a CStr) -> Site<'a> {
         // SAFETY: The descriptor is initialised, and these do not change.
-        let (function, filename, format, lineno) = unsafe {
+        let (function, filename, format, lineno, id) = unsafe {
             let this = self.0.get();
             (
                 bytes((*this).function),
                 bytes((*this).filename),
                 bytes((*this).format),
                 bindings::_ddebug::lineno_raw(this),
+                bindings::_ddebug::class_id_raw(this) as u8,
             )
         };
         Site {
@@ -126,14 +125,9 @@ impl Descriptor {
             relative: filename,
             format,
             lineno,
-            class,
+            // Only lists of these sites need the name, and ours have no class.
+            class: Class { id, name: None },
         }
-    }
-
-    /// The number of its class.
-    pub(super) fn class_id(&self) -> u8 {
-        // SAFETY: The descriptor is initialised, and this does not change.
-        unsafe { bindings::_ddebug::class_id_raw(self.0.get()) as u8 }
     }
 
     /// Its flags.

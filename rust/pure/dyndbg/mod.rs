@@ -31,6 +31,6 @@ pub use flags::{Change, Flags};
 pub use lines::Lines;
 pub use print::HEADER;
 pub use query::{Query, Target};
-pub use site::{Class, Site};
+pub use site::{Class, Site, NO_CLASS};
 pub use split::{queries, Queries, WRITE_MAX};
 pub use wildcard::match_wildcard;

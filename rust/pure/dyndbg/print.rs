@@ -6,7 +6,7 @@
 //! need not be UTF-8, and must come out as they are.
 
 use super::flags::Flags;
-use super::site::{Class, Site};
+use super::site::{Class, Site, NO_CLASS};
 use core::fmt;
 use core::fmt::Write;
 
@@ -25,12 +25,14 @@ impl Site<'_> {
         escaped(emit, self.format);
         emit(b"\"");
         match self.class {
-            Class::None => {}
-            Class::Named(name) => {
+            Class { id: NO_CLASS, .. } => {}
+            Class {
+                name: Some(name), ..
+            } => {
                 emit(b" class:");
                 emit(name);
             }
-            Class::Unknown(id) => text(emit, format_args!(" class unknown, _id:{id}")),
+            Class { id, name: None } => text(emit, format_args!(" class unknown, _id:{id}")),
         }
         emit(b"\n");
     }
@@ -79,7 +81,7 @@ mod tests {
         relative: b"init/main.c",
         format: b"    %s\n",
         lineno: 1426,
-        class: Class::None,
+        class: Class::NONE,
     };
 
     fn line(site: Site<'_>, flags: u8) -> Vec<u8> {
@@ -104,7 +106,10 @@ mod tests {
 
     #[test]
     fn classes_are_listed_by_name_or_number() {
-        let named = Class::Named(b"DRM_UT_KMS");
+        let named = Class {
+            id: 2,
+            name: Some(b"DRM_UT_KMS"),
+        };
         let named = line(
             Site {
                 class: named,
@@ -115,12 +120,24 @@ mod tests {
         assert!(named.ends_with(b"\\n\" class:DRM_UT_KMS\n"));
         let unknown = line(
             Site {
-                class: Class::Unknown(7),
+                class: Class { id: 7, name: None },
                 ..SITE
             },
             0,
         );
         assert!(unknown.ends_with(b"\\n\" class unknown, _id:7\n"));
+        let none = Class {
+            id: NO_CLASS,
+            name: Some(b"DRM_UT_KMS"),
+        };
+        assert!(line(
+            Site {
+                class: none,
+                ..SITE
+            },
+            0
+        )
+        .ends_with(b"%s\\n\"\n"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::ctype::{cut, is_alpha, until_nul};
 use super::error::{ParseError, Reason, Spec};
 use super::flags::Change;
 use super::lines::Lines;
-use super::site::{Class, Site};
+use super::site::{Site, NO_CLASS};
 use super::unescape::unescape;
 use super::wildcard::match_wildcard;
 use super::words::{Words, MAX_WORDS};
@@ -22,8 +22,8 @@ pub enum Target {
     Kernel,
 }
 
-/// A parsed query. What is `None` matches every site, except that only a query with a class
-/// matches sites that have one.
+/// A parsed query. A field that is `None` matches every site, except that a query without a class
+/// matches only sites without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query<'a> {
     /// Whose sites it is about.
@@ -156,13 +156,29 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    /// Whether the query is about `site`. The target is for the caller to look at.
-    pub fn matches(&self, site: &Site<'_>) -> bool {
+    /// Returns the class number that a site of one module must have to match, `None` if none does.
+    ///
+    /// `classes` are the module's numbers and names, in the order of its maps. The first class of
+    /// the name counts. Its number may be [`NO_CLASS`], and then the query matches sites without a
+    /// class; or one that no site can have.
+    pub fn class_id<'n>(&self, classes: impl IntoIterator<Item = (i32, &'n [u8])>) -> Option<i32> {
+        let Some(asked) = self.class else {
+            return Some(i32::from(NO_CLASS));
+        };
+        classes
+            .into_iter()
+            .find(|(_, name)| *name == asked)
+            .map(|(id, _)| id)
+    }
+
+    /// Returns whether the query selects `site`. `class` comes from [`Query::class_id`] for the
+    /// module of the site; the caller compares the target.
+    pub fn matches(&self, class: i32, site: &Site<'_>) -> bool {
         let named = |pattern: Option<&[u8]>, names: &[&[u8]]| {
             pattern.is_none_or(|pattern| names.iter().any(|name| match_wildcard(pattern, name)))
         };
 
-        self.matches_class(site.class)
+        i32::from(site.class.id) == class
             && self.lines.contains(site.lineno)
             && named(self.module, &[site.module])
             && named(self.function, &[site.function])
@@ -171,14 +187,6 @@ impl<'a> Query<'a> {
                 &[site.filename, site.basename(), site.relative],
             )
             && self.format.is_none_or(|text| has(site.format, text))
-    }
-
-    fn matches_class(&self, class: Class<'_>) -> bool {
-        match (self.class, class) {
-            (None, Class::None) => true,
-            (Some(asked), Class::Named(name)) => asked == name,
-            _ => false,
-        }
     }
 }
 
@@ -210,6 +218,7 @@ fn has(format: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::flags::Flags;
+    use super::super::site::Class;
     use super::*;
 
     const SITE: Site<'_> = Site {
@@ -219,11 +228,26 @@ mod tests {
         relative: b"fs/nfsd/vfs.c",
         format: b"nfsd: SETATTR  %s\n",
         lineno: 100,
-        class: Class::None,
+        class: Class::NONE,
     };
 
     fn matches(query: &[u8], site: &Site<'_>) -> bool {
-        Query::parse(&mut query.to_vec()).unwrap().matches(site)
+        matches_in(&[], query, site)
+    }
+
+    /// Whether the query selects `site` of a module that has `classes`.
+    fn matches_in(classes: &[(i32, &[u8])], query: &[u8], site: &Site<'_>) -> bool {
+        let mut query = query.to_vec();
+        let query = Query::parse(&mut query).unwrap();
+        let class = query.class_id(classes.iter().copied());
+        class.is_some_and(|class| query.matches(class, site))
+    }
+
+    fn of_class(id: u8) -> Site<'static> {
+        Site {
+            class: Class { id, name: None },
+            ..SITE
+        }
     }
 
     #[track_caller]
@@ -324,20 +348,49 @@ mod tests {
 
     #[test]
     fn classes_answer_to_their_name_only() {
-        let kms = Site {
-            class: Class::Named(b"DRM_UT_KMS"),
-            ..SITE
-        };
-        assert!(matches(b"class DRM_UT_KMS +p", &kms));
-        assert!(!matches(b"class DRM_UT_* +p", &kms));
-        assert!(!matches(b"class DRM_UT_KMS +p", &SITE));
-        assert!(!matches(b"+p", &kms));
-        let unknown = Site {
-            class: Class::Unknown(3),
-            ..SITE
-        };
-        assert!(!matches(b"+p", &unknown));
-        assert!(!matches(b"class DRM_UT_KMS +p", &unknown));
+        let classes: &[(i32, &[u8])] = &[(0, b"DRM_UT_CORE"), (2, b"DRM_UT_KMS")];
+        let matches = |query, id| matches_in(classes, query, &of_class(id));
+        assert!(matches(b"class DRM_UT_KMS +p", 2));
+        assert!(!matches(b"class DRM_UT_* +p", 2));
+        assert!(!matches(b"class DRM_UT_KMS +p", NO_CLASS));
+        assert!(!matches(b"class DRM_UT_KMS +p", 0));
+        assert!(!matches(b"class DRM_UT_KMS +p", 3));
+        assert!(!matches(b"+p", 2));
+        assert!(!matches(b"+p", 3));
+        assert!(matches(b"+p", NO_CLASS));
+    }
+
+    #[test]
+    fn every_name_of_a_number_selects_its_sites() {
+        let classes: &[(i32, &[u8])] = &[(0, b"X0"), (1, b"X1"), (0, b"Y0"), (1, b"Y1")];
+        for query in [&b"class X1 +p"[..], b"class Y1 +p"] {
+            assert!(matches_in(classes, query, &of_class(1)));
+            assert!(!matches_in(classes, query, &of_class(0)));
+        }
+    }
+
+    #[test]
+    fn the_first_number_of_a_name_counts() {
+        let classes: &[(i32, &[u8])] = &[(4, b"X"), (1, b"X")];
+        assert!(matches_in(classes, b"class X +p", &of_class(4)));
+        assert!(!matches_in(classes, b"class X +p", &of_class(1)));
+    }
+
+    #[test]
+    fn a_name_of_number_63_selects_sites_without_a_class() {
+        let classes: &[(i32, &[u8])] = &[(62, b"X62"), (63, b"X63")];
+        assert!(matches_in(classes, b"class X63 +p", &SITE));
+        assert!(!matches_in(classes, b"class X62 +p", &SITE));
+        assert!(matches_in(classes, b"class X62 +p", &of_class(62)));
+        assert!(!matches_in(classes, b"class X63 +p", &of_class(62)));
+    }
+
+    #[test]
+    fn a_number_that_no_site_can_have_selects_none() {
+        let classes: &[(i32, &[u8])] = &[(319, b"X"), (-193, b"Y")];
+        for query in [&b"class X +p"[..], b"class Y +p"] {
+            assert!(!matches_in(classes, query, &SITE));
+        }
     }
 
     #[test]

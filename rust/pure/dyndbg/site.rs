@@ -40,19 +40,26 @@ impl<'a> Site<'a> {
     }
 }
 
-/// The class of a site. The kernel keeps a number, which its module may have a name for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Class<'a> {
-    /// None (`_DPRINTK_CLASS_DFLT`): the site answers only to queries that do not name a class.
-    #[default]
-    None,
-    /// A class that the module has a name for: the site answers only to queries that name it.
-    ///
-    /// Where a module has several classes of that name, only the first is meant; the others are as
-    /// good as [`Class::Unknown`] to a query, though listed by name.
-    Named(&'a [u8]),
-    /// A class that the module has no name for, by its number: the site answers to no query.
-    Unknown(u8),
+/// The class of a site: a number, and the name by which it is listed.
+///
+/// Queries compare the number, see [`Query::class_id`](super::Query::class_id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class<'a> {
+    /// The number, [`NO_CLASS`] if the site has none.
+    pub id: u8,
+    /// The name that the module's first map with this number gives it.
+    pub name: Option<&'a [u8]>,
+}
+
+/// The number of a site without a class (`_DPRINTK_CLASS_DFLT`).
+pub const NO_CLASS: u8 = 63;
+
+impl Class<'_> {
+    /// No class.
+    pub const NONE: Self = Self {
+        id: NO_CLASS,
+        name: None,
+    };
 }
 
 #[cfg(test)]
@@ -67,7 +74,7 @@ mod tests {
             relative: b"",
             format: b"",
             lineno: 0,
-            class: Class::None,
+            class: Class::NONE,
         };
         site.basename().to_vec()
     }

@@ -20,7 +20,7 @@ const fn site(
         relative: relative.as_bytes(),
         format: format.as_bytes(),
         lineno,
-        class: Class::None,
+        class: Class::NONE,
     }
 }
 
@@ -64,7 +64,7 @@ const SITES: [Site<'_>; 9] = [
     ),
     site("drivers/usb/core/hub.c", 7, "usbcore", "hub_probe", "hub\n"),
     Site {
-        class: Class::Named(b"DRM_UT_KMS"),
+        class: Class { id: 2, name: None },
         ..site("drivers/gpu/drm/drm_crtc.c", 9, "drm", "set_crtc", "crtc\n")
     },
     site(
@@ -83,7 +83,8 @@ fn after(write: &str) -> Result<Vec<String>, String> {
     for query in queries(&mut write) {
         let query = Query::parse(query).map_err(|error| error.to_string())?;
         for (site, flags) in SITES.iter().zip(&mut flags) {
-            if query.matches(site) {
+            let class = query.class_id([(2, &b"DRM_UT_KMS"[..])]);
+            if class.is_some_and(|class| query.matches(class, site)) {
                 *flags = query.change.apply(*flags);
             }
         }
