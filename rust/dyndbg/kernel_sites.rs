@@ -4,12 +4,15 @@
 //!
 //! Dynamic debug keeps a list of tables, one for each module, under a mutex; both are private to
 //! it, and so is the layout of a table. Ours is compared with the tables of what is built in, which
-//! must add up to the section that all these sites are in.
+//! must cover the section that all these sites are in. A kernel without such sites offers nothing to
+//! compare with, so its modules' sites are out of reach.
 
 use super::site::Descriptor;
 use crate::{
     bindings as helpers,
     pure::dyndbg::{
+        count_built_in,
+        Distrust,
         Query, //
     },
     static_key::symbols::{
@@ -66,11 +69,11 @@ unsafe impl Send for KernelSites {}
 // SAFETY: As above.
 unsafe impl Sync for KernelSites {}
 
-/// Why there is nothing to be had.
+/// Why the sites are out of reach.
 enum Unusable {
     Lookup,
     Missing(Missing),
-    Layout,
+    Layout(Distrust),
 }
 
 impl From<Missing> for Unusable {
@@ -79,12 +82,18 @@ impl From<Missing> for Unusable {
     }
 }
 
+impl From<Distrust> for Unusable {
+    fn from(distrust: Distrust) -> Self {
+        Self::Layout(distrust)
+    }
+}
+
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lookup => f.write_str("there is no kprobe on kallsyms_lookup_name"),
             Self::Missing(missing) => fmt::Display::fmt(missing, f),
-            Self::Layout => f.write_str("dynamic debug's tables look unfamiliar"),
+            Self::Layout(distrust) => f.write_fmt(format_args!("{distrust}")),
         }
     }
 }
@@ -111,45 +120,36 @@ impl KernelSites {
             mutex: symbols.address(c"ddebug_lock")?,
             tables: symbols.address(c"ddebug_tables")?.cast(),
         };
-        let start = symbols.address(c"__start___dyndbg")?.as_ptr().cast_const();
-        let stop = symbols.address(c"__stop___dyndbg")?.as_ptr().cast_const();
-        let count = sites.count_built_in(start.cast(), stop.cast());
-        // INVARIANT: If so, the tables are what they are taken for.
-        Ok((sites, count.ok_or(Unusable::Layout)?))
+        let start = symbols.address(c"__start___dyndbg")?.addr().get();
+        let stop = symbols.address(c"__stop___dyndbg")?.addr().get();
+        let size = core::mem::size_of::<bindings::_ddebug>();
+        let count = {
+            let _locked = sites.mutex();
+            count_built_in(start..stop, size, sites.read_tables())?
+        };
+        // INVARIANT: The tables cover the section, so they are what they are taken for.
+        Ok((sites, count))
     }
 
-    /// The number of sites between `start` and `stop` that the tables have, if all are there.
+    /// Reads tables, one after the other, until what is there cannot be one. Each is the address of
+    /// its first site and their number.
     ///
-    /// The list has the tables of what is built in first, in the order of that section.
-    fn count_built_in(
-        &self,
-        start: *const bindings::_ddebug,
-        stop: *const bindings::_ddebug,
-    ) -> Option<usize> {
-        let _locked = self.mutex();
+    /// Locking: the caller holds the mutex.
+    fn read_tables(&self) -> impl Iterator<Item = (usize, usize)> {
         let head: *const bindings::list_head = self.tables.as_ptr();
         let mut last = head;
-        let mut next = read_nofault(head).ok()?.next.cast_const();
-        let mut expected = start;
-
-        while expected != stop && next != head {
-            let table = read_nofault(next.cast::<Table>()).ok()?;
-            let found = table.ddebugs.cast_const();
-            if table.link.prev.cast_const() != last
-                || found != expected
-                || table.num_ddebugs == 0
-                || read_nofault(table.mod_name).ok()? == 0
-            {
+        let mut next = read_nofault(head).map_or(head, |head| head.next.cast_const());
+        core::iter::from_fn(move || {
+            if next == head {
                 return None;
             }
-            expected = found.wrapping_add(table.num_ddebugs as usize);
-            if expected > stop {
+            let table = read_nofault(next.cast::<Table>()).ok()?;
+            if table.link.prev.cast_const() != last || read_nofault(table.mod_name).ok()? == 0 {
                 return None;
             }
             (last, next) = (next, table.link.next);
-        }
-        let bytes = stop.addr().checked_sub(start.addr())?;
-        (expected == stop).then_some(bytes / core::mem::size_of::<bindings::_ddebug>())
+            Some((table.ddebugs.addr(), table.num_ddebugs as usize))
+        })
     }
 
     fn mutex(&self) -> Guard<'_, (), MutexBackend> {

@@ -17,6 +17,7 @@
 mod ctype;
 mod error;
 mod flags;
+mod layout;
 mod lines;
 mod print;
 mod query;
@@ -28,6 +29,7 @@ mod words;
 
 pub use error::{ParseError, Reason, Spec};
 pub use flags::{Change, Flags};
+pub use layout::{count_built_in, Distrust};
 pub use lines::Lines;
 pub use print::HEADER;
 pub use query::{Query, Target};
