@@ -39,15 +39,15 @@ struct Miniring {
 
 impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let symbols = static_key::symbols::Symbols::find().ok();
-        ring::find_task_work(symbols.as_ref());
+        let symbols = static_key::symbols::Symbols::find();
+        ring::find_task_work(symbols);
         // Made in the order in which they depend on each other; dropped in that of the fields. What
         // lets anybody in comes last, and nothing fails behind it: a module that fails to load goes
         // even if one of its files is open.
         try_pin_init!(Self {
             _callbacks: rcu::Callbacks::default(),
-            _static_keys: static_key::StaticKeys::new(symbols.as_ref())?,
-            _toggler: dyndbg::Toggler::new(symbols.as_ref())?,
+            _static_keys: static_key::StaticKeys::new(symbols)?,
+            _toggler: dyndbg::Toggler::new(symbols)?,
             // SAFETY: The module is initialised once.
             _workers: unsafe { ring::Workers::new()? },
             _device <- ring::Registration::new(),

@@ -71,7 +71,6 @@ unsafe impl Sync for KernelSites {}
 
 /// Why the sites are out of reach.
 enum Unusable {
-    Lookup,
     Missing(Missing),
     Layout(Distrust),
 }
@@ -91,7 +90,6 @@ impl From<Distrust> for Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lookup => f.write_str("there is no kprobe on kallsyms_lookup_name"),
             Self::Missing(missing) => fmt::Display::fmt(missing, f),
             Self::Layout(distrust) => f.write_fmt(format_args!("{distrust}")),
         }
@@ -99,8 +97,9 @@ impl fmt::Display for Unusable {
 }
 
 /// Looks for the kernel's sites, once, and says in the log what came of it.
-pub(super) fn find(symbols: Option<&Symbols>) {
-    match symbols.ok_or(Unusable::Lookup).and_then(KernelSites::find) {
+pub(super) fn find(symbols: Result<Symbols, Missing>) {
+    let found = symbols.map_err(Unusable::from);
+    match found.and_then(|symbols| KernelSites::find(&symbols)) {
         Ok((sites, count)) => {
             KERNEL.populate(sites);
             pr_info!("kernel sites: {count} built in\n");

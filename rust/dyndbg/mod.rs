@@ -30,7 +30,10 @@ pub use site::{
     Descriptor, //
 };
 
-use crate::static_key::symbols::Symbols;
+use crate::static_key::symbols::{
+    Missing,
+    Symbols, //
+};
 use kernel::prelude::*;
 
 /// The toggler, from the module's load until its unload. Its files go before it, so that nobody
@@ -45,7 +48,7 @@ impl Toggler {
     /// # Errors
     ///
     /// What `OwnSites::new` says.
-    pub(crate) fn new(symbols: Option<&Symbols>) -> Result<Self> {
+    pub(crate) fn new(symbols: Result<Symbols, Missing>) -> Result<Self> {
         let sites = site::OwnSites::new()?;
         kernel_sites::find(symbols);
         Ok(Self { _sites: sites })

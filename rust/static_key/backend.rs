@@ -68,7 +68,7 @@ enum Means {
 
 impl Backend {
     /// Chooses the backend for good, as the module's parameter says.
-    pub(super) fn choose(symbols: Option<&Symbols>) -> Result {
+    pub(super) fn choose(symbols: Result<Symbols, Missing>) -> Result {
         // SAFETY: Not written after parameters were parsed, and a string then.
         let asked = unsafe { CStr::from_char_ptr(helpers::miniring_backend) };
         let found = match asked.to_bytes() {
@@ -126,10 +126,10 @@ impl Backend {
 
 impl Patcher {
     fn find(
-        symbols: Option<&Symbols>,
+        symbols: Result<Symbols, Missing>,
         means: impl FnOnce(&Symbols) -> Result<Means, Missing>,
     ) -> Result<Backend, Missing> {
-        let symbols = symbols.ok_or(Missing(c"kprobe on kallsyms_lookup_name"))?;
+        let symbols = &symbols?;
         Ok(Backend::Patching(Self {
             means: means(symbols)?,
             table: JumpTable::find(symbols)?,

@@ -71,7 +71,10 @@ use queue::{
     Queue,
     QUEUE, //
 };
-use symbols::Symbols;
+use symbols::{
+    Missing,
+    Symbols, //
+};
 
 /// Requests that `key` be on; see the module's table for what may come of it.
 #[inline(never)]
@@ -115,7 +118,7 @@ struct Emptied;
 impl StaticKeys {
     /// Chooses the backend and starts to watch modules. To be called once, before anything else in
     /// here is.
-    pub(crate) fn new(symbols: Option<&Symbols>) -> Result<Self> {
+    pub(crate) fn new(symbols: Result<Symbols, Missing>) -> Result<Self> {
         // SAFETY: This is the only call, and the only function that is called before others.
         unsafe {
             queue::QUEUE.init();

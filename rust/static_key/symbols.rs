@@ -17,13 +17,24 @@ use kernel::{
     prelude::*, //
 };
 
-/// A name that the kernel does not know.
+/// The function that looks up names.
+const LOOKUP: &CStr = c"kallsyms_lookup_name";
+
+/// Why an address is not known.
 #[derive(Clone, Copy)]
-pub(crate) struct Missing(pub(crate) &'static CStr);
+pub(crate) enum Missing {
+    /// `register_kprobe()` on [`LOOKUP`] failed.
+    Probe(Error),
+    /// The kernel has no symbol of that name.
+    Symbol(&'static CStr),
+}
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_fmt(fmt!("the kernel has no {}", self.0))
+        match self {
+            Self::Probe(error) => f.write_fmt(fmt!("the kprobe on {LOOKUP} failed: {error:?}")),
+            Self::Symbol(name) => f.write_fmt(fmt!("the kernel has no {name}")),
+        }
     }
 }
 
@@ -32,32 +43,33 @@ impl fmt::Display for Missing {
 /// # Invariants
 ///
 /// The static call of `miniring_kallsyms_lookup_name()` goes to the function.
+#[derive(Clone, Copy)]
 pub(crate) struct Symbols(());
 
 impl Symbols {
     /// Finds the function that looks up names, by asking for a kprobe on it.
-    pub(crate) fn find() -> Result<Self> {
-        const LOOKUP: &CStr = c"kallsyms_lookup_name";
-
+    pub(crate) fn find() -> Result<Self, Missing> {
         // SAFETY: It is a string, and the probe is gone on return.
         let probed = from_err_ptr(unsafe {
             helpers::miniring_probe_address(LOOKUP.as_char_ptr()) //
-        })?;
+        })
+        .map_err(Missing::Probe)?;
         // SAFETY: That is the function, or the instruction behind its ENDBR.
         unsafe { helpers::miniring_set_kallsyms_lookup_name(probed) };
         // INVARIANT: Set just now.
         let symbols = Self(());
-        let start = symbols.address(LOOKUP).map_err(|_| ENOENT)?;
+        let start = symbols.address(LOOKUP)?;
         // SAFETY: That is where the function starts.
         unsafe { helpers::miniring_set_kallsyms_lookup_name(start.as_ptr()) };
         Ok(symbols)
     }
 
-    /// The address of `name`.
+    /// Looks up the address of `name`.
     pub(crate) fn address(&self, name: &'static CStr) -> Result<NonNull<c_void>, Missing> {
         // SAFETY: The static call is set by the invariant.
         let address = unsafe { helpers::miniring_kallsyms_lookup_name(name.as_char_ptr()) };
-        NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize)).ok_or(Missing(name))
+        NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize))
+            .ok_or(Missing::Symbol(name))
     }
 }
 

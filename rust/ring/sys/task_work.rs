@@ -7,11 +7,17 @@
 
 use crate::{
     bindings,
-    static_key::symbols::Symbols, //
+    static_key::symbols::{
+        Missing,
+        Symbols, //
+    }, //
 };
-use kernel::sync::atomic::{
-    ordering::{Acquire, Relaxed, Release},
-    AtomicFlag, //
+use kernel::{
+    pr_info,
+    sync::atomic::{
+        ordering::{Acquire, Relaxed, Release},
+        AtomicFlag, //
+    }, //
 };
 
 /// There is an address to call for `task_work_run()`, which the kernel does not export.
@@ -31,11 +37,14 @@ pub(crate) fn note_callback() {
 }
 
 /// Looks for what [`do_work`] needs.
-pub(crate) fn find(symbols: Option<&Symbols>) {
-    if let Some(Ok(run)) = symbols.map(|symbols| symbols.address(c"task_work_run")) {
-        // SAFETY: That is where the function starts.
-        unsafe { bindings::miniring_set_task_work_run(run.as_ptr()) };
-        CAN_RUN.store(true, Release);
+pub(crate) fn find(symbols: Result<Symbols, Missing>) {
+    match symbols.and_then(|symbols| symbols.address(c"task_work_run")) {
+        Ok(run) => {
+            // SAFETY: That is where the function starts.
+            unsafe { bindings::miniring_set_task_work_run(run.as_ptr()) };
+            CAN_RUN.store(true, Release);
+        }
+        Err(missing) => pr_info!("waits do no task work, since {missing}\n"),
     }
 }
 
