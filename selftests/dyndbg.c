@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "log.h"
 #include "modules.h"
 
 #define DIR		"/sys/kernel/debug/miniring/"
@@ -84,44 +85,6 @@ static int line_of(const char *function)
 			at = lineno;
 	free(text);
 	return at;
-}
-
-/* The kernel log from its end on, to be read without waiting. */
-static int open_log(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd >= 0)
-		lseek(fd, 0, SEEK_END);
-	return fd;
-}
-
-/* What was logged since, in memory that the caller frees. */
-static char *read_log(int fd)
-{
-	size_t len = 0, room = 1 << 16;
-	char *text = malloc(room);
-	ssize_t got;
-
-	while ((got = read(fd, text + len, room - len - 1)) > 0 || errno == EPIPE) {
-		if (got <= 0)
-			continue;
-		len += got;
-		if (room - len < 16384)
-			text = realloc(text, room *= 2);
-	}
-	text[len] = '\0';
-	return text;
-}
-
-/* Whether this was logged since the log was last read. */
-static bool logged(int fd, const char *with)
-{
-	char *text = read_log(fd);
-	bool found = strstr(text, with);
-
-	free(text);
-	return found;
 }
 
 FIXTURE(control) {

@@ -11,46 +11,12 @@
 
 #include <time.h>
 #include "harness.h"
+#include "key_state.h"
 #include "modules.h"
 
-#define COMMAND		DEBUGFS "miniring_keys_test/command"
-#define STATE		DEBUGFS "miniring_keys_test/state"
 #define USER_STATE	DEBUGFS "miniring_keys_user/state"
 #define OTHER_STATE	DEBUGFS "miniring_keys_other/state"
 #define MANY		300
-
-/* Put commands to the test module. */
-static inline int command(const char *commands)
-{
-	return put(COMMAND, commands);
-}
-
-/* The count of a key and how many of its branches are taken, as 1000 * count
- * + taken: one number that a failing test can show.
- */
-static inline int state_of(const char *file, const char *key)
-{
-	char name[64], line[256];
-	int count, taken, state = -1;
-	FILE *f = fopen(file, "re");
-
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %d %d", name, &count, &taken) == 3 &&
-		    !strcmp(name, key))
-			state = 1000 * count + taken;
-	fclose(f);
-	return state;
-}
-
-#define OFF		0
-#define ON(branches)	(1000 + (branches))
-
-static inline int state(const char *key)
-{
-	return state_of(STATE, key);
-}
 
 /* So many rounds, or as many as there is time for: on a debug kernel one takes
  * a hundred milliseconds, and the harness gives a test thirty seconds.

@@ -52,6 +52,10 @@ bool miniring_sort = true;
 module_param_named(sort, miniring_sort, bool, 0444);
 MODULE_PARM_DESC(sort, "0: batched does not sort by address, for comparison only");
 
+char *miniring_without = "";
+module_param_named(without, miniring_without, charp, 0444);
+MODULE_PARM_DESC(without, "symbols to take for missing, separated by commas, for tests only");
+
 void miniring_trace_static_key_batch(unsigned int keys, unsigned int entries,
 				     unsigned int syncs, u64 ns)
 {

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Commands to modules/keys_test.c, and what its keys and branches are then. */
+#ifndef MINIRING_SELFTEST_KEY_STATE_H
+#define MINIRING_SELFTEST_KEY_STATE_H
+
+#include "modules.h"
+
+#define COMMAND		DEBUGFS "miniring_keys_test/command"
+#define STATE		DEBUGFS "miniring_keys_test/state"
+
+/* Put commands to the test module. */
+static inline int command(const char *commands)
+{
+	return put(COMMAND, commands);
+}
+
+/* The count of a key and how many of its branches are taken, as 1000 * count
+ * + taken: one number that a failing test can show.
+ */
+static inline int state_of(const char *file, const char *key)
+{
+	char name[64], line[256];
+	int count, taken, state = -1;
+	FILE *f = fopen(file, "re");
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %d %d", name, &count, &taken) == 3 &&
+		    !strcmp(name, key))
+			state = 1000 * count + taken;
+	fclose(f);
+	return state;
+}
+
+#define OFF		0
+#define ON(branches)	(1000 + (branches))
+
+static inline int state(const char *key)
+{
+	return state_of(STATE, key);
+}
+
+#endif /* MINIRING_SELFTEST_KEY_STATE_H */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* For tests that read the kernel log. */
+#ifndef MINIRING_SELFTEST_LOG_H
+#define MINIRING_SELFTEST_LOG_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The kernel log from its end on, to be read without waiting. */
+static inline int open_log(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/* What was logged since, in memory that the caller frees. */
+static inline char *read_log(int fd)
+{
+	size_t len = 0, room = 1 << 16;
+	char *text = malloc(room);
+	ssize_t got;
+
+	while ((got = read(fd, text + len, room - len - 1)) > 0 || errno == EPIPE) {
+		if (got <= 0)
+			continue;
+		len += got;
+		if (room - len < 16384)
+			text = realloc(text, room *= 2);
+	}
+	text[len] = '\0';
+	return text;
+}
+
+/* Whether this was logged since the log was last read. */
+static inline bool logged(int fd, const char *with)
+{
+	char *text = read_log(fd);
+	bool found = strstr(text, with);
+
+	free(text);
+	return found;
+}
+
+#endif /* MINIRING_SELFTEST_LOG_H */
