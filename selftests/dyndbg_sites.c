@@ -11,11 +11,13 @@
 #include <time.h>
 
 #include "harness.h"
+#include "log.h"
 #include "modules.h"
 
 #define CONTROL		DEBUGFS "miniring/control"
 #define DEVICE		"/dev/miniring_many_sites"
 #define MODULE		"miniring_many_sites"
+#define SAY		"/sys/module/miniring_pr_debug/parameters/say"
 #define SITES		4096
 #define A_FUNCTION	64
 
@@ -176,6 +178,104 @@ TEST_F_TIMEOUT(sites, come_and_go_while_they_are_toggled, 120)
 	EXPECT_LT(2, applies);
 	EXPECT_EQ(SITES, listed());
 	EXPECT_EQ(0, on());
+}
+
+/* The parameter dyndbg. */
+
+FIXTURE(dyndbg) {
+	int log;
+};
+
+FIXTURE_SETUP(dyndbg)
+{
+	if (access(CONTROL, R_OK))
+		SKIP(return, "miniring.ko is not loaded, or there is no debugfs");
+	ASSERT_EQ(0, put(CONTROL, "=_"));
+	self->log = open_log();
+	ASSERT_LE(0, self->log);
+}
+
+FIXTURE_TEARDOWN(dyndbg)
+{
+	unload(MODULE);
+	put(CONTROL, "=_");
+	close(self->log);
+}
+
+TEST_F(dyndbg, turns_all_sites_of_the_module_on)
+{
+	long applies = stat("applies");
+
+	ASSERT_EQ(0, load(MODULE, "dyndbg=+p"));
+	EXPECT_EQ(SITES, on());
+	EXPECT_EQ(SITES, lines_with("[" MODULE "]group_"));
+	EXPECT_EQ(applies + 1, stat("applies"));
+	EXPECT_EQ(0, put(DEVICE, "\n"));
+	EXPECT_TRUE(logged(self->log, ";" MODULE ": octal 07"));
+	EXPECT_EQ(0, put(CONTROL, "module " MODULE " -p"));
+	EXPECT_EQ(0, on());
+}
+
+TEST_F(dyndbg, without_a_value_means_plus_p)
+{
+	ASSERT_EQ(0, load(MODULE, "dyndbg"));
+	EXPECT_EQ(SITES, on());
+}
+
+TEST_F(dyndbg, takes_queries_in_order_from_each_value)
+{
+	static const char parameters[] =
+		"dyndbg=\"func group_0? +pm; func group_00 -p\" dyndbg=\"func group_01 =_\"";
+
+	ASSERT_EQ(0, load(MODULE, parameters));
+	EXPECT_EQ(6 * A_FUNCTION, on());
+	EXPECT_EQ(A_FUNCTION, lines_with("]group_00 =m "));
+	EXPECT_EQ(A_FUNCTION, lines_with("]group_01 =_ "));
+	EXPECT_EQ(6 * A_FUNCTION, lines_with(" =pm "));
+}
+
+TEST_F(dyndbg, reaches_another_module_that_a_query_names)
+{
+	ASSERT_EQ(0, load(MODULE, "dyndbg=\"module miniring func write +pf\""));
+	EXPECT_EQ(1, on());
+	EXPECT_EQ(1, lines_with("[miniring]write =pf "));
+}
+
+TEST_F(dyndbg, with_a_bad_query_changes_nothing_and_lets_the_module_load)
+{
+	char *text;
+
+	ASSERT_EQ(0, load(MODULE, "dyndbg=\"+p; func +p\""));
+	EXPECT_EQ(SITES, listed());
+	EXPECT_EQ(0, on());
+	text = read_log(self->log);
+	EXPECT_NE(NULL, strstr(text, "dyndbg of " MODULE ": keyword without a value: \"func\""));
+	EXPECT_NE(NULL, strstr(text, "dyndbg of " MODULE ": nothing changed: EINVAL"));
+	free(text);
+}
+
+TEST_F(dyndbg, is_no_unknown_parameter)
+{
+	ASSERT_EQ(0, load(MODULE, "dyndbg=+p nosuch=1"));
+	EXPECT_TRUE(logged(self->log, "unknown parameter 'nosuch' ignored"));
+	ASSERT_EQ(0, unload(MODULE));
+	ASSERT_EQ(0, load(MODULE, "dyndbg=+p"));
+	EXPECT_FALSE(logged(self->log, "unknown parameter"));
+}
+
+TEST_F(dyndbg, works_for_miniring_itself_and_kernel_queries)
+{
+	ASSERT_EQ(0, load("miniring_pr_debug", ""));
+	ASSERT_EQ(0, unload("miniring"));
+	ASSERT_EQ(0, load("miniring", "dyndbg=\"func write +p; kernel module miniring_pr_* +p\""));
+	EXPECT_EQ(1, on());
+	EXPECT_EQ(1, lines_with("[miniring]write =p "));
+	EXPECT_EQ(0, put(SAY, "hello"));
+	EXPECT_TRUE(logged(self->log, "plainly said hello"));
+	ASSERT_EQ(0, unload("miniring"));
+	ASSERT_EQ(0, load("miniring", ""));
+	EXPECT_EQ(0, on());
+	EXPECT_EQ(0, unload("miniring_pr_debug"));
 }
 
 TEST_HARNESS_MAIN

@@ -40,23 +40,50 @@ pub(super) fn write(text: UserSlice, len: usize) -> Result {
     let mut buffer = KVec::new();
     text.read_all(&mut buffer, GFP_KERNEL)?;
 
-    let mut parsed = KVec::new();
-    for query in queries(&mut buffer) {
-        match Query::parse(query) {
-            Ok(query) => parsed.push(query, GFP_KERNEL)?,
-            Err(error) => return Err(complain(error)),
+    let parsed = parse(&mut buffer, |error| {
+        // SAFETY: Always allowed.
+        if unsafe { helpers::miniring_may_complain() } {
+            pr_err!("control: {}; nothing changed\n", format_args!("{error}"));
         }
-    }
+    })?;
     dyn_debug!(write, "{} queries in {len} bytes\n", parsed.len());
     apply(&parsed)
 }
 
-fn complain(error: ParseError<'_>) -> Error {
-    // SAFETY: Always allowed.
-    if unsafe { helpers::miniring_may_complain() } {
-        pr_err!("control: {}; nothing changed\n", format_args!("{error}"));
+/// Carries out the queries of a module's parameter `dyndbg`. Those that name no module are about
+/// `module`.
+///
+/// As in the kernel, the module loads whatever comes of the queries; the log tells what went wrong.
+pub(super) fn at_load(module: &'static CStr, text: &CStr) {
+    let outcome = || {
+        let mut buffer = KVec::new();
+        buffer.extend_from_slice(text.to_bytes(), GFP_KERNEL)?;
+        let mut parsed = parse(&mut buffer, |error| {
+            pr_err!("dyndbg of {module}: {}\n", format_args!("{error}"));
+        })?;
+        for query in &mut parsed {
+            query.module.get_or_insert(module.to_bytes());
+        }
+        apply(&parsed)
+    };
+    if let Err(error) = outcome() {
+        pr_err!("dyndbg of {module}: nothing changed: {error:?}\n");
     }
-    EINVAL
+}
+
+/// Parses the queries in `text`. The first bad one is `EINVAL`, and `complain` hears why.
+fn parse<'a>(text: &'a mut [u8], complain: impl FnOnce(ParseError<'a>)) -> Result<KVec<Query<'a>>> {
+    let mut parsed = KVec::new();
+    for query in queries(text) {
+        match Query::parse(query) {
+            Ok(query) => parsed.push(query, GFP_KERNEL)?,
+            Err(error) => {
+                complain(error);
+                return Err(EINVAL);
+            }
+        }
+    }
+    Ok(parsed)
 }
 
 /// Changes flags query by query, as later ones build on earlier ones, and then all keys at once.

@@ -49,8 +49,10 @@ impl Toggler {
     ///
     /// What `OwnSites::new` says.
     pub(crate) fn new(symbols: Result<Symbols, Missing>) -> Result<Self> {
-        let sites = site::OwnSites::new()?;
+        // The parameter dyndbg, which `OwnSites::new()` obeys, may be about the kernel's sites.
         kernel_sites::find(symbols);
-        Ok(Self { _sites: sites })
+        Ok(Self {
+            _sites: site::OwnSites::new()?,
+        })
     }
 }

@@ -9,6 +9,7 @@
 //! (crate::register_sites), and they are forgotten when it goes. They print through the function
 //! that `pr_debug()` prints through, which knows what the flags mean.
 
+use super::control;
 use crate::{
     pure::dyndbg::{
         Change,
@@ -99,9 +100,13 @@ impl Descriptor {
 
     /// What queries can ask about it if it is one of ours.
     pub(super) fn own_view(&self) -> Site<'_> {
+        self.view(self.module())
+    }
+
+    /// The name of the module that the compiler gave it.
+    fn module(&self) -> &CStr {
         // SAFETY: The descriptor is initialised, and this does not change.
-        let module = unsafe { CStr::from_char_ptr((*self.0.get()).modname) };
-        self.view(module)
+        unsafe { CStr::from_char_ptr((*self.0.get()).modname) }
     }
 
     /// What queries can ask about it, being of that module.
@@ -240,7 +245,8 @@ macro_rules! dyn_debug {
     }};
 }
 
-/// Makes the sites of a module known to `control`, until it is unloaded: a `Result`.
+/// Makes the sites of a module known to `control`, until it is unloaded: a `Result`. Then carries
+/// out the queries of the module's parameter `dyndbg`.
 ///
 /// For a module whose first object is compiled from `sites_begin.c` and whose last one from
 /// `sites_end.c`; to be used while it is initialised. Sleeps.
@@ -254,11 +260,13 @@ macro_rules! register_sites {
         extern "C" {
             static miniring_sites_begin: $crate::dyndbg::Descriptor;
             static miniring_sites_end: $crate::dyndbg::Descriptor;
+            static miniring_sites_dyndbg: *const ::kernel::ffi::c_char;
         }
         let begin = &raw const miniring_sites_begin;
         let end = &raw const miniring_sites_end;
-        // SAFETY: The two are the ends of the module's section of sites.
-        unsafe { $crate::dyndbg::register(begin, end) }
+        // SAFETY: The two are the ends of the module's section of sites. The kernel has parsed the
+        // parameters and keeps the values until the module goes.
+        unsafe { $crate::dyndbg::register(begin, end, (&raw const miniring_sites_dyndbg).read()) }
     }};
 }
 
@@ -266,24 +274,36 @@ macro_rules! register_sites {
 ///
 /// # Safety
 ///
-/// Between `begin` and `end` are descriptors, in a module that is not yet gone.
+/// Between `begin` and `end` are descriptors, in a module that is not yet gone. `dyndbg` is null or a
+/// string.
 #[inline(never)]
-pub unsafe fn register(begin: *const Descriptor, end: *const Descriptor) -> Result {
+pub unsafe fn register(
+    begin: *const Descriptor,
+    end: *const Descriptor,
+    dyndbg: *const c_char,
+) -> Result {
     let bytes = end.addr().wrapping_sub(begin.addr());
     // SAFETY: By the requirement.
     let sites = unsafe {
         core::slice::from_raw_parts(begin, bytes / core::mem::size_of::<Descriptor>())
         //
     };
-    if sites.is_empty() {
+    let Some(site) = sites.first() else {
         return Ok(());
+    };
+    {
+        let mut tables = OWN.lock();
+        if tables.0.iter().any(|table| core::ptr::eq(*table, sites)) {
+            return Err(EEXIST);
+        }
+        // INVARIANT: By the requirement.
+        tables.0.push(sites, GFP_KERNEL)?;
     }
-    let mut tables = OWN.lock();
-    if tables.0.iter().any(|table| core::ptr::eq(*table, sites)) {
-        return Err(EEXIST);
+    if !dyndbg.is_null() {
+        // SAFETY: By the requirement.
+        control::at_load(site.module(), unsafe { CStr::from_char_ptr(dyndbg) });
     }
-    // INVARIANT: By the requirement.
-    Ok(tables.0.push(sites, GFP_KERNEL)?)
+    Ok(())
 }
 
 /// Forgets the sites of a module that goes.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What rust/dyndbg needs of C. */
 
+#include <linux/miniring_sites.h>
 #include <linux/ratelimit.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 
 #include "helpers.h"
 
@@ -13,3 +16,40 @@ bool miniring_may_complain(void)
 
 	return __ratelimit(&complaints);
 }
+
+/*
+ * Keeps each value of "dyndbg", a line each: the module is not initialised yet.
+ * No value means "+p", as in the kernel.
+ */
+static int set_queries(const char *val, const struct kernel_param *kp)
+{
+	char **queries = kp->arg, *all;
+
+	if (!val)
+		val = "+p";
+	if (*queries)
+		all = kasprintf(GFP_KERNEL, "%s\n%s", *queries, val);
+	else
+		all = kstrdup(val, GFP_KERNEL);
+	if (!all)
+		return -ENOMEM;
+	kfree(*queries);
+	*queries = all;
+	return 0;
+}
+
+static void free_queries(void *arg)
+{
+	char **queries = arg;
+
+	kfree(*queries);
+	*queries = NULL;
+}
+
+/* For the parameter in sites_begin.c of each module that has sites. */
+const struct kernel_param_ops miniring_dyndbg_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = set_queries,
+	.free = free_queries,
+};
+EXPORT_SYMBOL_GPL(miniring_dyndbg_ops);
