@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the ring tests share on top of uring.h: the harness, completions as text
- * that failures can show, and clocks.
+ * What the ring tests share on top of uring.h: the harness, and completions as text
+ * that failures can show.
  */
 #ifndef MINIRING_SELFTEST_RING_TEST_H
 #define MINIRING_SELFTEST_RING_TEST_H
 
-#include <time.h>
 #include "harness.h"
+#include "ring_base.h"
 #include "uring.h"
 
 /* For what io_uring does not have or does not promise. */
 static inline bool on_io_uring(void)
 {
 	return uring_backend() == URING_IO_URING;
-}
-
-/* "7" for a result, "-EINVAL" for an error. */
-static inline const char *result_name(int res)
-{
-	static __thread char text[32];
-	const char *name = res < 0 ? strerrorname_np(-res) : NULL;
-
-	if (name)
-		snprintf(text, sizeof(text), "-%s", name);
-	else
-		snprintf(text, sizeof(text), "%d", res);
-	return text;
 }
 
 /* Takes the next completion: "user_data result", or "none". */
@@ -40,27 +27,6 @@ static inline const char *next_cqe(struct uring *ring)
 	snprintf(text, sizeof(text), "%llu %s", cqe->user_data, result_name(cqe->res));
 	uring_advance(ring, 1);
 	return text;
-}
-
-static inline long long now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-static inline long long now_ms(void)
-{
-	return now_ns() / 1000000;
-}
-
-static inline void sleep_ms(unsigned int ms)
-{
-	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
 }
 
 /* Wait for completions, but no longer than @ms. */
