@@ -192,6 +192,45 @@ TEST_F(link, drained_request_waits_and_holds_up)
 	EXPECT_STREQ("6 0", wait_next_cqe(ring));
 }
 
+/* The second of two polls has to wait for the first, which a drained chain held up. */
+TEST_F(link, request_behind_a_drained_chain_waits_for_those_before)
+{
+	struct uring *ring = &self->ring;
+
+	nop(ring, 1, IOSQE_IO_LINK | IOSQE_IO_DRAIN, 0);
+	poll_in(ring, self->fds[0], 2);
+	prep_poll(ring, self->fds[0], POLLPRI, 0, 3);
+	ASSERT_EQ(3, uring_submit(ring));
+	EXPECT_STREQ("1 0", wait_next_cqe(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	EXPECT_STREQ("2 1", wait_next_cqe(ring));
+	nop(ring, 4, 0, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	sleep_ms(20);
+	EXPECT_STREQ("none", next_cqe(ring));
+	/* That ends it: the writer is gone. */
+	close(self->fds[1]);
+	self->fds[1] = -1;
+	EXPECT_STREQ("3 16", wait_next_cqe(ring));
+	EXPECT_STREQ("4 0", wait_next_cqe(ring));
+}
+
+TEST_F(link, request_behind_a_drained_one_waits_for_that_only)
+{
+	struct uring *ring = &self->ring;
+
+	poll_in(ring, self->fds[0], 1);
+	nop(ring, 2, IOSQE_IO_DRAIN, 0);
+	prep_poll(ring, self->fds[0], POLLPRI, 0, 3);
+	ASSERT_EQ(3, uring_submit(ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	EXPECT_STREQ("1 1", wait_next_cqe(ring));
+	EXPECT_STREQ("2 0", wait_next_cqe(ring));
+	nop(ring, 4, 0, 0);
+	ASSERT_EQ(1, uring_submit(ring));
+	EXPECT_STREQ("4 0", wait_next_cqe(ring));
+}
+
 TEST_F(link, drained_chain)
 {
 	struct uring *ring = &self->ring;

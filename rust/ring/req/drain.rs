@@ -2,9 +2,14 @@
 
 //! IOSQE_IO_DRAIN: requests that wait until all before them are done, and hold up those behind.
 //!
-//! Counts the requests that are alive. One that is to be drained, and everything behind it, is kept
-//! in a list until there is none; then it goes alone, and what follows it up to the next such one
-//! goes when it is done. A chain of links counts as its requests, and goes as one.
+//! Counts the requests that are alive. A drained request, and everything behind it, is kept in a
+//! list until there is none. Then the first of the list goes, and with it what is behind it up to
+//! the next drained one; a drained one goes alone. A chain of links counts as its requests, and
+//! goes as one.
+//!
+//! As with io_uring, draining ends when a drained request that is no chain completes and none waits,
+//! or when a request is submitted while none is alive. Until then each request waits for those
+//! before it, also behind a drained chain that is done.
 //!
 //! Under the lock only that of [`super::pending::Pending`] is taken.
 
@@ -34,8 +39,10 @@ use kernel::{
 
 struct State {
     alive: usize,
-    /// A drained request is alive, alone.
-    alone: bool,
+    /// The request that is alive is a drained one, and no chain.
+    single: bool,
+    /// A request of that kind was completed, and no drained one was issued since.
+    ended: bool,
     /// A search has what waited before in a list of its own: nothing passes.
     searched: bool,
     waiting: List<Request>,
@@ -44,7 +51,7 @@ struct State {
 /// What a ring knows of drained requests.
 #[pin_data]
 pub(crate) struct Drain {
-    /// A drained request waits, or is alive: nothing passes.
+    /// Draining goes on. Changed under the lock.
     active: Atomic<u32>,
     #[pin]
     state: SpinLockIrq<State>,
@@ -59,7 +66,8 @@ impl Drain {
             active: Atomic::new(0),
             state <- new_spinlock_irq!(State {
                 alive: 0,
-                alone: false,
+                single: false,
+                ended: false,
                 searched: false,
                 waiting: List::new(),
             }, "miniring::Drain"),
@@ -76,19 +84,20 @@ impl Drain {
     /// A chain is submitted. Returns it if it may be issued; else it waits here, and goes by way of
     /// a workqueue.
     pub(crate) fn admit(&self, chain: Owned) -> Option<Owned> {
+        let drained = chain.drain.load(Relaxed);
         let mut state = self.state.lock();
-        let busy = state.alone || state.searched || !state.waiting.is_empty();
-        if busy || (chain.drain.load(Relaxed) && state.alive != 0) {
+        if drained || self.is_active() {
             self.active.store(1, Relaxed);
-            let Ok(entry) = ListArc::try_from_arc(chain.into_arc()) else {
+            if state.alive != 0 || state.searched || !state.waiting.is_empty() {
+                let Ok(entry) = ListArc::try_from_arc(chain.into_arc()) else {
+                    return None;
+                };
+                state.waiting.push_back(entry);
                 return None;
-            };
-            state.waiting.push_back(entry);
-            return None;
+            }
+            self.active.store(drained.into(), Relaxed);
         }
-        state.alive += chain.links.load(Relaxed);
-        state.alone = chain.drain.load(Relaxed);
-        self.active.store(state.alone.into(), Relaxed);
+        state.issue(&chain);
         Some(chain)
     }
 
@@ -106,27 +115,28 @@ impl Drain {
             if state.alive != 0 {
                 return;
             }
-            state.alone = false;
+            state.ended = core::mem::take(&mut state.single);
         }
         self.issue_next();
     }
 
     fn issue_next(&self) {
-        while let Some(owned) = self.next() {
+        let mut alone = true;
+        while let Some(owned) = self.next(&mut alone) {
             owned.issue_later();
         }
     }
 
     /// The next chain, if it may go. It is among the requests in flight then: a search finds it here
-    /// or there.
-    fn next(&self) -> Option<Owned> {
+    /// or there. `alone`: it goes only if no request is alive.
+    fn next(&self, alone: &mut bool) -> Option<Owned> {
         let mut state = self.state.lock();
-        let mut next = state.next();
+        let mut next = state.next(alone);
         if let Some(owned) = &mut next {
             owned.add_to_pending();
+        } else if core::mem::take(&mut state.ended) && state.waiting.is_empty() {
+            self.active.store(0, Relaxed);
         }
-        let active = state.alone || state.searched || !state.waiting.is_empty();
-        self.active.store(active.into(), Relaxed);
         next
     }
 
@@ -170,18 +180,28 @@ impl Drain {
 }
 
 impl State {
-    /// Takes out the first chain that waits, if it may go.
-    fn next(&mut self) -> Option<Owned> {
-        if self.alone || self.searched {
+    /// A chain goes.
+    fn issue(&mut self, chain: &Request) {
+        let (drained, links) = (chain.drain.load(Relaxed), chain.links.load(Relaxed));
+        self.alive += links;
+        self.single = drained && links == 1;
+        self.ended &= !drained;
+    }
+
+    /// Takes out the first chain that waits, if it may go. The next one has to be `alone` if this
+    /// one is drained.
+    fn next(&mut self, alone: &mut bool) -> Option<Owned> {
+        if self.searched {
             return None;
         }
         let entry = self.waiting.pop_front()?;
-        if entry.drain.load(Relaxed) && self.alive != 0 {
+        let drained = entry.drain.load(Relaxed);
+        if (drained || *alone) && self.alive != 0 {
             self.waiting.push_front(entry);
             return None;
         }
-        self.alive += entry.links.load(Relaxed);
-        self.alone = entry.drain.load(Relaxed);
+        *alone = drained;
+        self.issue(&entry);
         // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
         Some(unsafe { Owned::assume(entry.into_arc()) })
     }
