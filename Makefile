@@ -67,6 +67,7 @@ planted:
 rfc-crash: stage
 	@scripts/rfc-crash
 clean:
-	rm -rf build
+	@# The folder itself may be a mount point or a link.
+	[ ! -d build ] || find -H build -mindepth 1 -delete
 
 .PHONY: all stage run test bench profile profile-keys check vm fuzz planted rfc-crash clean

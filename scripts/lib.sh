@@ -4,13 +4,35 @@
 
 set -euo pipefail
 
+say() { printf '%s\n' "miniring: $*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# Neither make nor Kbuild has a way to write a space or a colon in a path.
+buildable() { # PATH
+	case $1 in
+	*[[:space:]:]*)
+		die "Kbuild takes no space and no colon in a path: move or rename '$1'"
+		;;
+	esac
+}
+
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/miniring
+CACHE=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}/miniring
 BUILD=$TOP/build
 export TOP CACHE BUILD
 
-say() { printf '%s\n' "miniring: $*" >&2; }
-die() { say "error: $*"; exit 1; }
+buildable "$TOP"
+if [ -z "${XDG_CACHE_HOME-}${HOME-}" ]; then
+	die "set HOME or XDG_CACHE_HOME: the toolchain and the kernels are kept there"
+fi
+case $CACHE in
+/*) buildable "$CACHE" ;;
+*) die "XDG_CACHE_HOME or HOME is a relative path: set it to an absolute one, not '$CACHE'" ;;
+esac
+if [ -L "$BUILD" ] || [ -e "$BUILD" ]; then
+	[ -d "$BUILD" ] || die "$BUILD is no folder, nor a link to one: make one, or remove it"
+	buildable "$(readlink -f "$BUILD")"
+fi
 
 # step TEXT LOG COMMAND...: run a long command with its output in LOG; say that
 # it started, every ten seconds where it is, and how it ended.
@@ -75,8 +97,13 @@ entry_finish() { # DIR
 	mv "$1.partial" "$1"
 }
 
+# Inside the toolchain root nothing more is mounted, and unshare would fail: "/" is no mount
+# point there.
 need_root() {
 	[ "$(id -u)" = 0 ] || die "must run as root: the toolchain lives in a chroot"
+	[ -n "${MINIRING_INSIDE-}" ] || unshare --mount --propagation private true 2>/dev/null ||
+		die "this root may not mount (no CAP_SYS_ADMIN): give the container that" \
+			"capability, or use a machine or VM"
 }
 
 need_disk() { # GIB
