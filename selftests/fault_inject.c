@@ -227,7 +227,7 @@ static const char *completed_chain(struct state *s, int ret)
 	for (int i = 0; i < 2; i++) {
 		struct io_uring_cqe *cqe;
 
-		for (int ms = 0; ms < 10000 && !uring_ready(&s->ring); ms++)
+		for (int ms = 0; ms < HANG_MS && !uring_ready(&s->ring); ms++)
 			usleep(1000);
 		cqe = uring_peek(&s->ring);
 		if (!cqe || cqe->user_data > 1 || cqe->res != (cqe->user_data ? 0 : -ETIME))

@@ -30,7 +30,7 @@ static int pipe_fds[2];		/* of a pipe that can be asked not to wait: no worker i
 /* Takes the completion of ours, if it is there in time; nothing here can fail. */
 static int take_ours(struct state *s)
 {
-	long long end = now_ms() + 10000;
+	long long end = now_ms() + HANG_MS;
 
 	do {
 		struct io_uring_cqe *cqe = uring_peek(&s->ring);

@@ -3,6 +3,7 @@
 #ifndef MINIRING_SELFTEST_FILE_IN_PARTS_H
 #define MINIRING_SELFTEST_FILE_IN_PARTS_H
 
+#include "hang.h"
 #include "modules.h"
 
 #define IN_PARTS_SIZE		4096
@@ -26,7 +27,7 @@ static inline int close_in_parts(int fd)
 	int err;
 
 	close(fd);
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < HANG_MS / 10; i++) {
 		err = unload("miniring_file_in_parts");
 		if (err != -EWOULDBLOCK)
 			break;

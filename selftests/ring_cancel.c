@@ -37,7 +37,7 @@ static struct seen collect(struct uring *ring, int nr, unsigned long long cancel
 		struct io_uring_cqe *cqe;
 
 		if (!uring_ready(ring))
-			enter_timeout(ring, 1, 5000);
+			enter_timeout(ring, 1, HANG_MS);
 		cqe = uring_peek(ring);
 		if (!cqe)
 			break;
@@ -229,7 +229,7 @@ TEST_F_TIMEOUT(cancel, two_searches_find_each_request_once, 180)
 		ASSERT_STREQ("50 8", wait_next_cqe(ring));
 	}
 	close(holder);
-	EXPECT_EQ(0, enter_timeout(ring, 8, 5000));
+	EXPECT_EQ(0, enter_timeout(ring, 8, HANG_MS));
 	EXPECT_EQ(8, uring_reap(ring));
 	close(file);
 }
@@ -374,7 +374,7 @@ TEST_F(cancel, a_ring_inherited_by_fork)
 	sleep_ms(10);
 	EXPECT_EQ(0, uring_ready(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 1", next_cqe(ring));
 }
 
@@ -384,22 +384,18 @@ TEST_F(cancel, a_ring_inherited_by_fork)
  */
 TEST_F(cancel, what_a_process_that_ended_left)
 {
-	struct __kernel_timespec ts = { .tv_sec = 2 };
+	bool updated = false, expired = false;
+	struct __kernel_timespec now = {};
 	struct uring *ring = &self->ring;
+	struct io_uring_sqe *sqe;
 	int status;
 	pid_t pid = fork();
 
 	ASSERT_GE(pid, 0);
 	if (!pid) {
 		poll_in(ring, ring->fd, 1)->flags = IOSQE_IO_LINK;
-		for (int i = 2; i <= 3; i++) {
-			struct io_uring_sqe *sqe = uring_get_sqe(ring);
-
-			sqe->opcode = IORING_OP_TIMEOUT;
-			sqe->addr = (unsigned long)&ts;
-			sqe->len = 1;
-			sqe->user_data = i;
-		}
+		never(ring, 2);
+		never(ring, 3);
 		poll_in(ring, self->fds[0], 4);
 		_exit(uring_submit(ring) != 4);
 	}
@@ -407,16 +403,27 @@ TEST_F(cancel, what_a_process_that_ended_left)
 	ASSERT_EQ(0, status);
 	for (int i = 1; i <= 2; i++) {
 		if (!uring_ready(ring))
-			ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+			ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 		EXPECT_STREQ(i == 1 ? "1 -ECANCELED" : "2 -ECANCELED", next_cqe(ring));
 	}
-	if (!uring_ready(ring))
-		ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
-	EXPECT_STREQ("3 -ETIME", next_cqe(ring));
+	EXPECT_EQ(0, uring_ready(ring));
+	/* The timer is there still, and told to expire. */
+	ring->sq.filled = uring_load(ring->sq.tail);
+	sqe = prep_undo(ring, IORING_OP_TIMEOUT_REMOVE, 3, 5);
+	sqe->addr2 = (unsigned long)&now;
+	sqe->timeout_flags = IORING_TIMEOUT_UPDATE;
+	ASSERT_EQ(1, uring_submit(ring));
+	for (int i = 0; i < 2; i++) {
+		const char *text = wait_next_cqe(ring);
+
+		updated |= !strcmp("5 0", text);
+		expired |= !strcmp("3 -ETIME", text);
+	}
+	EXPECT_TRUE(updated && expired);
 	sleep_ms(10);
 	EXPECT_EQ(0, uring_ready(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("4 -ECANCELED", next_cqe(ring));
 }
 
@@ -435,7 +442,7 @@ TEST_F(cancel, a_reader_whose_process_ended)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 -ECANCELED", next_cqe(ring));
 }
 
@@ -458,7 +465,7 @@ TEST_F(cancel, a_reader_whose_thread_ended)
 	ASSERT_EQ(0, pthread_join(thread, &failed));
 	ASSERT_EQ(NULL, failed);
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 -ECANCELED", next_cqe(ring));
 	EXPECT_EQ(1, read(self->fds[0], &byte, 1));
 }

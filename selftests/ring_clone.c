@@ -98,7 +98,7 @@ static int write_fixed(struct uring *ring, int fd, unsigned int slot, const char
 	if (uring_submit(ring) != 1)
 		return -ECHILD;
 	if (!uring_ready(ring))
-		enter_timeout(ring, 1, 10000);
+		enter_timeout(ring, 1, HANG_MS);
 	cqe = uring_peek(ring);
 	if (!cqe || cqe->user_data != slot)
 		return -ECHILD;

@@ -39,7 +39,7 @@ static void poster_start(struct poster *p, struct uring *ring)
 /* Until a submission that began after this call has returned: it sees what was stored before. */
 static bool next_submission(struct poster *p)
 {
-	long long end = now_ms() + 10000;
+	long long end = now_ms() + HANG_MS;
 	unsigned long long seen;
 
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -270,7 +270,6 @@ TEST_F(change, of_eventfds_that_only_the_ring_holds)
 
 	ASSERT_LE(0, id);
 	while (cycles < wanted || now_ms() - start < RACE_MS / 2) {
-		ASSERT_GT(10 * RACE_MS, now_ms() - start);
 		int fd = eventfd(0, 0);
 
 		ASSERT_EQ(0, register_in_turn(&self->ring, fd, cycles));
@@ -281,7 +280,7 @@ TEST_F(change, of_eventfds_that_only_the_ring_holds)
 	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
 	/* The last of them go a grace period later. */
-	end = now_ms() + 5000;
+	end = now_ms() + HANG_MS;
 	while (least_free_id() > id && now_ms() < end)
 		sleep_ms(20);
 	/* Less if some from before this test went meanwhile. What stays has the least. */
@@ -457,7 +456,7 @@ static void next_phase(struct judge *j)
 static bool linger(struct judge *j)
 {
 	unsigned long seen = __atomic_load_n(&j->calls, __ATOMIC_ACQUIRE);
-	long long end = now_ms() + 10000;
+	long long end = now_ms() + HANG_MS;
 
 	while (__atomic_load_n(&j->calls, __ATOMIC_ACQUIRE) < seen + 2)
 		if (now_ms() > end)

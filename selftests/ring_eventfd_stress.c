@@ -22,7 +22,6 @@
 #include "ring_test.h"
 
 #define STRESS_MS 2500
-#define LONG_MS 20000
 #define THREADS 3
 #define ENTRIES 16
 #define CQ_ENTRIES 4096
@@ -228,7 +227,7 @@ static bool is_drained(struct _test_data_eventfd *self)
 /* Until all requests came back; false if they do not, or a signal was too much. */
 static bool drain(struct _test_data_eventfd *self)
 {
-	long long end = now_ms() + LONG_MS;
+	long long end = now_ms() + HANG_MS;
 	bool fine = true;
 
 	while (fine && !is_drained(self)) {
@@ -247,7 +246,7 @@ static bool drain(struct _test_data_eventfd *self)
 static bool wait_for_signals(struct _test_data_eventfd *self, unsigned long long least,
 			     unsigned long long most)
 {
-	long long end = now_ms() + LONG_MS;
+	long long end = now_ms() + HANG_MS;
 
 	while (self->signals < least && now_ms() < end) {
 		usleep(100);
@@ -270,7 +269,7 @@ TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
 		target = self->reaped + PHASE;
 		start(self, PHASE);
 		while (self->reaped < target) {
-			ASSERT_TRUE(is_signalled(self, LONG_MS)) {
+			ASSERT_TRUE(is_signalled(self, HANG_MS)) {
 				TH_LOG("no wake with %u completions in the CQ",
 				       uring_ready(&self->ring));
 			}
@@ -319,7 +318,7 @@ static bool sleep_for_workers(struct _test_data_eventfd *self)
 			if (!take(self))
 				return false;
 			last = now_ms();
-		} else if (now_ms() - last > LONG_MS) {
+		} else if (now_ms() - last > HANG_MS) {
 			return false;
 		}
 	}
@@ -418,7 +417,7 @@ TEST_F_TIMEOUT(eventfd, that_changes_amid_them_has_no_signal_too_many, 600)
 		ASSERT_EQ(before, self->signals);
 		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 		start(self, 100);
-		ASSERT_TRUE(is_signalled(self, LONG_MS));
+		ASSERT_TRUE(is_signalled(self, HANG_MS));
 		ASSERT_TRUE(drain(self));
 		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
 	}

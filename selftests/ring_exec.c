@@ -19,7 +19,6 @@
 #include "rings.h"
 
 #define ROUNDS 120
-#define LONG_MS 20000
 
 /* Where the program before an exec had its buffer, and what the new one keeps there. */
 static unsigned char victim[sizeof(struct signalfd_siginfo)] = { 1 };
@@ -29,7 +28,7 @@ static bool is_gone(pid_t pid, int *status)
 	long long start = now_ms();
 
 	while (waitpid(pid, status, WNOHANG) != pid) {
-		if (now_ms() - start > LONG_MS)
+		if (now_ms() - start > HANG_MS)
 			return false;
 		sleep_ms(5);
 	}
@@ -252,6 +251,7 @@ static void write_to_a_terminal(const char *name, int ready, bool registers)
 
 FIXTURE_SETUP(busy_thread)
 {
+	long nr = on_io_uring() ? __NR_io_uring_register : __NR_ioctl;
 	struct pollfd pfd;
 	char byte;
 
@@ -270,10 +270,12 @@ FIXTURE_SETUP(busy_thread)
 	}
 	close(self->ready[1]);
 	ASSERT_EQ(1, read(self->ready[0], &byte, 1));
-	/* The thread is in its write; time for the waiter. */
+	/* The thread is in its write, and the waiter waits for it. */
 	pfd = (struct pollfd){ .fd = self->master, .events = POLLIN };
-	ASSERT_EQ(1, poll(&pfd, 1, LONG_MS));
-	sleep_ms(300);
+	ASSERT_EQ(1, poll(&pfd, 1, HANG_MS));
+	if (!variant->registers)
+		nr = __NR_pause;
+	ASSERT_TRUE(until_asleep_in(self->pid, nr));
 }
 
 FIXTURE_TEARDOWN(busy_thread)

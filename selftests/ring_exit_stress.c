@@ -207,7 +207,7 @@ static void live(unsigned int seed)
 
 static void breed(unsigned int seed)
 {
-	while (!stopped()) {
+	do {
 		unsigned int next = rand_r(&seed);
 		pid_t pid = fork();
 		int status;
@@ -216,7 +216,7 @@ static void breed(unsigned int seed)
 			live(next);
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)
 			count(&shared->failed);
-	}
+	} while (!stopped());
 	_exit(0);
 }
 
@@ -279,7 +279,7 @@ TEST_F_TIMEOUT(rings, all_but_one_go, 600)
 
 	/* io_uring finds only now that some of those who polled are gone. */
 	ASSERT_EQ(1, write(pipes[1], "x", 1));
-	for (end = now_ms() + 20000; taken < shared->submitted && now_ms() < end;) {
+	for (end = now_ms() + HANG_MS; taken < shared->submitted && now_ms() < end;) {
 		enter_timeout(&stays, 1, 100);
 		taken += take();
 	}

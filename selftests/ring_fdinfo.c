@@ -60,10 +60,10 @@ static void *read_until_told(void *arg)
 {
 	struct reader *r = arg;
 
-	while (r->len >= 0 && !__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
+	do {
 		read_once(r);
 		r->reads++;
-	}
+	} while (r->len >= 0 && !__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE));
 	return NULL;
 }
 

@@ -53,7 +53,7 @@ struct tally {
 /* Takes @nr completions, or as many as there are in time, and what else is there. */
 static inline struct tally tally(struct uring *ring, int nr)
 {
-	long long end = now_ms() + 5000;
+	long long end = now_ms() + HANG_MS;
 	struct tally seen = {};
 
 	do {

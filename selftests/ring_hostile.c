@@ -40,7 +40,7 @@ static void *scribble(void *arg)
 	unsigned int *sqes = (unsigned int *)s->ring->sq.sqes;
 	const unsigned int likely[] = { 0, 1, ENTRIES - 1, ENTRIES, -1U, 0x80000000 };
 
-	while (!background_is_over(&s->background)) {
+	do {
 		for (int i = 0; i < 64; i++) {
 			unsigned int r = rand_r(&seed), value = rand_r(&seed);
 
@@ -52,7 +52,7 @@ static void *scribble(void *arg)
 				scribble_sqe(sqes, value % (s->ring->sqes_len / 4), r);
 		}
 		s->rounds++;
-	}
+	} while (!background_is_over(&s->background));
 	return NULL;
 }
 
@@ -206,8 +206,9 @@ static void *bystand(void *arg)
 {
 	struct bystander *b = arg;
 
-	while (!b->lost && !background_is_over(b->until))
+	do {
 		bystander_round(b, 1 + b->sent % 4);
+	} while (!b->lost && !background_is_over(b->until));
 	return NULL;
 }
 
@@ -312,7 +313,7 @@ TEST_F(hostile, a_ring_recovers_from_a_bad_cq_head)
 		enter_timeout(ring, 1, 10);
 		/* Whether posted or kept, all three are there in the end. */
 		uring_store(ring->cq.head, tail);
-		ASSERT_EQ(0, enter_timeout(ring, 3, 5000)) {
+		ASSERT_EQ(0, enter_timeout(ring, 3, HANG_MS)) {
 			TH_LOG("head at tail + %d", (int)offset[i]);
 		}
 		for (int j = 3; j > 0; j--, waiting++) {
@@ -377,7 +378,7 @@ TEST_F(hostile, flags_that_change_are_those_that_were_checked)
 		.words = (unsigned int *)ring->sq.sqes, .nr = 1, .values = { 0, refused << 8 },
 	};
 	flipper_start(&self->flipper);
-	while (now_ms() < end) {
+	while (now_ms() < end || !seen[0] || !seen[1]) {
 		unsigned int head = uring_load(ring->sq.head);
 		int ret;
 
@@ -419,7 +420,7 @@ TEST_F(hostile, an_index_that_changes_is_the_one_that_was_checked)
 		.words = ring->sq.array, .nr = ENTRIES, .values = { 0, ENTRIES + 1 },
 	};
 	flipper_start(&self->flipper);
-	while (now_ms() < end) {
+	while (now_ms() < end || !taken || !uring_load(ring->sq.dropped)) {
 		unsigned int head = uring_load(ring->sq.head);
 		int ret;
 
@@ -444,7 +445,7 @@ static void *remap(void *arg)
 {
 	struct scribbler *s = arg;
 
-	while (!background_is_over(&s->background)) {
+	do {
 		struct uring second = {
 			.fd = s->ring->fd, .backend = s->ring->backend, .p = s->ring->p,
 		};
@@ -453,7 +454,7 @@ static void *remap(void *arg)
 			break;
 		uring_store(second.sq.tail, s->rounds++);
 		uring_munmap(&second);
-	}
+	} while (!background_is_over(&s->background));
 	return NULL;
 }
 

@@ -37,7 +37,7 @@ static int result(struct uring *ring)
 {
 	int res = -9999;
 
-	if (uring_submit(ring) == 1 && !enter_timeout(ring, 1, 10000))
+	if (uring_submit(ring) == 1 && !enter_timeout(ring, 1, HANG_MS))
 		res = uring_peek(ring)->res;
 	uring_reap(ring);
 	return res;
@@ -132,7 +132,7 @@ TEST_F(parts, chain)
 	prep_rw(ring, IORING_OP_WRITE, self->file, self->back, 500, 1000, 2)->flags = IOSQE_IO_LINK;
 	uring_nop(ring, 3);
 	ASSERT_EQ(3, uring_submit(ring));
-	ASSERT_EQ(0, enter_timeout(ring, 3, 10000));
+	ASSERT_EQ(0, enter_timeout(ring, 3, HANG_MS));
 	EXPECT_STREQ("1 500", next_cqe(ring));
 	EXPECT_STREQ("2 500", next_cqe(ring));
 	EXPECT_STREQ("3 0", next_cqe(ring));

@@ -13,7 +13,6 @@
 #include "rings.h"
 
 #define RACE_MS 1000
-#define LONG_MS 10000
 
 /* user_data of a request that waits for those before it, beside its number. */
 #define DRAINED 0x8000000000000000ULL
@@ -87,7 +86,7 @@ static bool settle(struct _test_data_paths *self)
 	long long start = now_ms();
 
 	while (self->completed + self->cancelled < self->submitted) {
-		if (now_ms() - start > LONG_MS)
+		if (now_ms() - start > HANG_MS)
 			return false;
 		enter_timeout(&self->ring, 1, 10);
 		take(self);
@@ -279,7 +278,7 @@ static void *send_messages(void *arg)
 {
 	struct sender *s = arg;
 
-	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+	do {
 		struct io_uring_sqe *sqe = uring_get_sqe(&s->ring);
 		struct io_uring_cqe *cqe;
 
@@ -294,7 +293,7 @@ static void *send_messages(void *arg)
 		/* Not more than is taken: what does not fit is kept. */
 		if (s->sent % 64 == 0)
 			sched_yield();
-	}
+	} while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE));
 	return NULL;
 }
 

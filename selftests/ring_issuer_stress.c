@@ -15,7 +15,6 @@
 #define SECONDS 5
 #define ENTRIES 32
 #define SENDERS 2
-#define LONG_MS 60000
 
 FIXTURE(stress)
 {
@@ -219,7 +218,7 @@ static bool settle(struct _test_data_stress *self)
 	       self->submitted + __atomic_load_n(&self->sent, __ATOMIC_RELAXED)) {
 		struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
 
-		if (now_ms() - start > LONG_MS)
+		if (now_ms() - start > HANG_MS)
 			return false;
 		if (sqe) {
 			sqe->opcode = IORING_OP_ASYNC_CANCEL;
@@ -245,7 +244,8 @@ TEST_F_TIMEOUT(stress, every_request_comes_back_once, 7200)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, send_messages, self));
 	ASSERT_EQ(0, pthread_create(&threads[SENDERS], NULL, intrude, self));
 
-	while (now_ms() < end) {
+	while (now_ms() < end || !__atomic_load_n(&self->sent, __ATOMIC_RELAXED) ||
+	       !__atomic_load_n(&self->read, __ATOMIC_RELAXED) || !self->cancelled) {
 		unsigned int nr = 1 + dice(&self->state, ENTRIES);
 		struct io_uring_sqe *sqe;
 

@@ -73,7 +73,7 @@ TEST_F(kept, by_its_mapping)
 	sleep_ms(10);
 	EXPECT_EQ(0, uring_ready(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	for (int i = 0; i < 1000 && !uring_ready(ring); i++)
+	for (int i = 0; i < HANG_MS && !uring_ready(ring); i++)
 		sleep_ms(1);
 	EXPECT_STREQ("1 1", next_cqe(ring));
 	EXPECT_STREQ("none", next_cqe(ring));
@@ -98,7 +98,7 @@ TEST_F(kept, by_a_socket)
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	ring->fd = recv_fd(sockets[1]);
 	ASSERT_GE(ring->fd, 0);
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 1", next_cqe(ring));
 	uring_nop(ring, 2);
 	ASSERT_EQ(1, uring_submit(ring));
@@ -130,7 +130,7 @@ TEST_F(kept, by_a_process_that_received_it)
 		mine.sq.filled = uring_load(mine.sq.tail);
 		prep_rw(&mine, IORING_OP_READ, fds[0], &byte, 1, 0, 7);
 		if (uring_submit(&mine) != 1 || write(fds[1], "y", 1) != 1 ||
-		    enter_timeout(&mine, 1, 5000))
+		    enter_timeout(&mine, 1, HANG_MS))
 			_exit(2);
 		if (strcmp("7 1", next_cqe(&mine)) || byte != 'y')
 			_exit(3);
@@ -242,7 +242,7 @@ TEST_F(kept, beside_a_thread_with_descriptors_of_its_own)
 	sleep_ms(20);
 	EXPECT_EQ(0, uring_ready(ring));
 	ASSERT_EQ(1, write(sockets[1], "x", 1));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 1", next_cqe(ring));
 	close(sockets[0]);
 	close(sockets[1]);

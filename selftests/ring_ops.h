@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <stdbool.h>
+#include "hang.h"
 #include "uring.h"
 
 static inline struct io_uring_sqe *prep(struct uring *ring, int opcode, int fd,
@@ -116,7 +117,7 @@ static inline bool closes(int fd)
 {
 	struct pollfd pfd = { .fd = fd };
 
-	return poll(&pfd, 1, 10000) == 1 && pfd.revents & (POLLHUP | POLLERR);
+	return poll(&pfd, 1, HANG_MS) == 1 && pfd.revents & (POLLHUP | POLLERR);
 }
 
 #endif /* MINIRING_SELFTEST_RING_OPS_H */

@@ -165,14 +165,14 @@ TEST_F(overflow, a_wait_is_satisfied_by_what_it_flushes)
 {
 	ASSERT_TRUE(send(&self->s, 2 * CQ));
 	ASSERT_EQ(CQ, receive(&self->s));
-	EXPECT_EQ(0, enter_timeout(&self->s.ring, CQ, 10000));
+	EXPECT_EQ(0, enter_timeout(&self->s.ring, CQ, HANG_MS));
 	EXPECT_EQ(CQ, receive(&self->s));
 }
 
 TEST_F(overflow, a_wait_with_a_full_cq_returns)
 {
 	ASSERT_TRUE(send(&self->s, 2 * CQ));
-	EXPECT_EQ(0, enter_timeout(&self->s.ring, 2 * CQ, 10000));
+	EXPECT_EQ(0, enter_timeout(&self->s.ring, 2 * CQ, HANG_MS));
 	EXPECT_EQ(CQ, uring_ready(&self->s.ring));
 }
 

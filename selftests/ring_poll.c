@@ -108,7 +108,7 @@ TEST_F(poll, wakes_when_another_thread_submits)
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, post_later, &self->ring);
-	EXPECT_EQ(1, poll(&fd, 1, 20000));
+	EXPECT_EQ(1, poll(&fd, 1, HANG_MS));
 	EXPECT_EQ(POLLIN, fd.revents);
 	pthread_join(thread, NULL);
 	EXPECT_STREQ("0 0", next_cqe(&self->ring));
@@ -212,7 +212,7 @@ TEST(a_disabled_ring_can_be_polled)
 	struct pollfd fd = { .fd = ring.fd, .events = POLLIN };
 
 	pthread_create(&thread, NULL, post_later, &ring);
-	EXPECT_EQ(1, poll(&fd, 1, 20000));
+	EXPECT_EQ(1, poll(&fd, 1, HANG_MS));
 	pthread_join(thread, NULL);
 }
 

@@ -24,7 +24,7 @@ static const char *wait_cqe(struct uring *ring)
 	struct io_uring_cqe *cqe;
 
 	if (!uring_ready(ring))
-		enter_timeout(ring, 1, 5000);
+		enter_timeout(ring, 1, HANG_MS);
 	cqe = uring_peek(ring);
 	if (!cqe)
 		return "none";
@@ -190,10 +190,10 @@ TEST_F(poll, multishot_ends_when_the_queue_is_full)
 	ASSERT_EQ(1, uring_submit(&ring));
 	for (int i = 0; i < 5; i++) {
 		ASSERT_EQ(8, write(efd, &one, 8));
-		for (int ms = 0; ms < 5000 && uring_ready(&ring) < i + 1 && i < 4; ms++)
+		for (int ms = 0; ms < HANG_MS && uring_ready(&ring) < i + 1 && i < 4; ms++)
 			enter_timeout(&ring, i + 1, 1);
 	}
-	for (int ms = 0; ms < 5000 && !(uring_load(ring.sq.flags) & IORING_SQ_CQ_OVERFLOW); ms++)
+	for (int ms = 0; ms < HANG_MS && !(uring_load(ring.sq.flags) & IORING_SQ_CQ_OVERFLOW); ms++)
 		enter_timeout(&ring, 5, 1);
 	for (int i = 0; i < 4; i++)
 		EXPECT_STREQ("1 1 MORE", wait_cqe(&ring));
@@ -344,7 +344,7 @@ TEST_F_TIMEOUT(poll, updated_while_another_thread_causes_events, 120)
 			struct io_uring_cqe *cqe;
 
 			if (!uring_ready(&ring))
-				ASSERT_EQ(0, enter_timeout(&ring, 1, 5000));
+				ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS));
 			cqe = uring_peek(&ring);
 			if (cqe->user_data < UPDATED) {
 				ASSERT_EQ(POLLIN, cqe->res);
@@ -587,7 +587,7 @@ TEST_F(poll, many_on_one_file)
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	for (int i = 0; i < 1024; i++) {
 		if (!uring_ready(&ring))
-			ASSERT_EQ(0, enter_timeout(&ring, 1, 5000));
+			ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS));
 		ASSERT_EQ(POLLIN, uring_peek(&ring)->res);
 		seen += uring_peek(&ring)->user_data;
 		uring_advance(&ring, 1);
@@ -615,7 +615,7 @@ TEST_F_TIMEOUT(poll, very_many_on_the_ring_itself, 120)
 	ASSERT_EQ(1, uring_submit(&ring));
 	while (seen < 20 * 1024 + 1) {
 		if (!uring_ready(&ring))
-			ASSERT_EQ(0, enter_timeout(&ring, 1, 10000));
+			ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS));
 		seen++;
 		uring_advance(&ring, 1);
 	}

@@ -459,9 +459,11 @@ static void handle(int sig, int flags, void (*handler)(int))
 	sigaction(sig, &act, NULL);
 }
 
-/* Sends SIGUSR1 to @data once it sleeps, then a byte. */
+/* Sends SIGUSR1 to a thread that sleeps in a read, then a byte when it sleeps there again. */
 struct sender {
 	pthread_t to;
+	pid_t tid;
+	bool restarts;
 	int pipe[2];
 };
 
@@ -469,16 +471,21 @@ static void *send_signal(void *data)
 {
 	struct sender *sender = data;
 
-	sleep_ms(100);
-	pthread_kill(sender->to, SIGUSR1);
-	sleep_ms(300);
+	if (until_asleep_in(sender->tid, __NR_read))
+		pthread_kill(sender->to, SIGUSR1);
+	while (!handled)
+		sleep_ms(1);
+	if (sender->restarts)
+		until_asleep_in(sender->tid, __NR_read);
 	inline3(__NR_write, sender->pipe[1], "x", 1);
 	return NULL;
 }
 
 static long interrupted_read(int flags)
 {
-	struct sender sender = { .to = pthread_self() };
+	struct sender sender = {
+		.to = pthread_self(), .tid = gettid(), .restarts = flags & SA_RESTART,
+	};
 	pthread_t thread;
 	char byte;
 	long ret;

@@ -18,7 +18,7 @@ static int result(struct uring *ring)
 	if (uring_submit(ring) != 1)
 		return -9999;
 	if (!uring_ready(ring))
-		enter_timeout(ring, 1, 10000);
+		enter_timeout(ring, 1, HANG_MS);
 	cqe = uring_peek(ring);
 	if (!cqe)
 		return -9998;
@@ -104,7 +104,7 @@ TEST_F(rw, vectors_are_read_at_submission)
 	ASSERT_EQ(1, uring_submit(ring));
 	in.iov_base = NULL;
 	ASSERT_EQ(3, write(self->fds[1], "abc", 3));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 10000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 3", next_cqe(ring));
 	EXPECT_EQ(0, memcmp("abc", self->back, 3));
 }
@@ -218,7 +218,7 @@ TEST_F(rw, a_pipe_that_has_something_later)
 		sleep_ms(round & 2 ? 10 : 0);
 		EXPECT_EQ(0, uring_ready(ring));
 		ASSERT_EQ(3, write(self->fds[1], "abc", 3));
-		ASSERT_EQ(0, enter_timeout(ring, 1, 10000));
+		ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 		ASSERT_NE(NULL, uring_peek(ring));
 		EXPECT_EQ(3, uring_peek(ring)->res);
 		uring_reap(ring);
@@ -251,7 +251,7 @@ TEST_F(rw, a_fifo_whose_writer_goes)
 	sleep_ms(20);
 	EXPECT_EQ(0, uring_ready(ring));
 	close(writer);
-	EXPECT_EQ(0, enter_timeout(ring, 1, 10000));
+	EXPECT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 0", next_cqe(ring));
 	prep_rw(ring, IORING_OP_READ, reader, &byte, 1, 0, 2);
 	EXPECT_EQ(0, result(ring));
@@ -276,7 +276,7 @@ TEST_F(rw, a_pipe_that_is_full)
 		ret = read(self->fds[0], self->back, 4096);
 		ASSERT_GT(ret, 0);
 	}
-	ASSERT_EQ(0, enter_timeout(ring, 1, 10000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 4096", next_cqe(ring));
 }
 
@@ -290,7 +290,7 @@ TEST_F(rw, several_readers_of_a_pipe)
 	ASSERT_EQ(8, uring_submit(ring));
 	for (int i = 0; i < 8; i++) {
 		ASSERT_EQ(1, write(self->fds[1], "x", 1));
-		ASSERT_EQ(0, enter_timeout(ring, 1, 10000));
+		ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 		ASSERT_EQ(1, uring_peek(ring)->res);
 		seen |= 1 << uring_peek(ring)->user_data;
 		uring_advance(ring, 1);
@@ -308,7 +308,7 @@ TEST_F(rw, a_socket_and_its_end)
 	prep_rw(ring, IORING_OP_READ, socks[0], self->back, 100, 0, 1);
 	ASSERT_EQ(1, uring_submit(ring));
 	close(socks[1]);
-	ASSERT_EQ(0, enter_timeout(ring, 1, 10000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 0", next_cqe(ring));
 	close(socks[0]);
 }
@@ -323,7 +323,7 @@ TEST_F(rw, a_nonblocking_pipe_is_waited_for)
 	sleep_ms(5);
 	EXPECT_EQ(0, uring_ready(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 10000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 1", next_cqe(ring));
 }
 
@@ -427,7 +427,7 @@ TEST_F(rw, a_chain_of_copies)
 	ASSERT_EQ(6, uring_submit(ring));
 	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(64, write(self->fds[1], self->data + 64 * i, 64));
-		ASSERT_EQ(0, enter_timeout(ring, 2 * i + 2, 10000));
+		ASSERT_EQ(0, enter_timeout(ring, 2 * i + 2, HANG_MS));
 	}
 	EXPECT_EQ(6, uring_reap(ring));
 	ASSERT_EQ(192, pread(self->file, self->back, 8192, 0));
@@ -460,7 +460,7 @@ TEST_F(rw, fixed_buffers)
 	ASSERT_EQ(1, uring_submit(ring));
 	ASSERT_EQ(0, uring_register(ring, IORING_UNREGISTER_BUFFERS, NULL, 0));
 	ASSERT_EQ(8, write(self->fds[1], "fixedbuf", 8));
-	ASSERT_EQ(0, enter_timeout(ring, 1, 10000));
+	ASSERT_EQ(0, enter_timeout(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 8", next_cqe(ring));
 	EXPECT_EQ(0, memcmp("fixedbuf", self->data, 8));
 }

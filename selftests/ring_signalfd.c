@@ -56,7 +56,7 @@ static const char *watch_cqe(struct uring *ring)
 {
 	long long start = now_ms();
 
-	while (!uring_ready(ring) && now_ms() - start < 5000)
+	while (!uring_ready(ring) && now_ms() - start < HANG_MS)
 		;
 	return next_cqe(ring);
 }
@@ -203,7 +203,7 @@ TEST_F(signalfd, waited_for)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, kill_later, (void *)SIGUSR1));
 	prep_poll(&self->ring, self->fd, 0, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
-	EXPECT_EQ(0, enter_timeout(&self->ring, 1, 5000));
+	EXPECT_EQ(0, enter_timeout(&self->ring, 1, HANG_MS));
 	EXPECT_STREQ("1 1", next_cqe(&self->ring));
 	pthread_join(thread, NULL);
 	EXPECT_EQ(SIGUSR1, take_signal(self->fd));
@@ -297,7 +297,7 @@ TEST_F(signalfd, of_a_process_that_ends)
 
 			cqe = uring_peek(&ring);
 			for (; !cqe; cqe = uring_peek(&ring))
-				ASSERT_EQ(0, enter_timeout(&ring, 1, 5000));
+				ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS));
 			ASSERT_TRUE(cqe->res == POLLIN || cqe->res == -ECANCELED);
 			more = cqe->flags & IORING_CQE_F_MORE;
 			reported += cqe->res == POLLIN;
@@ -404,7 +404,7 @@ TEST_F(signalfd, the_ring_is_polled)
 	ASSERT_EQ(1, uring_submit(&self->ring));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, kill_later, (void *)SIGUSR1));
 	do {
-		ret = poll(&ring, 1, 5000);
+		ret = poll(&ring, 1, HANG_MS);
 	} while (ret < 0 && errno == EINTR);
 	EXPECT_EQ(1, ret);
 	EXPECT_STREQ("1 1", next_cqe(&self->ring));
@@ -449,7 +449,7 @@ TEST_F(signalfd, races)
 			struct io_uring_cqe *cqe;
 
 			while (!(cqe = uring_peek(&ring))) {
-				ASSERT_EQ(0, enter_timeout(&ring, 1, 5000)) {
+				ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS)) {
 					TH_LOG("round %u: %d ended", rounds, ends);
 				}
 			}

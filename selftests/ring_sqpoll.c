@@ -16,7 +16,6 @@
 #include "ring_test.h"
 #include "rings.h"
 
-#define LONG_MS 10000
 #define RACE_MS 1500
 
 FIXTURE(sqpoll)
@@ -89,7 +88,7 @@ static bool until_asleep(struct uring *ring)
 	long long start = now_ms();
 
 	while (!needs_wakeup(ring)) {
-		if (now_ms() - start > LONG_MS)
+		if (now_ms() - start > HANG_MS)
 			return false;
 		sleep_ms(1);
 	}
@@ -103,7 +102,7 @@ TEST_F(sqpoll, submits)
 	for (int i = 0; i < 100; i++) {
 		ASSERT_NE(NULL, uring_nop(ring, i));
 		publish(ring);
-		ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+		ASSERT_TRUE(until_ready(ring, 1, HANG_MS));
 		uring_reap(ring);
 	}
 	/* The head may be shown after the last completion, but before the thread sleeps. */
@@ -164,7 +163,7 @@ static bool until_off_cpu(void)
 		if (strcmp(where, "0"))
 			return true;
 		sleep_ms(1);
-	} while (now_ms() - start < LONG_MS);
+	} while (now_ms() - start < HANG_MS);
 	return false;
 }
 
@@ -254,7 +253,7 @@ TEST_F(sqpoll, acts_for_the_creator)
 	publish(ring);
 	EXPECT_FALSE(until_ready(ring, 1, 50));
 	ASSERT_EQ(5, write(fds[1], "hello", 5));
-	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	ASSERT_TRUE(until_ready(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 1", next_cqe(ring));
 
 	sqe = uring_get_sqe(ring);
@@ -264,7 +263,7 @@ TEST_F(sqpoll, acts_for_the_creator)
 	sqe->len = sizeof(buffer);
 	sqe->user_data = 2;
 	publish(ring);
-	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	ASSERT_TRUE(until_ready(ring, 1, HANG_MS));
 	EXPECT_STREQ("2 5", next_cqe(ring));
 	EXPECT_STREQ("hello", buffer);
 
@@ -275,7 +274,7 @@ TEST_F(sqpoll, acts_for_the_creator)
 	sqe->fd = fds[0];
 	sqe->user_data = 3;
 	publish(ring);
-	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	ASSERT_TRUE(until_ready(ring, 1, HANG_MS));
 	EXPECT_STREQ("3 -EBADF", next_cqe(ring));
 	close(fds[1]);
 }
@@ -290,7 +289,7 @@ TEST_F(sqpoll, waits_for_the_ring_to_be_enabled)
 	EXPECT_FALSE(until_ready(&ring, 1, 100));
 	EXPECT_EQ(-EBADFD, uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP));
 	ASSERT_EQ(0, uring_register(&ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0));
-	EXPECT_TRUE(until_ready(&ring, 1, LONG_MS));
+	EXPECT_TRUE(until_ready(&ring, 1, HANG_MS));
 	uring_close(&ring);
 }
 
@@ -316,7 +315,7 @@ TEST_F(sqpoll, no_wake_up_is_lost)
 			sleeps++;
 			ASSERT_EQ(1, uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP));
 		}
-		ASSERT_TRUE(until_ready(&ring, 1, LONG_MS)) {
+		ASSERT_TRUE(until_ready(&ring, 1, HANG_MS)) {
 			TH_LOG("in round %u, after %u sleeps", rounds, sleeps);
 		}
 		uring_reap(&ring);
@@ -343,7 +342,7 @@ static int lower(struct uring *ring, int fd)
 {
 	prep_rw(ring, IORING_OP_WRITE, fd, "-5", 2, 0, 0);
 	publish(ring);
-	return until_ready(ring, 1, LONG_MS) ? uring_peek(ring)->res : -ETIME;
+	return until_ready(ring, 1, HANG_MS) ? uring_peek(ring)->res : -ETIME;
 }
 
 /* Those of when it made the ring: neither the thread's own nor later ones. */
@@ -426,7 +425,7 @@ TEST_F(sqpoll, registers_beside_the_thread)
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, busy.iov.iov_base);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_busy, &busy));
-	while (lasts < RACE_MS || (lasts < LONG_MS &&
+	while (lasts < RACE_MS || (lasts < HANG_MS &&
 				   (!__atomic_load_n(&busy.written, __ATOMIC_RELAXED) ||
 				    !__atomic_load_n(&busy.refused, __ATOMIC_RELAXED)))) {
 		ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_BUFFERS, &busy.iov, 1));
@@ -456,7 +455,7 @@ TEST_F(sqpoll, single_issuer_keeps_the_lock)
 	for (int i = 0; i < 10; i++) {
 		ASSERT_NE(NULL, uring_nop(ring, i));
 		publish(ring);
-		ASSERT_TRUE(until_ready(ring, i + 1 > 8 ? 8 : i + 1, LONG_MS));
+		ASSERT_TRUE(until_ready(ring, i + 1 > 8 ? 8 : i + 1, HANG_MS));
 	}
 	ASSERT_EQ(0, ring_tally(0, &after));
 	EXPECT_LT(0, after.submits - before.submits);
@@ -549,7 +548,7 @@ TEST_F(sqpoll, ends_with_its_creator)
 	ASSERT_LE(0, ring.fd);
 	do {
 		ret = uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP);
-	} while (ret == 1 && now_ms() - start < LONG_MS);
+	} while (ret == 1 && now_ms() - start < HANG_MS);
 	EXPECT_EQ(-EOWNERDEAD, ret);
 	/* Who goes by the flag is led to the call that says so. */
 	ring.p = self->ring.p;
@@ -574,7 +573,7 @@ TEST_F(sqpoll, stays_when_a_thread_with_descriptors_of_its_own_ends)
 	ASSERT_EQ(NULL, failed);
 	ASSERT_NE(NULL, uring_nop(ring, 1));
 	publish(ring);
-	ASSERT_TRUE(until_ready(ring, 1, LONG_MS));
+	ASSERT_TRUE(until_ready(ring, 1, HANG_MS));
 	EXPECT_STREQ("1 0", next_cqe(ring));
 	EXPECT_EQ(0, uring_enter(ring, 0, 0, IORING_ENTER_SQ_WAKEUP));
 }
@@ -594,7 +593,7 @@ static void *lacks_a_descriptor(void *arg)
 		return "no ring";
 	prep_rw(&c->ring, IORING_OP_READ, c->fd, &byte, 1, 0, 1);
 	publish(&c->ring);
-	if (!until_ready(&c->ring, 1, LONG_MS))
+	if (!until_ready(&c->ring, 1, HANG_MS))
 		return "nothing completed";
 	return (void *)next_cqe(&c->ring);
 }
@@ -617,7 +616,7 @@ static bool polling_threads_become(int nr)
 	long long start = now_ms();
 
 	while (polling_threads(NULL, 0) != nr) {
-		if (now_ms() - start > LONG_MS)
+		if (now_ms() - start > HANG_MS)
 			return false;
 		sleep_ms(5);
 	}
@@ -701,7 +700,7 @@ TEST(runs_on_the_cpu_that_is_asked_for)
 		ASSERT_EQ(0, uring_open(&ring, 4));
 		ASSERT_NE(NULL, uring_nop(&ring, 1));
 		publish(&ring);
-		ASSERT_TRUE(until_ready(&ring, 1, LONG_MS));
+		ASSERT_TRUE(until_ready(&ring, 1, HANG_MS));
 		ASSERT_TRUE(polling_threads_become(1));
 		ASSERT_EQ(1, polling_threads(dir, sizeof(dir)));
 		snprintf(expected, sizeof(expected), "%d", cpu);

@@ -38,7 +38,7 @@ static void *submit_locked(void *arg)
 	struct shared *s = arg;
 	unsigned int seed = (unsigned long)pthread_self() >> 12;
 
-	while (!stopped()) {
+	do {
 		int filled = 0, ret;
 
 		pthread_mutex_lock(&s->lock);
@@ -52,7 +52,7 @@ static void *submit_locked(void *arg)
 		if (ret != filled)
 			s->errors++;
 		pthread_mutex_unlock(&s->lock);
-	}
+	} while (!stopped());
 	return NULL;
 }
 
@@ -62,14 +62,14 @@ static void *submit_unlocked(void *arg)
 	struct shared *s = arg;
 	unsigned int seed = (unsigned long)pthread_self() >> 12;
 
-	while (!stopped()) {
+	do {
 		int ret = uring_enter(&s->ring, 1 + rand_r(&seed) % ENTRIES, 0, 0);
 
 		if (ret < 0)
 			__atomic_add_fetch(&s->errors, 1, __ATOMIC_RELAXED);
 		else
 			__atomic_add_fetch(&s->taken, ret, __ATOMIC_RELAXED);
-	}
+	} while (!stopped());
 	return NULL;
 }
 
@@ -141,7 +141,7 @@ TEST(submitters_that_race_for_entries)
 		uring_publish(&s.ring);
 		reap(&s.ring, &seen);
 	}
-	while (uring_load(s.ring.sq.head) != s.ring.sq.filled && now_ms() < end + 5000)
+	while (uring_load(s.ring.sq.head) != s.ring.sq.filled && now_ms() < end + HANG_MS)
 		sleep_ms(1);
 	run_for(0);
 	for (int i = 0; i < THREADS; i++)
@@ -165,7 +165,7 @@ static void *open_and_close(void *arg)
 	struct opener *o = arg;
 	int event = eventfd(0, EFD_NONBLOCK);
 
-	while (!stopped()) {
+	do {
 		struct uring ring = {};
 		unsigned int entries = 1 << o->rings % 8;
 
@@ -186,7 +186,7 @@ static void *open_and_close(void *arg)
 		if (!(o->rings & 2))
 			close(ring.fd);
 		o->rings++;
-	}
+	} while (!stopped());
 	close(event);
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #ifndef MINIRING_SELFTEST_RING_TEST_H
 #define MINIRING_SELFTEST_RING_TEST_H
 
+#include "hang.h"
 #include "harness.h"
 #include "ring_base.h"
 #include "uring.h"
@@ -29,6 +30,30 @@ static inline const char *next_cqe(struct uring *ring)
 	return text;
 }
 
+/* Waits until the thread sleeps in this system call; false if it does not, or is gone. */
+static inline bool until_asleep_in(int tid, long nr)
+{
+	long long end = now_ms() + HANG_MS;
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	do {
+		FILE *file = fopen(path, "r");
+		bool there = file && fgets(line, sizeof(line), file);
+		long in;
+
+		if (file)
+			fclose(file);
+		/* "running", or the number of the call and its arguments. */
+		if (there && sscanf(line, "%ld ", &in) == 1 && in == nr)
+			return true;
+		if (!there)
+			return false;
+		sleep_ms(1);
+	} while (now_ms() < end);
+	return false;
+}
+
 /* Wait for completions, but no longer than @ms. */
 static inline int enter_timeout(struct uring *ring, unsigned int min_complete,
 				unsigned int ms)
@@ -48,7 +73,7 @@ static inline int enter_timeout(struct uring *ring, unsigned int min_complete,
 static inline const char *wait_next_cqe(struct uring *ring)
 {
 	if (!uring_ready(ring))
-		enter_timeout(ring, 1, 5000);
+		enter_timeout(ring, 1, HANG_MS);
 	return next_cqe(ring);
 }
 

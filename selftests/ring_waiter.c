@@ -11,7 +11,6 @@
 #include "ring_test.h"
 
 #define HANDSHAKES 20000
-#define LOST_MS 10000
 
 /* user_data of completions */
 enum { COMPLETION = 1, KICK = 2 };
@@ -37,7 +36,7 @@ static int sleep_in_kernel(void *arg)
 {
 	struct _test_data_waiter *self = arg;
 
-	return enter_timeout(&self->ring, 1, LOST_MS);
+	return enter_timeout(&self->ring, 1, HANG_MS);
 }
 
 /* The one thread that submits. */

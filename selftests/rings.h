@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "hang.h"
 
 #define RINGS_FILE "/sys/kernel/debug/miniring/rings"
 
@@ -59,7 +60,7 @@ static inline int rings_of(int pid)
 /* Whether there are @nr rings, now or soon; as for rings_of(). */
 static inline bool rings_become(int pid, int nr)
 {
-	for (int tries = 0; tries < 1000; tries++) {
+	for (int tries = 0; tries < HANG_MS / 10; tries++) {
 		if (rings_of(pid) == nr)
 			return true;
 		usleep(10000);
