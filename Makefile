@@ -5,7 +5,8 @@
 #   make KDIR=DIR     the module only, for a prepared kernel tree of your own
 #   make run          the demonstration in a VM
 #   make test         host tests, then every selftest in the VM
-#   make bench        every benchmark, each beside its peer
+#   make bench        every benchmark, each beside its peer, in BOOTS boots; BENCH=rings,
+#                     toggles or instructions for some of them
 #   make profile      where the time of a toggle of all sites goes
 #   make profile-keys what a key costs in an apply, in instructions
 #   make check        format, lints, checkpatch, documentation
@@ -25,8 +26,9 @@ LIMIT ?= 600
 CALLS ?= 500000
 SEED ?= 1
 THREADS ?= 4
+BOOTS ?= 3
 
-export KERNEL CPUS LIMIT
+export KERNEL CPUS LIMIT BOOTS
 
 ifneq ($(KDIR),)
 all:
@@ -44,7 +46,7 @@ run: stage
 test: stage
 	@scripts/enter scripts/test
 bench: stage
-	@scripts/enter scripts/bench
+	@scripts/enter scripts/bench $(BENCH)
 profile: stage
 	@scripts/profile
 profile-keys: stage

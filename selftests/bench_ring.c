@@ -3,18 +3,23 @@
  * What a ring costs, each number beside its peer's, measured by the same code
  * in alternating runs of one process. One JSON object a line, see bench.h;
  * and for eventfd.register_us, of either side, the 99th percentile, the longest
- * and what a second thread that posts completions all the while achieved.
+ * and what a second thread that posts completions all the while achieved; "beside" is the
+ * part of the cycles that began while that thread was in a call, which alone count.
  *
  * With --self-check io_uring takes both places: values and peer values should
  * then agree, which tells how far to trust the program on a machine.
  */
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include "bench.h"
 #include "rings.h"
 
 #define REGISTER_RUN_MS 250
 #define MAX_SAMPLES 262144
+/* What a run needs at least, however long that takes; and what ends one that hangs. */
+#define MIN_SAMPLES 8
+#define REGISTER_LIMIT_MS 120000
 
 /* NOPs */
 
@@ -175,6 +180,7 @@ struct poster {
 	struct uring *ring;
 	unsigned int batch;	/* NOPs a call */
 	unsigned long long posted;
+	int inside;		/* a call that submits and reaps, and holds what that holds */
 	int stop;
 };
 
@@ -184,7 +190,9 @@ static void *poster_main(void *arg)
 
 	pin(1);
 	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&p->inside, 1, __ATOMIC_RELEASE);
 		nops(p->ring, p->batch);
+		__atomic_store_n(&p->inside, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&p->posted, p->posted + p->batch, __ATOMIC_RELEASE);
 	}
 	return NULL;
@@ -195,21 +203,30 @@ static unsigned long long posted(struct poster *p)
 	return __atomic_load_n(&p->posted, __ATOMIC_ACQUIRE);
 }
 
-/* One run: a register and unregister cycle's microseconds, and the poster's. */
+/*
+ * One run: a register and unregister cycle's microseconds, and the poster's. Only
+ * cycles count that begin while the poster is in a call: a host may have taken its CPU.
+ */
 struct registration {
-	double median, mean, p99, max, posts_per_s;
+	double median, mean, p99, max, posts_per_s, sleeps, beside;
 };
 
 static struct registration time_register(struct poster *p, int fd)
 {
 	static double samples[MAX_SAMPLES];
 	long long start = now_ns(), end = start + REGISTER_RUN_MS * 1000000LL;
+	long long last = start + REGISTER_LIMIT_MS * 1000000LL;
 	unsigned long long posts = posted(p);
-	struct registration r;
+	struct registration r = { 0 };
+	struct rusage before, after;
 	long long begin, now = start;
-	size_t nr = 0;
+	size_t nr = 0, cycles = 0;
+	double sum = 0;
 
-	while (now < end && nr < MAX_SAMPLES) {
+	getrusage(RUSAGE_THREAD, &before);
+	while ((now < end || nr < MIN_SAMPLES || posted(p) - posts < MIN_SAMPLES * p->batch) &&
+	       nr < MAX_SAMPLES) {
+		int inside = __atomic_load_n(&p->inside, __ATOMIC_ACQUIRE);
 		int ret;
 
 		begin = now_ns();
@@ -219,11 +236,20 @@ static struct registration time_register(struct poster *p, int fd)
 		now = now_ns();
 		if (ret)
 			die("changing the eventfd of a busy ring", ret);
+		if (now > last)
+			die("the poster got no CPU", -ETIMEDOUT);
+		cycles++;
+		if (!inside)
+			continue;
 		samples[nr++] = (now - begin) / 1000.0;
+		sum += samples[nr - 1];
 	}
+	getrusage(RUSAGE_THREAD, &after);
 	posts = posted(p) - posts;
 	r.posts_per_s = posts * 1e9 / (now - start);
-	r.mean = (now - start) / 1000.0 / nr;
+	r.sleeps = (double)(after.ru_nvcsw - before.ru_nvcsw) / cycles;
+	r.beside = (double)nr / cycles;
+	r.mean = sum / nr;
 	r.median = median(samples, nr);
 	r.p99 = quantile(samples, nr, 0.99);
 	r.max = samples[nr - 1];
@@ -257,12 +283,26 @@ static void report_registrations(const char *prefix, const struct registration *
 	       field_median(runs, offsetof(struct registration, mean)), prefix,
 	       field_median(runs, offsetof(struct registration, p99)), prefix,
 	       field_median(runs, offsetof(struct registration, max)));
-	printf(",\"%sposts_per_s\":%.0f,\"%sposts_alone_per_s\":%.0f", prefix,
+	printf(",\"%sposts_per_s\":%.0f,\"%sposts_alone_per_s\":%.0f,\"%sbeside\":%.3f", prefix,
 	       field_median(runs, offsetof(struct registration, posts_per_s)),
-	       prefix, alone);
+	       prefix, alone, prefix,
+	       field_median(runs, offsetof(struct registration, beside)));
 }
 
-static void bench_register(const char *id, unsigned int batch, const struct side sides[2])
+/* How often a cycle slept: no clock is needed to see who waits. */
+static void report_sleeps(const char *id, struct registration runs[2][RUNS], const char *peer)
+{
+	double sleeps[2][RUNS];
+
+	for (int i = 0; i < 2; i++)
+		for (int run = 0; run < RUNS; run++)
+			sleeps[i][run] = runs[i][run].sleeps;
+	report(id, "sleeps", sleeps[0], peer, sleeps[1]);
+	puts("}");
+}
+
+static void bench_register(const char *id, const char *sleeps_id, unsigned int batch,
+			   const struct side sides[2])
 {
 	int fd = eventfd(0, EFD_NONBLOCK);
 	struct registration runs[2][RUNS];
@@ -290,6 +330,7 @@ static void bench_register(const char *id, unsigned int batch, const struct side
 	report_registrations("", runs[0], median(alone[0], RUNS));
 	report_registrations("peer_", runs[1], median(alone[1], RUNS));
 	puts("}");
+	report_sleeps(sleeps_id, runs, sides[1].name);
 	close(fd);
 }
 
@@ -331,10 +372,14 @@ int main(int argc, char **argv)
 	if (!self_check)
 		bench_locks((struct side[]){ issuer, locked });
 	bench_signal((struct side[]){ rcu, io_uring });
-	bench_register("eventfd.register_us", 32, (struct side[]){ rcu, quiesce });
-	bench_register("eventfd.register_us.vs_spinlock", 32, (struct side[]){ rcu, spinlock });
-	bench_register("eventfd.register_us.vs_io_uring", 32, (struct side[]){ rcu, io_uring });
-	bench_register("eventfd.register_us.vs_io_uring.batch1", 1,
+	bench_register("eventfd.register_us", "eventfd.register.sleeps", 32,
+		       (struct side[]){ rcu, quiesce });
+	bench_register("eventfd.register_us.vs_spinlock", "eventfd.register.sleeps.vs_spinlock",
+		       32, (struct side[]){ rcu, spinlock });
+	bench_register("eventfd.register_us.vs_io_uring", "eventfd.register.sleeps.vs_io_uring",
+		       32, (struct side[]){ rcu, io_uring });
+	bench_register("eventfd.register_us.vs_io_uring.batch1",
+		       "eventfd.register.sleeps.vs_io_uring.batch1", 1,
 		       (struct side[]){ rcu, io_uring });
 	return 0;
 }
