@@ -205,7 +205,8 @@ static unsigned long long posted(struct poster *p)
 
 /*
  * One run: a register and unregister cycle's microseconds, and the poster's. Only
- * cycles count that begin while the poster is in a call: a host may have taken its CPU.
+ * cycles count that begin while the poster is in a call. Whether it had its CPU all
+ * the while is for the posts to tell.
  */
 struct registration {
 	double median, mean, p99, max, posts_per_s, sleeps, beside;
