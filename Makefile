@@ -13,6 +13,7 @@
 #   make vm [CMD=..]  a shell, or one command, in a VM
 #   make stage        what a VM has as /miniring
 #   make fuzz         CALLS calls made up from SEED, on the debug kernel
+#   make differ       PROGRAMS programs made up from SEED, on io_uring and on miniring
 #   make planted      whether the tests catch the bugs of selftests/planted
 #   make rfc-crash    two VMs: the RFC's order of calls kills one, miniring's does not
 #   make clean
@@ -27,6 +28,7 @@ CALLS ?= 500000
 SEED ?= 1
 THREADS ?= 4
 BOOTS ?= 3
+PROGRAMS ?= 2000
 
 export KERNEL CPUS LIMIT BOOTS
 
@@ -64,6 +66,11 @@ fuzz: export CMD := insmod miniring.ko && ./selftests/fuzz --calls $(CALLS) --se
 	--seconds $(LIMIT) --threads $(THREADS)
 fuzz: stage
 	@LIMIT=$$(($(LIMIT) + 120)) scripts/in-vm
+differ: export NAME := differ
+differ: export CMD := insmod miniring.ko && ./selftests/differ --seed $(SEED) \
+	--programs $(PROGRAMS) --seconds $(LIMIT)
+differ: stage
+	@LIMIT=$$(($(LIMIT) + 120)) scripts/in-vm
 planted:
 	@scripts/planted
 rfc-crash: stage
@@ -72,4 +79,4 @@ clean:
 	@# The folder itself may be a mount point or a link.
 	[ ! -d build ] || find -H build -mindepth 1 -delete
 
-.PHONY: all stage run test bench profile profile-keys check vm fuzz planted rfc-crash clean
+.PHONY: all stage run test bench profile profile-keys check vm fuzz differ planted rfc-crash clean
