@@ -6,8 +6,8 @@
 #include "differ.h"
 #include "ring_test.h"
 
-#define CONTROL		20	/* programs, from seed 1 */
-#define PROGRAMS	100
+#define CONTROL		10	/* programs, from seed 1 */
+#define PROGRAMS	80
 
 static struct judge judge;
 
