@@ -134,7 +134,8 @@ impl Drain {
         let mut next = state.next(alone);
         if let Some(owned) = &mut next {
             owned.add_to_pending();
-        } else if core::mem::take(&mut state.ended) && state.waiting.is_empty() {
+        } else if !state.searched && core::mem::take(&mut state.ended) && state.waiting.is_empty() {
+            // A search calls this again, once what waits is back in its list.
             self.active.store(0, Relaxed);
         }
         next
