@@ -44,7 +44,7 @@ stop_counting() {
 	echo '-:miniring_toggle/sync' 2>/dev/null >>$tracing/kprobe_events
 }
 
-# Synchronisations so far, whoever asked for them; empty if nothing counts them.
+# Synchronisations so far, of all callers; empty if nothing counts them.
 syncs() {
 	awk -v cpus="$cpus" '$1 == "sync" { print int($2 / cpus) }' $tracing/kprobe_profile \
 		2>/dev/null

@@ -383,7 +383,7 @@ TEST(a_huge_page_counts_once_and_in_full)
 	ASSERT_EQ(0, limit_memlock(HUGE + 4 * page_size));
 	huge = huge_page();
 	if (!huge)
-		SKIP(return, "no huge page to be had");
+		SKIP(return, "no huge page is free");
 	ASSERT_EQ(0, uring_open(&ring, 4));
 	iov[0] = (struct iovec){ huge + 1, 100 };
 	iov[1] = (struct iovec){ huge + 9 * page_size, 3 * page_size };

@@ -180,7 +180,7 @@ TEST_F(cancel, by_operation_and_any)
 	EXPECT_EQ(0, seen.others);
 }
 
-/* Whoever touches @page waits until the file that is returned is closed; -1 if that cannot be. */
+/* A task that touches @page waits until the returned file is closed; -1 if that fails. */
 static int hold_page(void *page)
 {
 	struct uffdio_api api = { .api = UFFD_API };

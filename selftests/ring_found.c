@@ -163,7 +163,7 @@ TEST(updates_of_a_timeout_that_expires_again_and_again)
 }
 
 /*
- * Whoever has a poll request was told of a wake-up, and did not hear that the
+ * The owner of a poll request was told of a wake-up, and did not know that the
  * completion that it was posting had caused it: and so on until the CQ is full.
  */
 TEST(a_report_about_the_ring_itself_does_not_cause_another)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A file of which a part can be had at once, and the rest by who waits:
+ * A file that transfers a part at once, and the rest to a caller that waits:
  * modules/file_in_parts.c, which this loads.
  */
 #include <sys/uio.h>

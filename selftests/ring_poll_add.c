@@ -467,7 +467,7 @@ static void *fill_and_drain(void *arg)
 	return NULL;
 }
 
-/* Whoever looks at the file when the request is removed leaves it alone afterwards. */
+/* A worker that polls the file when the request is removed does not touch it afterwards. */
 TEST_F(poll, removed_while_events_come)
 {
 	struct uring *ring = &self->ring;

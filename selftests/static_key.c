@@ -352,7 +352,7 @@ TEST_F_TIMEOUT(keys, without_memory_nothing_is_lost, 240)
 
 	if (access(FAIL_NTH, W_OK))
 		SKIP(return, "no fault injection");
-	/* By itself it spares whoever may sleep, and so all that applies. */
+	/* By default it spares allocations that may sleep, as those of an apply do. */
 	ASSERT_EQ(0, put(DEBUGFS "failslab/ignore-gfp-wait", "N"));
 	ASSERT_EQ(0, put(DEBUGFS "failslab/verbose", "0"));
 	for (i = 0; i < 2; i++) {

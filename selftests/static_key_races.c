@@ -232,8 +232,8 @@ static void *watch(void *arg)
 	return arg;
 }
 
-/* An apply of many batches does not keep its CPU for itself: whoever else wants
- * it has it in between. That it is done in one go is the point of "stopped".
+/* An apply of many batches does not keep its CPU for itself: another task that is
+ * ready runs in between. That it is done in one go is the point of "stopped".
  */
 TEST_F_TIMEOUT(keys, an_apply_lets_others_run_in_between, 120)
 {

@@ -2,14 +2,14 @@
 /*
  * Queued static keys for a bounded time, against the kernel's own functions on
  * the same key, against modules that come and go with keys queued, and while others
- * run the code that is changed. Whoever asked for a state finds it once the apply is
+ * run the code that is changed. A caller that asked for a state finds it once the apply is
  * over, whatever the others did.
  *
  * The kernel's functions have rules of their own. They warn if one caller disables
  * what another enables: so those who share a key here want the same. And they look
  * at the count before they take the jump label mutex: who disables what another is
  * disabling finds 0, which is stored before the code is changed, and returns at
- * once, with branches still taken. That is so for whoever calls them, which the
+ * once, with branches still taken. That is so for each caller, which the
  * immediate backend does too, having no lock in common with them. An enable stores
  * 1 only afterwards, and so is over for both; and the other backends look under the
  * mutex. So who may be early finds only the count to be 0, and the code when both
@@ -103,7 +103,7 @@ static bool load_once(int way)
 		return err == -ECANCELED;
 	if (err)
 		return false;
-	/* Applied in its own init, or by whoever applies first from here on. */
+	/* Applied in its own init, or by the first apply from here on. */
 	if (way == 2 && command("apply"))
 		right = false;
 	if (state_of(USER_STATE, "own") != ON(1))

@@ -113,7 +113,7 @@ fn apply(queries: &[Query<'_>]) -> Result {
         // SAFETY: Only mutexes are held.
         unsafe { helpers::miniring_cond_resched() };
     }
-    // Before the locks are dropped, so that whoever reads the flags finds the code to agree.
+    // Before the locks are dropped, so that a reader of the flags finds the code to agree.
     report(&static_key::apply_queued());
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! Planning for queued static keys: which requests are left to do, in what order, at what cost.
 //!
 //! x86 collects the code to patch in an array sorted by address, and patches the whole array at
-//! once, which takes three machine-wide synchronisations however many entries it has. Whoever adds
-//! an entry whose address is below the last one has the array patched first. So the cost of a
+//! once, which takes three machine-wide synchronisations however many entries it has. A caller that
+//! adds an entry whose address is below the last one has the array patched first. So the cost of a
 //! change is that of the order in which it arrives.
 //!
 //! C source: `arch/x86/kernel/alternative.c`, `smp_text_poke_batch_add()`.

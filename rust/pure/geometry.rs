@@ -65,7 +65,7 @@ const _: () = {
     assert!(CQES % CACHE_LINE == 0 && CQES >= CQ_OVERFLOW + 4);
 };
 
-/// The numbers of entries asked for cannot be had (`EINVAL`).
+/// The numbers of entries are out of range (`EINVAL`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 

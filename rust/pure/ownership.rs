@@ -2,9 +2,9 @@
 
 //! Who may touch a request that several parties may complete.
 //!
-//! A request has one owner at most: its submitter, a worker, a timer, or whoever cancels it. Who
-//! wants to become the owner and finds one leaves word instead, and the owner cannot let go before
-//! it has heard. So every event is seen by an owner that comes after it, and a request is completed
+//! A request has one owner at most: its submitter, a worker, a timer, or a canceller. An event that
+//! finds an owner stores a word for it, and the owner cannot release the request before it has read
+//! the word. So every event is seen by an owner that comes after it, and a request is completed
 //! once: by an owner, who stays that for good.
 
 use super::atomic::{

@@ -105,8 +105,8 @@ impl<T> Unpublished<T> {
 
 /// An owning pointer to a `T`, or null, that RCU readers may follow.
 ///
-/// Whoever lets go of a value last drops it, in whatever context that is: mostly the RCU callback,
-/// in softirq context. So dropping a `T` must not sleep.
+/// The last reference drops the value, in any context: mostly that of the RCU callback, in softirq
+/// context. So dropping a `T` must not sleep.
 ///
 /// # Invariants
 ///

@@ -9,7 +9,7 @@
 //! | immediate | the kernel's own function, key by key | nothing |
 //!
 //! `auto` is batched where that is possible, otherwise immediate. A backend that is asked for by
-//! name and cannot be had fails the load with `EOPNOTSUPP`, an unknown one with `EINVAL`.
+//! name and does not work here fails the load with `EOPNOTSUPP`, an unknown one with `EINVAL`.
 //!
 //! With `sort=0`, batched takes the entries key by key in the order of the keys' addresses, which is
 //! that of dynamic debug's descriptors. That is what the RFC did, and only there to be compared with.

@@ -4,7 +4,7 @@
 //!
 //! The pages that the code is in are mapped a second time, writable. Then all CPUs meet in [`wait`]
 //! with interrupts off, where the last one to arrive writes every place once, whole, and the others
-//! do nothing. Before any of them leaves, it serialises, so that it cannot go on with what it had
+//! do nothing. Before any of them leaves, it serialises, so that it does not execute what it
 //! fetched before. That makes one rendezvous of any number of places, for the price of nobody else
 //! running meanwhile.
 //!

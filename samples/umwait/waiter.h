@@ -28,7 +28,7 @@
  * at any time, so no store needs to be atomic with another byte.
  */
 struct user_word {
-	unsigned char bell;	/* stored to by whoever rings, never read */
+	unsigned char bell;	/* stored to by the ringing thread, never read */
 	unsigned char asleep;	/* set by the waiter, taken by who will wake it */
 	unsigned short unused;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A regular file of one page, in debugfs, for which only the first bytes can be had
- * without waiting: as of a file on a disk of which that much is in memory.
+ * A regular file of one page, in debugfs, that transfers only its first bytes without
+ * waiting: as a file on a disk of which that much is in memory.
  */
 
 #include <linux/debugfs.h>

@@ -38,7 +38,7 @@ MODULE_PARM_DESC(executed, "how many breakpoints were executed that were not the
 
 /*
  * Does the instruction at @code, if it is one that a jump label or a static call has.
- * Interrupts are off, so that whoever begins to patch it anew waits for this CPU after
+ * Interrupts are off, so that a CPU that patches it anew waits for this CPU after
  * its breakpoint, and all of it is either of before that or the breakpoint.
  */
 static bool emulate(struct pt_regs *regs, const u8 *code)

@@ -26,7 +26,7 @@ use model::ownership::{
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    // Without a bound, whoever is told again and again takes for ever.
+    // Without a bound, an owner that is told again and again never ends.
     builder.preemption_bound = Some(2);
     builder.check(model);
 }

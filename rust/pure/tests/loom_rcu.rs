@@ -5,7 +5,7 @@
 //! orderings allow a load to return.
 //!
 //! RCU itself is a reader-writer lock here: a read section holds it for reading, and a grace
-//! period is over once it could be had for writing. Nodes are never freed, so that a reader that
+//! period is over once a writer could take it. Nodes are never freed, so that a reader that
 //! should not be there finds the mark that dropping leaves. Each rule that matters has a test
 //! that breaks it.
 

@@ -70,7 +70,7 @@ impl Config {
     /// # Errors
     ///
     /// `EINVAL` for a flag that is unknown or not honoured here, a reserved field that is set, or
-    /// numbers of entries that cannot be had.
+    /// numbers of entries that are out of range.
     pub(crate) fn new(entries: u32, params: &bindings::io_uring_params) -> Result<Self> {
         let flags = params.flags;
         if flags & !FLAGS != 0 || params.resv.iter().any(|word| *word != 0) {

@@ -211,7 +211,7 @@ fn is_open(file: *mut bindings::file) -> bool {
     extern "C" fn is_same(file: *const c_void, other: *mut bindings::file, _fd: c_uint) -> c_int {
         ptr::eq(file, other.cast()).into()
     }
-    // SAFETY: The current task's table, or null, which the function puts up with.
+    // SAFETY: The current task's table, or null, which the function accepts.
     unsafe {
         let files = (*Task::current_raw()).files;
         bindings::iterate_fd(files, 0, Some(is_same), file.cast_const().cast()) != 0

@@ -176,7 +176,7 @@ impl Ring {
         wanted: u32,
     ) -> (u32, bool) {
         let mut no_memory = false;
-        // Seen by whoever hears of it through what is issued here: see `task::go_on`.
+        // A wake-up of a request that is issued here reads it: see `defer::go_on`.
         self.issuing.store(Task::current_raw(), Relaxed);
         let mut submission = Submission {
             ring: self,

@@ -39,8 +39,8 @@ use kernel::{
     },
 };
 
-/// A completion that has no room in the CQ. Whoever posts one brings the entry, so that none is
-/// ever lost for want of memory.
+/// A completion that has no room in the CQ. Its poster brings the entry, so that no completion is
+/// lost for want of memory.
 #[pin_data]
 pub(crate) struct Overflow {
     cqe: Cqe,

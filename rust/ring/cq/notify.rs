@@ -3,8 +3,8 @@
 //! Eventfd notification of completions, in the three models that the thread compared
 //! (Documentation/review/eventfd-rcu.rst).
 //!
-//! A ring has one [`Notifier`]. Whoever posts completions holds an [`InFlight`] and calls
-//! [`Notifier::signal`]; whoever changes the registration holds a [`Still`]. In the `rcu` model both
+//! A ring has one [`Notifier`]. A poster of completions holds an [`InFlight`] and calls
+//! [`Notifier::signal`]; an updater of the registration holds a [`Still`]. In the `rcu` model both
 //! are empty, and posters and changers are free of each other and of the ring's mutex: the pointer
 //! changes atomically. In `spinlock` they share a lock, held while the eventfd is signalled. In
 //! `quiesce` the change waits until nothing is in flight, one change at a time.
@@ -305,8 +305,8 @@ impl Notifier {
         }
     }
 
-    /// Removes the registration. Completions posted from now on find none. Whoever is signalling
-    /// goes on undisturbed; the eventfd is put when nobody uses it any more.
+    /// Removes the registration. Completions posted from now on find none. A poster that
+    /// signals meanwhile is not disturbed; the eventfd is put when nobody uses it any more.
     ///
     /// # Errors
     ///
@@ -460,8 +460,8 @@ impl Quiesce {
 #[pinned_drop]
 impl PinnedDrop for Quiesce {
     fn drop(self: Pin<&mut Self>) {
-        // A `Still` may have been had by looking at the count, ahead of the callback that brought
-        // it to zero and is yet to wake the queue.
+        // A `Still` may have been granted because the count was zero, before the callback that
+        // brought it to zero woke the queue.
         rcu_barrier();
         // SAFETY: Nobody borrows the notifier, so there is neither an `InFlight` nor a `Still`.
         unsafe { bindings::percpu_ref_exit(self.refs.get()) };

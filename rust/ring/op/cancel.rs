@@ -143,7 +143,7 @@ pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
         poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
         return Ok(());
     }
-    // Whoever has one of these looks before it completes it, and not much later.
+    // The owner of a poll checks for this before it completes the poll, and soon.
     let heeds = u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD;
     match Owned::cancel(request) {
         Ok(owned) => poster.cancel(owned),

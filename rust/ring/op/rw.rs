@@ -302,8 +302,8 @@ impl Rw {
         self.identity = Some(Identity::current());
     }
 
-    /// Transfers as much as can be had. If `wait` it may block, else what is to be gone on with may
-    /// need another attempt. In the submitter's address space.
+    /// Transfers as much as possible. Blocks only if `wait`; otherwise the caller may have to try
+    /// again. In the submitter's address space.
     fn attempt(&mut self, wait: bool) -> Attempt {
         let Some(target) = &self.target else {
             return Attempt::Done(EBADF.into());

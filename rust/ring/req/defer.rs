@@ -49,7 +49,7 @@ use kernel::{
 };
 
 impl Request {
-    /// Whether this is not the task that has to go on with the request, as `Wakers::arm` found.
+    /// Whether another task has to continue the request, as `Wakers::arm` found.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.wakers.is_of_task() && !self.is_of_current()
     }
@@ -72,8 +72,8 @@ impl Request {
         ptr::eq(self.ring.issuing.load(Relaxed), self.submitter.as_ptr())
     }
 
-    /// Whether nobody is there who would go on with the request in `io_uring`: its submitter has
-    /// ended, or is about to.
+    /// Whether no task would continue the request in `io_uring`: its submitter has ended, or is about
+    /// to.
     pub(crate) fn is_orphan(&self) -> bool {
         // SAFETY: The task is held. A flag that is being set may be seen or not.
         unsafe { bindings::miniring_exiting(self.submitter.as_ptr()) }

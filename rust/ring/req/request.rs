@@ -274,7 +274,7 @@ impl Owned {
         Self(request)
     }
 
-    /// Gains ownership because something happened; else whoever has it is told. Any context.
+    /// Gains ownership because something happened; else tells the owner. Any context.
     pub(crate) fn claim(request: ArcBorrow<'_, Request>) -> Option<Self> {
         match request.ownership.claim() {
             // INVARIANT: Just gained.
@@ -293,7 +293,7 @@ impl Owned {
     }
 
     /// Gains ownership in order to cancel the request, also from a worker that has not begun; else
-    /// whoever has it is told to. Process context.
+    /// tells the owner to. Process context.
     ///
     /// # Errors
     ///
@@ -307,8 +307,8 @@ impl Owned {
         }
     }
 
-    /// Like [`Owned::cancel`], but waits for whoever has the ownership instead of telling them;
-    /// `None` if they completed the request. For requests whose owners do not block and do not wait
+    /// Like [`Owned::cancel`], but waits for the owner instead of telling it; `None` if the owner
+    /// completed the request. For requests whose owners do not block and do not wait
     /// for others' requests. May sleep.
     pub(crate) fn cancel_after_owner(request: Arc<Request>) -> Option<Self> {
         loop {
@@ -340,8 +340,7 @@ impl Owned {
         }
         // SAFETY: The queue had a reference, from `into_raw`, that is ours now.
         drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
-        // INVARIANT: Whoever queues a request gives its ownership up to the worker, and there is not
-        // going to be one.
+        // INVARIANT: `enqueue` gave the ownership to the worker, which is not going to run.
         let mut owned = Self(request);
         if owned.ownership.is_finished() {
             // What is left then is short: `Finish` or `Retire`.

@@ -2,9 +2,9 @@
 
 //! From issuing a request to the end of its chain.
 //!
-//! Nothing here needs issuer state, so a worker can do all of it. Only [`drive`] issues, in a loop:
-//! whoever else ends a request hands the next of its chain to a workqueue, so that no chain, however
-//! long or entangled, costs stack.
+//! Nothing here needs issuer state, so a worker can do all of it. Only [`drive`] issues, in a loop.
+//! Any other code that ends a request queues the next of its chain on a workqueue, so that a long
+//! chain costs no stack.
 
 use super::{
     core::Core,

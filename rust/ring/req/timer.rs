@@ -66,7 +66,7 @@ impl Timer {
     /// # Safety
     ///
     /// It is that of a [`Request`], and is stopped before that is dropped. It is neither running nor
-    /// expiring, and whoever could start it is the caller.
+    /// expiring, and only the caller can start it.
     pub(crate) unsafe fn start(&self, time: Time) {
         let mode = if time.absolute {
             bindings::hrtimer_mode_HRTIMER_MODE_ABS

@@ -406,7 +406,7 @@ pub(crate) struct Iter<'a> {
 }
 
 impl Iter<'_> {
-    /// The `iov_iter`. Whoever uses it leaves it valid.
+    /// The `iov_iter`. The caller leaves it valid.
     pub(crate) fn as_raw(&mut self) -> *mut bindings::iov_iter {
         self.iter.get()
     }
