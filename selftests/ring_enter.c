@@ -12,8 +12,8 @@
 #define WAIT	IORING_ENTER_GETEVENTS
 #define WAIT_EXT (IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG)
 
-/* Longer than any wait that is not meant to end by itself. */
-#define FOREVER_MS 20000
+/* Longer than any wait that is not meant to end by itself, on a busy host. */
+#define FOREVER_MS (2 * HANG_MS)
 
 FIXTURE(enter)
 {

@@ -358,11 +358,11 @@ TEST_F(eventfd, async_counts_completions_of_workers)
 	ASSERT_EQ(0, register_async(&self->ring, self->fd));
 	uring_nop(&self->ring, 1)->flags = IOSQE_ASYNC;
 	ASSERT_EQ(1, uring_submit(&self->ring));
-	ASSERT_EQ(0, enter_timeout(&self->ring, 1, 10000));
+	ASSERT_EQ(0, enter_timeout(&self->ring, 1, HANG_MS));
 	cqe = uring_peek(&self->ring);
 	ASSERT_NE(NULL, cqe);
 	EXPECT_EQ(0, cqe->res);
-	EXPECT_EQ(1, poll(&fd, 1, 10000));
+	EXPECT_EQ(1, poll(&fd, 1, HANG_MS));
 	EXPECT_EQ(1, count(self->fd));
 }
 
@@ -392,7 +392,7 @@ TEST_F(eventfd, async_signals_for_a_read_that_waited)
 		usleep(20000);
 		ASSERT_EQ(0, uring_ready(&self->ring));
 		ASSERT_EQ(8, write(fds[i % 3][1], &one, 8));
-		EXPECT_EQ(1, poll(&fd, 1, 60000)) {
+		EXPECT_EQ(1, poll(&fd, 1, HANG_MS)) {
 			TH_LOG("read %d", i);
 		}
 		EXPECT_EQ(1, count(self->fd));
@@ -436,7 +436,7 @@ TEST_F(eventfd, wakes_epoll)
 		pthread_t thread;
 
 		pthread_create(&thread, NULL, post_later, &self->ring);
-		EXPECT_EQ(1, epoll_wait(epoll, &ev, 1, 20000));
+		EXPECT_EQ(1, epoll_wait(epoll, &ev, 1, HANG_MS));
 		EXPECT_EQ(EPOLLIN, ev.events);
 		EXPECT_EQ(1, uring_reap(&self->ring)) {
 			TH_LOG("the completion is there before its signal");
@@ -507,7 +507,7 @@ TEST_F(eventfd, may_be_in_an_epoll_with_its_ring)
 		ASSERT_EQ(0, poll(&poll_outer, 1, 0));
 		if (round < 3) {
 			pthread_create(&thread, NULL, post_later, &self->ring);
-			ASSERT_EQ(1, poll(&poll_outer, 1, 20000));
+			ASSERT_EQ(1, poll(&poll_outer, 1, HANG_MS));
 			pthread_join(thread, NULL);
 		} else {
 			ASSERT_EQ(1, post(&self->ring, 1));
@@ -545,9 +545,9 @@ TEST_F(eventfd, polled_by_its_own_ring_is_signalled_for_that)
 		ASSERT_EQ(1, uring_submit(&self->ring));
 		ASSERT_STREQ("none", next_cqe(&self->ring));
 		ASSERT_EQ(0, eventfd_write(self->fd, 1));
-		end = now_ms() + 10000;
+		end = now_ms() + HANG_MS;
 		while (total < 2 && now_ms() < end) {
-			ASSERT_EQ(0, enter_timeout(&self->ring, 1, 10000));
+			ASSERT_EQ(0, enter_timeout(&self->ring, 1, HANG_MS));
 			total += count(self->fd);
 		}
 		EXPECT_EQ(2, total) {

@@ -64,7 +64,7 @@ TEST_F(link, a_failure_cancels_the_rest)
 	nop(ring, 4, 0, 0);
 	nop(ring, 5, 0, 0);
 	ASSERT_EQ(5, uring_submit(ring));
-	ASSERT_EQ(0, enter_timeout(ring, 5, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 5, HANG_MS));
 	unsigned int seen = 0;
 
 	for (int i = 0; i < 5; i++) {
@@ -104,7 +104,7 @@ TEST_F(link, one_that_is_refused_cancels_all)
 	nop(ring, 4, 0, 0);
 	ASSERT_EQ(4, uring_submit(ring));
 	/* In this order, but for the last, which is of no chain. */
-	ASSERT_EQ(0, enter_timeout(ring, 4, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 4, HANG_MS));
 	for (int i = 1; i <= 3;) {
 		const int expected[] = { 0, -ECANCELED, -EINVAL, -ECANCELED, 0 };
 		struct io_uring_cqe *cqe = uring_peek(ring);
@@ -185,7 +185,7 @@ TEST_F(link, drained_request_waits_and_holds_up)
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	EXPECT_STREQ("1 1", wait_next_cqe(ring));
 	EXPECT_STREQ("3 0", wait_next_cqe(ring));
-	ASSERT_EQ(0, enter_timeout(ring, 2, 5000));
+	ASSERT_EQ(0, enter_timeout(ring, 2, HANG_MS));
 	EXPECT_EQ(2, uring_reap(ring));
 	nop(ring, 6, 0, 0);
 	ASSERT_EQ(1, uring_submit(ring));
@@ -306,7 +306,7 @@ TEST_F(link, drained_request_is_reported_before_what_waits_for_it)
 		ASSERT_TRUE(submit_slowly(ring, 2));
 		ASSERT_STREQ("1 0", wait_next_cqe(ring));
 		while (uring_load(ring->cq.tail) != ring->sq.filled)
-			ASSERT_LE(0, enter_timeout(ring, uring_ready(ring) + 1, 10000));
+			ASSERT_LE(0, enter_timeout(ring, uring_ready(ring) + 1, HANG_MS));
 		uring_reap(ring);
 	}
 }

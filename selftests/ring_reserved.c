@@ -368,7 +368,7 @@ static bool taken(struct uring *ring)
 
 	while (uring_publish(ring)) {
 		uring_enter(ring, 0, 0, IORING_ENTER_SQ_WAKEUP);
-		if (now_ms() - start > 10000)
+		if (now_ms() - start > HANG_MS)
 			return false;
 		sched_yield();
 	}
