@@ -86,7 +86,7 @@ impl Core {
         let queues = UserQueues::of_current()?;
         let shared = Shared::new(config.geometry)?;
         let listed = Listed::new(config.flags(), tally)?;
-        Ok(Arc::pin_init(
+        Arc::pin_init(
             pin_init!(Self {
                 queues,
                 shared,
@@ -104,7 +104,7 @@ impl Core {
                 _listed: listed,
             }),
             GFP_KERNEL_ACCOUNT,
-        )?)
+        )
     }
 
     #[inline]
