@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -210,7 +211,7 @@ __attribute__((constructor)) static void executed(void)
 
 /* A process whose SQPOLL thread is in a write to a terminal that nobody reads. */
 FIXTURE(busy_thread) {
-	int master, ready[2];
+	int master, ready[2], go[2];
 	pid_t pid;
 };
 
@@ -224,14 +225,16 @@ FIXTURE_VARIANT_ADD(busy_thread, with_a_waiter_for_the_mutex) {
 	.registers = true,
 };
 
-static void write_to_a_terminal(const char *name, int ready, bool registers)
+static void write_to_a_terminal(const char *name, int ready, int go, bool registers)
 {
 	static char data[300000], buffer[4096];
 	struct uring ring = { .p.flags = IORING_SETUP_SQPOLL, .p.sq_thread_idle = 100 };
 	struct iovec iov = { buffer, sizeof(buffer) };
 	int slave = open(name, O_RDWR | O_NOCTTY);
 	struct termios t;
+	char byte;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (slave < 0 || tcgetattr(slave, &t))
 		_exit(98);
 	cfmakeraw(&t);
@@ -243,6 +246,9 @@ static void write_to_a_terminal(const char *name, int ready, bool registers)
 	uring_enter(&ring, 0, 0, IORING_ENTER_SQ_WAKEUP);
 	if (write(ready, "x", 1) != 1)
 		_exit(96);
+	/* When the thread is in its write, and has the mutex. */
+	if (read(go, &byte, 1) != 1)
+		_exit(95);
 	if (registers)
 		uring_register(&ring, IORING_REGISTER_BUFFERS, &iov, 1);
 	for (;;)
@@ -251,7 +257,7 @@ static void write_to_a_terminal(const char *name, int ready, bool registers)
 
 FIXTURE_SETUP(busy_thread)
 {
-	long nr = on_io_uring() ? __NR_io_uring_register : __NR_ioctl;
+	long nr = variant->registers ? __NR_ioctl : __NR_pause;
 	struct pollfd pfd;
 	char byte;
 
@@ -259,6 +265,7 @@ FIXTURE_SETUP(busy_thread)
 	ASSERT_LE(0, self->master);
 	ASSERT_EQ(0, unlockpt(self->master));
 	ASSERT_EQ(0, pipe(self->ready));
+	ASSERT_EQ(0, pipe(self->go));
 	self->pid = fork();
 	ASSERT_GE(self->pid, 0);
 	if (!self->pid) {
@@ -266,22 +273,23 @@ FIXTURE_SETUP(busy_thread)
 
 		snprintf(name, sizeof(name), "%s", ptsname(self->master));
 		close(self->master);
-		write_to_a_terminal(name, self->ready[1], variant->registers);
+		write_to_a_terminal(name, self->ready[1], self->go[0], variant->registers);
 	}
 	close(self->ready[1]);
 	ASSERT_EQ(1, read(self->ready[0], &byte, 1));
-	/* The thread is in its write, and the waiter waits for it. */
 	pfd = (struct pollfd){ .fd = self->master, .events = POLLIN };
 	ASSERT_EQ(1, poll(&pfd, 1, HANG_MS));
-	if (!variant->registers)
-		nr = __NR_pause;
-	ASSERT_TRUE(until_asleep_in(self->pid, nr));
+	ASSERT_EQ(1, write(self->go[1], "x", 1));
+	/* io_uring leaves the write to a worker, without the mutex. */
+	ASSERT_TRUE(on_io_uring() || until_asleep_in(self->pid, nr));
 }
 
 FIXTURE_TEARDOWN(busy_thread)
 {
 	close(self->master);
 	close(self->ready[0]);
+	close(self->go[0]);
+	close(self->go[1]);
 }
 
 TEST_F(busy_thread, does_not_keep_a_killed_process)
