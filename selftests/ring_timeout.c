@@ -235,8 +235,8 @@ static void *send_messages(void *arg)
 
 		if (round == s->done)
 			continue;
-		for (volatile int i = 0; i < s->delay; i++)
-			;
+		for (int i = 0; i < s->delay; i++)
+			__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		sqe = prep(&s->ring, IORING_OP_MSG_RING, s->fd, 7);
 		sqe->off = 100;
 		sqe->flags = IOSQE_CQE_SKIP_SUCCESS;

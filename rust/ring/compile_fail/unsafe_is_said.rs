@@ -17,7 +17,7 @@ use kernel::error::Result;
 
 /// The list of rings, which has some, is emptied and its mutex initialised while it may be held.
 fn initialised_again() -> Result<(Workers, Workers)> {
-    super::call::rings::init();
+    super::req::rings::init();
     Ok((Workers::new()?, Workers::new()?))
 }
 
