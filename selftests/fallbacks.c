@@ -121,8 +121,12 @@ TEST_F(without, says_what_it_does_instead_and_why)
 	int i;
 
 	snprintf(why, sizeof(why), "the kernel has no %s", variant->symbol);
-	if (variant->use == LOOKUP)
-		snprintf(why, sizeof(why), "the kprobe on %s failed: ENOENT", variant->symbol);
+	if (variant->use == LOOKUP) {
+		char *error = logged_error(text, ENOENT);
+
+		snprintf(why, sizeof(why), "the kprobe on %s failed: %s", variant->symbol, error);
+		free(error);
+	}
 	for (i = 0; i < ARRAY_SIZE(messages); i++) {
 		snprintf(line, sizeof(line), "%s, since %s\n", messages[i].text, why);
 		EXPECT_EQ(!!(variant->use & messages[i].use), !!strstr(text, line)) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,6 +47,23 @@ static inline bool logged(int fd, const char *with)
 
 	free(text);
 	return found;
+}
+
+/*
+ * How the log names an error; the caller frees it. Without CONFIG_SYMBOLIC_ERRNAME the
+ * kernel has no names.
+ */
+static inline char *logged_error(const char *text, int error)
+{
+	char *name;
+
+	if (asprintf(&name, "Error(%d)", error) < 0)
+		return NULL;
+	if (!strstr(text, name)) {
+		free(name);
+		name = strdup(strerrorname_np(error));
+	}
+	return name;
 }
 
 #endif /* MINIRING_SELFTEST_LOG_H */
