@@ -146,7 +146,7 @@ fn report(owned: &mut Owned, ready: u32, poster: &mut Poster<'_>) -> Option<Outc
         return Some(last);
     }
     let cqe = owned.cqe(ready as i32, bindings::IORING_CQE_F_MORE);
-    if poster.try_post(cqe) {
+    if poster.try_post(owned, cqe) {
         None
     } else {
         Some(last)

@@ -102,11 +102,11 @@ pub(super) fn expire(mut owned: Owned) {
     };
     if timeout.goes_on() {
         let cqe = owned.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
-        if ring.try_post_in_irq(&owned, cqe) {
+        if owned.try_post_in_irq(cqe) {
             return owned.enqueue(Step::Rearm, Kind::Prompt);
         }
     }
-    ring.complete_in_irq(owned, outcome);
+    owned.complete_in_irq(outcome);
     // As io_uring does behind every CQE.
     ring.sequenced.flush(&ring);
 }

@@ -31,6 +31,7 @@ use crate::{
         sys::queues::Kind, //
     }, //
 };
+use core::ptr;
 use kernel::{
     list::{
         List,
@@ -48,7 +49,7 @@ pub(crate) struct Poster<'a> {
     victims: List<Request, 1>,
     /// A timeout was completed without a CQE: who waits is woken when what came of its chain
     /// meanwhile is there.
-    pub(super) silent: bool,
+    silent: bool,
 }
 
 impl<'a> Poster<'a> {
@@ -100,8 +101,11 @@ impl<'a> Poster<'a> {
         }
     }
 
-    /// Posts a request's completion.
-    pub(super) fn post(&mut self, cqe: Cqe, of: Of, entry: Entry) {
+    /// Posts a completion of `owned`, to the ring that `owned` is of.
+    pub(super) fn post(&mut self, owned: &Owned, cqe: Cqe, of: Of, entry: Entry) {
+        if !self.is_of(owned) {
+            return Self::post_elsewhere(owned, cqe, of, entry);
+        }
         match &mut self.batch {
             Some(batch) => {
                 if batch.spare.len() <= batch.done.len() {
@@ -126,9 +130,36 @@ impl<'a> Poster<'a> {
             .post_one(self.in_flight, cqe, Of::Other, entry, when);
     }
 
-    /// Posts a completion of a request that goes on, if there is room.
+    /// Whether `owned` is a request of this poster's ring.
+    #[inline]
+    fn is_of(&self, owned: &Owned) -> bool {
+        ptr::eq::<Core>(&*owned.ring, self.ring)
+    }
+
+    /// Posts a completion of another ring's request at once.
+    #[cold]
+    fn post_elsewhere(owned: &Owned, cqe: Cqe, of: Of, entry: Entry) {
+        let in_flight = owned.hold.in_flight();
+        owned.ring.post_one(&in_flight, cqe, of, entry, When::Later);
+    }
+
+    /// Notes that `owned`, a timeout, is completed without a CQE.
+    pub(super) fn skip_timeout(&mut self, owned: &Owned) {
+        owned.ring.sequenced.add_silent();
+        if self.is_of(owned) {
+            self.silent = true;
+        } else {
+            owned.ring.cq_wait.wake();
+        }
+    }
+
+    /// Posts a completion of `owned`, which stays in flight. Returns false if the CQ is full.
     #[must_use]
-    pub(crate) fn try_post(&mut self, cqe: Cqe) -> bool {
+    pub(crate) fn try_post(&mut self, owned: &Owned, cqe: Cqe) -> bool {
+        if !self.is_of(owned) {
+            let in_flight = owned.hold.in_flight();
+            return owned.ring.try_post(&in_flight, cqe, Of::Other, When::Later);
+        }
         self.flush();
         self.ring.try_post(
             self.in_flight,
@@ -237,34 +268,37 @@ impl Core {
         // What is short of memory stops before the next SQE: `Poster::is_ready`.
         let _ = batch.spare.refill();
     }
+}
 
+impl Owned {
     /// Posts a timeout's completion, and leaves the rest to a worker. Any context. Several may be
     /// due because of one completion, so this does not look for more.
     ///
     /// If the owner was told to cancel it, that is what becomes of it.
-    pub(crate) fn complete_in_irq(&self, mut owned: Owned, outcome: Outcome) {
-        let outcome = if owned.ownership.try_finish() {
+    pub(crate) fn complete_in_irq(mut self, outcome: Outcome) {
+        let outcome = if self.ownership.try_finish() {
             outcome
         } else {
             Outcome::cancelled()
         };
-        if owned.inner().next.is_some() {
+        if self.inner().next.is_some() {
             // With its chain, which is to be seen together with it.
-            owned.ownership.finish();
-            owned.inner().verdict = Some(outcome);
-            return owned.enqueue(Step::Finish, Kind::Prompt);
+            self.ownership.finish();
+            self.inner().verdict = Some(outcome);
+            return self.enqueue(Step::Finish, Kind::Prompt);
         }
-        let entry = owned.finish();
-        let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
+        let entry = self.finish();
+        let skip = self.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
         if let (false, Some(entry)) = (skip, entry) {
-            let cqe = owned.cqe(outcome.res, outcome.flags);
-            let in_flight = owned.hold.in_flight();
-            self.post_one(&in_flight, cqe, Of::Timeout, entry, When::Later);
+            let cqe = self.cqe(outcome.res, outcome.flags);
+            let in_flight = self.hold.in_flight();
+            self.ring
+                .post_one(&in_flight, cqe, Of::Timeout, entry, When::Later);
         } else {
-            self.sequenced.add_silent();
-            self.cq_wait.wake();
+            self.ring.sequenced.add_silent();
+            self.ring.cq_wait.wake();
         }
-        owned.enqueue(
+        self.enqueue(
             Step::Retire {
                 failed: outcome.failed,
             },
@@ -273,8 +307,9 @@ impl Core {
     }
 
     /// Posts a completion of a timer that goes on, if there is room. Any context.
-    pub(crate) fn try_post_in_irq(&self, owned: &Owned, cqe: Cqe) -> bool {
-        let in_flight = owned.hold.in_flight();
-        self.try_post(&in_flight, cqe, Of::Timeout, When::Later)
+    pub(crate) fn try_post_in_irq(&self, cqe: Cqe) -> bool {
+        let in_flight = self.hold.in_flight();
+        self.ring
+            .try_post(&in_flight, cqe, Of::Timeout, When::Later)
     }
 }

@@ -55,11 +55,11 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
     let skip = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
     let of = owned.counts_as();
     if let (false, Some(entry)) = (skip, entry) {
-        poster.post(owned.cqe(outcome.res, outcome.flags), of, entry);
+        let cqe = owned.cqe(outcome.res, outcome.flags);
+        poster.post(&owned, cqe, of, entry);
     } else if of == Of::Timeout {
-        // Before any of that, or it would end the next wait too.
-        owned.ring.sequenced.add_silent();
-        poster.silent = true;
+        // Before anything else of the chain, or it would end the next wait too.
+        poster.skip_timeout(&owned);
     }
     retire(owned, outcome.failed, poster)
 }
@@ -91,7 +91,7 @@ fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
         let outcome = op::not_issued(&mut owned);
         if let (false, Some(entry)) = (quiet, owned.finish()) {
             let cqe = owned.cqe(outcome.res, outcome.flags);
-            poster.post(cqe, Of::Other, entry);
+            poster.post(&owned, cqe, Of::Other, entry);
         }
         drained(&owned.ring, poster);
     }

@@ -148,7 +148,7 @@ impl Sequenced {
         while let Some(owned) = self.take(ring.completion.counted()) {
             // If it is expiring it finds the request completed.
             let _ = owned.timer.try_stop();
-            ring.complete_in_irq(owned, Outcome::new(0));
+            owned.complete_in_irq(Outcome::new(0));
         }
     }
 }
