@@ -44,33 +44,33 @@ stage:
 	@scripts/build stage
 
 run: stage
-	@scripts/run
+	@exec scripts/enter scripts/vm.py --name run --script scripts/guest/run.sh
+	@echo "miniring: the demonstration worked, and the kernel log is clean:" \
+		"build/log/$(KERNEL)-run.log"
 test: stage
 	@scripts/enter scripts/test
 bench: stage
 	@scripts/enter scripts/bench $(BENCH)
 profile: stage
-	@scripts/profile
+	@exec scripts/enter scripts/vm.py --name profile --script scripts/guest/profile.sh
 profile-keys: stage
-	@scripts/profile-keys
+	@exec scripts/enter scripts/vm.py --name profile-keys --icount --script scripts/guest/profile-keys.sh
 check:
 	@scripts/enter scripts/check
 vm: override export CMD := $(value CMD)
 vm: stage
-	@scripts/in-vm
+	@exec scripts/enter scripts/vm.py $${APPEND:+--append "$$APPEND"} $${ALSO:+--also "$$ALSO"} \
+		$${CMD:+-- "$$CMD"}
 fuzz: export override KERNEL := debug
-# Most of the time would go into kmemleak; make test KERNEL=debug fuzzes with it.
-fuzz: export APPEND := kmemleak=off
-fuzz: export NAME := fuzz
-fuzz: export CMD := insmod miniring.ko && ./selftests/fuzz --calls $(CALLS) --seed $(SEED) \
-	--seconds $(LIMIT) --threads $(THREADS)
+# kmemleak would take most of the time; make test KERNEL=debug fuzzes with it.
 fuzz: stage
-	@LIMIT=$$(($(LIMIT) + 120)) scripts/in-vm
-differ: export NAME := differ
-differ: export CMD := insmod miniring.ko && ./selftests/differ --seed $(SEED) \
-	--programs $(PROGRAMS) --seconds $(LIMIT)
+	@exec scripts/enter scripts/vm.py --name fuzz --limit $$(($(LIMIT) + 120)) --append kmemleak=off \
+		"insmod miniring.ko && ./selftests/fuzz --calls $(CALLS) --seed $(SEED) \
+		--seconds $(LIMIT) --threads $(THREADS)"
 differ: stage
-	@LIMIT=$$(($(LIMIT) + 120)) scripts/in-vm
+	@exec scripts/enter scripts/vm.py --name differ --limit $$(($(LIMIT) + 120)) \
+		"insmod miniring.ko && ./selftests/differ --seed $(SEED) --programs $(PROGRAMS) \
+		--seconds $(LIMIT)"
 planted:
 	@scripts/planted
 rfc-crash: stage

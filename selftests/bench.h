@@ -190,7 +190,7 @@ static inline void bench_ns(const char *id, const struct job *job, const struct 
 }
 
 /*
- * Instructions, where the time stamp counter counts those (scripts/vm --icount):
+ * Instructions, where the time stamp counter counts those (scripts/vm.py --icount):
  * of one of a batch, from its entry to its completion being taken. An interrupt
  * in between does not move the median.
  */

@@ -1,13 +1,9 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# make profile-keys: what a key costs in an apply of 256 to 100,000, in instructions:
-# one virtual CPU whose clock counts them (QEMU's -icount), so that the host's load
-# makes no difference. By miniring's tracepoints; keys of samples/many_keys.c.
+# In the VM of `make profile-keys`: what a key costs in an apply of 256 to 100,000, in
+# instructions, by miniring's tracepoints. Needs a clock that counts instructions (--icount).
+# The keys are those of samples/many_keys.c.
 
-. "$(dirname "$0")/lib.sh"
-
-export NAME=profile-keys ICOUNT=1 CPUS=1
-CMD=$(cat <<'SCRIPT'
 trace=/sys/kernel/tracing
 insmod miniring.ko && insmod miniring_many_keys.ko || exit 1
 echo 10000 >$trace/buffer_size_kb
@@ -40,7 +36,3 @@ for keys in 256 1024 4096 16384 65536 100000; do
 	instructions $keys off
 done
 rmmod miniring_many_keys && rmmod miniring
-SCRIPT
-)
-export CMD
-"$TOP/scripts/in-vm"

@@ -1,15 +1,10 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# make profile: where the time goes when every pr_debug() site of the kernel is
-# turned on, by dynamic debug's control file and by miniring's, in one boot. Once
-# without the function tracer, for the whole and for miniring's tracepoints, and
-# once with it, for how much of that some functions of the kernel take. Needs a
-# kernel with the function graph tracer.
+# In the VM of `make profile`: where the time goes when every pr_debug() site of the kernel is
+# turned on, by dynamic debug's control file and by miniring's, in one boot. Once without the
+# function tracer, for the whole and for miniring's tracepoints, and once with it, for the share
+# of some functions of the kernel. Needs a kernel with the function graph tracer.
 
-. "$(dirname "$0")/lib.sh"
-
-export NAME=profile
-CMD=$(cat <<'SCRIPT'
 cd /sys/kernel/tracing || exit 1
 functions="__text_poke smp_text_poke_batch_finish smp_text_poke_sync_each_cpu
 	smp_text_poke_batch_add arch_jump_label_transform_queue jump_label_lock"
@@ -75,7 +70,7 @@ echo 40000 >buffer_size_kb
 echo 0 >options/overwrite
 echo 1 >options/funcgraph-tail
 echo 1 >events/miniring/enable
-cat available_tracers | grep -q function_graph || { echo "no function_graph tracer" >&2; exit 1; }
+grep -q function_graph available_tracers || { echo "no function_graph tracer" >&2; exit 1; }
 known=$(for name in $functions; do grep -x "$name" available_filter_functions; done)
 echo "$(uname -r), $(grep -c ^processor /proc/cpuinfo) CPUs; $(grep -c . $stock) lines in $stock"
 printf "%-44s %8s %10s\n" "turning all of them on" calls ms
@@ -87,7 +82,7 @@ for round in 1 2; do
 	echo "queued, round $round"
 	whole $queued "kernel +p"
 done
-echo $known >set_ftrace_filter
+echo "$known" >set_ftrace_filter
 echo "The same with these functions traced, which makes them slower:"
 echo -p >$stock
 echo "stock"
@@ -98,7 +93,3 @@ parts $queued "kernel +p"
 echo -p >$stock
 cd /
 rmmod miniring
-SCRIPT
-)
-export CMD
-"$TOP/scripts/in-vm"

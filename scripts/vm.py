@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Boot a test kernel in QEMU with a busybox initramfs and run one command, or a shell.
+
+As a command: scripts/enter scripts/vm.py [OPTIONS] [COMMAND]. As a module: run(). What
+`make stage` made is /miniring in the VM. The command's output goes to stdout. The kernel
+log goes to build/log/KERNEL-NAME.log, and a report in it (BUG, WARNING, Oops, lockdep,
+KASAN, RCU stall, ...) fails the run whatever the command says.
+
+The environment's KERNEL (stock), CPUS (2) and LIMIT (600 seconds) are defaults. Runs in the
+toolchain root. KVM is used only where a probe boot with it has worked, else TCG.
+
+Exit status: the command's; 124 at the time limit; 125 when the guest died before the
+command ended; 126 when the kernel log has a report.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = TOP / "build"
+INIT = TOP / "scripts/guest/init"
+
+TIME_LIMIT, GUEST_DIED, LOG_REPORT = 124, 125, 126
+
+# KASAN, lockdep's wait contexts, sleeping in atomic context, soft lockups and
+# SLUB say BUG; most of lockdep and all that uses WARN() say WARNING. Below are
+# the others, and a checker that turned itself off. What fault injection prints
+# for a failure that it forces, a trace included, is no report.
+REPORT = re.compile(
+    r"\bBUG\b|\bWARNING: |\bOops\b|Kernel panic|general protection fault"
+    r"|rcu.*(self-)?detected stall|rcu.*\bstall(s|ed)?\b.*(CPU|tasks)"
+    r"|rcu.*kthread starved|suspicious RCU usage"
+    r"|possible (circular|recursive|irq lock) |possible deadlock"
+    r"|inconsistent lock state|bad unlock balance|DEBUG_LOCKS_WARN_ON"
+    r"|held lock freed|lock held when returning|register non-static key"
+    r"|INFO: task .* blocked|soft lockup|hard LOCKUP|UBSAN|ODEBUG|KASAN: "
+    r"|kmemleak: \d+ new suspected|unreferenced object"
+    r"|kmemleak: .*(disabled|gave up)|refcount_t: |list_(add|del) corruption"
+    r"|kernel stack overflow|stack is corrupted|Fatal kernel bug"
+    r"|page allocation failure|rust_kernel: panicked"
+)
+# Known lines of healthy kernels that the pattern above would take for reports.
+HARMLESS = re.compile(
+    r"DEBUG_BUGVERBOSE|Spectre|MDS|kernel BUG numbers"
+    r"|WARNING: Spectre|[Nn]o .*BUG"
+)
+
+def initramfs(target, staged, command, marks):
+    """Write a newc archive of busybox, the staged files, the command and empty files."""
+    with tempfile.TemporaryDirectory() as name:
+        root = pathlib.Path(name)
+        for folder in ("bin", "sbin", "proc", "sys", "dev", "tmp", "etc"):
+            (root / folder).mkdir()
+        shutil.copy("/usr/bin/busybox", root / "bin/busybox")
+        os.symlink("busybox", root / "bin/sh")
+        shutil.copy(INIT, root / "init")
+        size = shutil.get_terminal_size()
+        (root / "settings").write_text(
+            f"ROWS={size.lines}\nCOLUMNS={size.columns}\n"
+            f"TERM={shlex.quote(os.environ.get('TERM', 'dumb'))}\n"
+        )
+        # For tests of what a user without privileges can do.
+        (root / "etc/passwd").write_text(
+            "root:x:0:0::/miniring:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"
+        )
+        (root / "etc/group").write_text("root:x:0:\nuser:x:1000:\n")
+        (root / "miniring").mkdir()
+        for folder in staged:
+            shutil.copytree(folder, root / "miniring", symlinks=True, dirs_exist_ok=True)
+        # Where dynamic programs look for their interpreter and libraries.
+        os.symlink("miniring/lib", root / "lib")
+        os.symlink("miniring/lib", root / "lib64")
+        for mark in marks:
+            (root / mark).touch()
+        if command is not None:
+            (root / "command").write_text(command + "\n")
+        # The temporary folder, which becomes /, is for its owner only.
+        subprocess.run(["chmod", "-R", "a+rX", root], check=True)
+        with open(target, "wb") as out:
+            subprocess.run(
+                "find . | cpio -o -H newc --quiet -R 0:0",
+                shell=True, cwd=root, stdout=out, check=True,
+            )
+
+
+@dataclasses.dataclass
+class Options:
+    """How a VM is run."""
+
+    kernel: str = os.environ.get("KERNEL") or "stock"
+    # Names the file that the kernel log goes to.
+    name: str = "vm"
+    cpus: int = int(os.environ.get("CPUS") or 2)
+    # Seconds until the VM is ended. A shell has no limit.
+    limit: int = int(os.environ.get("LIMIT") or 600)
+    # Kernel parameters.
+    append: str = ""
+    # A folder whose content is in /miniring too.
+    also: str = ""
+    # Look for leaks of what the command made, if the kernel can.
+    kmemleak: bool = False
+    # One CPU, whose time stamp counter counts instructions: times can be repeated exactly.
+    icount: bool = False
+    # The output goes to Result.output instead of stdout.
+    capture: bool = False
+    accel: str = ""
+
+
+@dataclasses.dataclass
+class Result:
+    """How a run ended."""
+
+    status: int
+    # The command's, if it was asked for.
+    output: str
+    # Why the status is not the command's, with the lines of the kernel log that say so.
+    reason: str
+
+
+def accelerator(image):
+    """KVM if a kernel boots with it on this machine, asked once per boot of the machine."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg,thread=multi"
+    machine = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
+    cache = pathlib.Path(os.environ["XDG_CACHE_HOME"]) / "miniring"
+    kernel = pathlib.Path(image).resolve().parent.name
+    answer = cache / f"kvm-{kernel}-{machine}"
+    if not answer.exists():
+        with tempfile.TemporaryDirectory() as name:
+            boot = Boot(pathlib.Path(name), image, Options(accel="kvm", limit=30, capture=True))
+            boot.run([], "exit 0")
+            answer.write_text("yes" if boot.status() == 0 else "no")
+    return "kvm" if answer.read_text() == "yes" else "tcg,thread=multi"
+
+
+class Boot:
+    """One boot: its files, and how it ended."""
+
+    def __init__(self, folder, image, options):
+        self.folder = folder
+        self.image = image
+        self.options = options
+        self.log = folder / "kernel.log"
+        self.output = folder / "output"
+        self.status_file = folder / "status"
+
+    def arguments(self, archive):
+        """QEMU's command line."""
+        options = self.options
+        argv = [
+            "qemu-system-x86_64", "-accel", options.accel,
+            # Linux writes the protection keys' register for each signal, and for that TCG
+            # forgets all address translations: a signal took four times as long.
+            "-cpu", "host" if options.accel == "kvm" else "max,-pku",
+            "-smp", str(options.cpus), "-m", "2G", "-display", "none",
+            "-nodefaults", "-no-reboot", "-kernel", str(self.image),
+            "-initrd", str(archive),
+            "-append",
+            # no5lvl: with 5-level paging, KASAN takes memory for wild in an
+            # interrupt that comes while identify_cpu() has the features of
+            # the CPU cleared.
+            "console=ttyS0 loglevel=7 panic=-1 oops=panic reboot=t no5lvl "
+            # All CPUs have one TSC under TCG. The watchdog takes an emulated CPU that
+            # had to wait for a wrong one, and what replaces it is slow to read.
+            "tsc=reliable "
+            # SLUB's per-CPU sheaves keep the addresses of what they have given
+            # out, and kmemleak takes those for references; what has any of
+            # SLUB's debugging on has no sheaves.
+            + ("slab_debug=F " if options.kmemleak else "")
+            + "rdinit=/init " + options.append,
+            "-serial", f"file:{self.log}",
+        ]
+        if options.capture:
+            argv += ["-serial", f"file:{self.output}"]
+        else:
+            argv += ["-chardev", "stdio,id=out,signal=off", "-serial", "chardev:out"]
+        argv += ["-serial", f"file:{self.status_file}"]
+        if options.icount:
+            argv += ["-icount", "shift=0,sleep=off"]
+        return argv
+
+    def run(self, staged, command):
+        """Run QEMU to its end; False if it had to be ended at the limit."""
+        archive = self.folder / "initramfs"
+        marks = [mark for mark, there in (("kmemleak", self.options.kmemleak),
+                                          ("tcg", self.options.accel != "kvm")) if there]
+        initramfs(archive, staged, command, marks)
+        interactive = command is None
+        process = subprocess.Popen(
+            # QEMU does not outlive this script, even if that is killed.
+            ["setpriv", "--pdeathsig", "KILL"] + self.arguments(archive),
+            stdin=None if interactive else subprocess.DEVNULL,
+        )
+        try:
+            process.wait(None if interactive else self.options.limit)
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            end(process)
+            archive.unlink()
+        return True
+
+    def status(self):
+        """The command's exit status, None if the guest died first."""
+        if not self.status_file.exists():
+            return None
+        said = re.search(r"status=(\d+)", self.status_file.read_text())
+        return int(said.group(1)) if said else None
+
+    def reports(self):
+        """The lines of the kernel log that no healthy run has."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        if "kmemleak=off" in self.options.append:
+            lines = [l for l in lines if "kmemleak: Kernel memory leak detector disabled" not in l]
+        return [l for l in lines if REPORT.search(l) and not HARMLESS.search(l)]
+
+
+def end(process):
+    """End QEMU if it still runs. It puts the terminal in order if it may end by itself."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def told_to_end(number, _frame):
+    """Ends a script at a signal after its QEMU and its files are gone."""
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def signals_end_vm():
+    """Signals that would end this script at once end it in order."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP)
+               if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, told_to_end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def last_lines(log, lines):
+    """Lines of the kernel log, to be read beside a verdict."""
+    return "\n".join([f"{log}:", *(f"  {line}" for line in lines)])
+
+
+def judge(boot, in_time, log):
+    """(status, reason) of a run."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    reports = boot.reports() if lines else []
+    if reports:
+        first = lines.index(reports[0])
+        return LOG_REPORT, (
+            "vm: the kernel log has reports, " + last_lines(log, reports[:20])
+            + "\nvm: and around the first of them, "
+            + last_lines(log, lines[max(first - 3, 0):first + 40]))
+    if not in_time:
+        return TIME_LIMIT, f"vm: not done after {boot.options.limit} s ({log})"
+    status = boot.status()
+    if status is None:
+        return GUEST_DIED, "vm: the guest died; the end of " + last_lines(log, lines[-20:])
+    return status, ""
+
+
+def run(command, **options):
+    """Run a command (None: a shell) in a VM; `options` as in Options. Ends the program if
+    nothing is staged."""
+    options = Options(**options)
+    stage = BUILD / options.kernel / "stage"
+    if not (stage / "miniring.ko").exists():
+        sys.exit("miniring: error: nothing is staged for the VM: run make stage "
+                 f"KERNEL={options.kernel}")
+    if options.also and not pathlib.Path(options.also).is_dir():
+        sys.exit(f"miniring: error: ALSO={options.also} is no folder")
+    made = subprocess.run([TOP / "scripts/kernel", options.kernel], stdout=subprocess.PIPE,
+                          text=True, check=False)
+    if made.returncode:
+        sys.exit(made.returncode)
+    kernel = pathlib.Path(made.stdout.strip())
+    config = (kernel / "tree/include/config/auto.conf").read_text()
+    options.kmemleak = options.kmemleak and "CONFIG_DEBUG_KMEMLEAK=y" in config
+    if options.icount:
+        # A clock that ticks once for each instruction of the only CPU.
+        options.accel, options.cpus = "tcg,thread=single", 1
+    else:
+        options.accel = accelerator(kernel / "image")
+    log = BUILD / "log" / f"{options.kernel}-{options.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    staged = [stage] + ([options.also] if options.also else [])
+    with signals_end_vm(), tempfile.TemporaryDirectory() as name:
+        boot = Boot(pathlib.Path(name), kernel / "image", options)
+        sys.stdout.flush()
+        in_time = boot.run(staged, command)
+        if boot.log.exists():
+            shutil.copy(boot.log, log)
+        output = ""
+        if options.capture and boot.output.exists():
+            output = boot.output.read_text(errors="replace").replace("\r", "")
+        status, reason = judge(boot, in_time, log)
+        return Result(status, output, reason)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", default=Options.name, help="names the file of the kernel log")
+    parser.add_argument("--cpus", type=int, default=Options.cpus)
+    parser.add_argument("--limit", type=int, default=Options.limit, help="seconds")
+    parser.add_argument("--append", default="", help="kernel parameters")
+    parser.add_argument("--also", default="", help="a folder whose content is in /miniring too")
+    parser.add_argument("--kmemleak", action="store_true",
+                        help="look for leaks of what the command made, if the kernel can")
+    parser.add_argument("--icount", action="store_true",
+                        help="one CPU, whose time stamp counter counts instructions")
+    parser.add_argument("--script", type=argparse.FileType(), help="a file with the command")
+    parser.add_argument("command", nargs="?", help="default: a shell")
+    options = vars(parser.parse_args())
+    command, script = options.pop("command"), options.pop("script")
+    result = run(script.read() if script else command, **options)
+    if result.reason:
+        print(result.reason, file=sys.stderr)
+    return result.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
