@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
-#include "../../selftests/uring.h"
+#include "../../selftests/lib/uring.h"
 #include "waiter.h"
 
 #define MAX_SAMPLES 65536

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A key that becomes read-only with the module's __ro_after_init data, for
- * selftests/static_key_modules.c: requested by the module's init if @in_init is
+ * selftests/keys/static_key_modules.c: requested by the module's init if @in_init is
  * set, and by what is written to /sys/kernel/debug/miniring_keys_sealed/command.
  */
 

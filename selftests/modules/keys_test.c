@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Static keys of all kinds for selftests/static_key.c, which changes them
+ * Static keys of all kinds for selftests/keys/static_key.c, which changes them
  * through /sys/kernel/debug/miniring_keys_test/command and sees in .../state
  * which branches the code takes.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sites of the kernel's own dynamic debug for selftests/dyndbg.c, with classes and
+ * Sites of the kernel's own dynamic debug for selftests/dyndbg/dyndbg.c, with classes and
  * without, in a module that needs nothing of miniring: it can be there first. What is
  * written to its parameter "say" is printed at each of them.
  */

@@ -7,7 +7,7 @@
  */
 #include <pthread.h>
 #include <sched.h>
-#include "../samples/umwait/waiter.h"
+#include "../../samples/umwait/waiter.h"
 #include "ring_test.h"
 
 #define HANDSHAKES 20000
