@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include "background.h"
 #include "ring_fds.h"
 #include "ring_ops.h"
 #include "ring_test.h"
@@ -246,6 +247,96 @@ TEST_F(kept, beside_a_thread_with_descriptors_of_its_own)
 	EXPECT_STREQ("1 1", next_cqe(ring));
 	close(sockets[0]);
 	close(sockets[1]);
+}
+
+/* Requests that wait while a search looks at them, and how often one completes meanwhile. */
+#define SEARCHED 4096
+#define SEARCHES 40
+
+struct searcher {
+	struct background background;
+	struct uring ring;
+	unsigned int searches;
+	bool failed;
+};
+
+/* Loses its only descriptor of the ring over and over: each time what waits is searched. */
+static void *loses_the_ring(void *arg)
+{
+	struct searcher *searcher = arg;
+	int process = syscall(SYS_pidfd_open, getpid(), 0);
+	int fd = searcher->ring.fd;
+
+	searcher->failed = process < 0 || unshare(CLONE_FILES) || close(fd);
+	while (!searcher->failed && !background_is_over(&searcher->background)) {
+		fd = syscall(SYS_pidfd_getfd, process, searcher->ring.fd, 0);
+		searcher->failed = fd < 0 || close(fd);
+		__atomic_add_fetch(&searcher->searches, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* Takes @nr completions; returns whether that of 3 comes before that of @last. */
+static bool drained_comes_before(struct uring *ring, unsigned int nr, unsigned int last)
+{
+	bool drained = false, before = false;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct io_uring_cqe *cqe;
+
+		if (!uring_ready(ring))
+			enter_timeout(ring, 1, HANG_MS);
+		cqe = uring_peek(ring);
+		if (!cqe)
+			return false;
+		drained |= cqe->user_data == 3;
+		before |= cqe->user_data == last && drained;
+		uring_advance(ring, 1);
+	}
+	return before;
+}
+
+/*
+ * Request 1 completes while a search has those behind it. Request 2 waits for its file, 3 for 2,
+ * and all others for 3: also the last, which is submitted when 1 has completed.
+ */
+TEST_F(kept, drained_request_holds_up_the_last_during_a_search)
+{
+	static struct searcher searcher;
+	struct uring *ring = &searcher.ring;
+	int first[2], second[2];
+	char byte;
+
+	ASSERT_EQ(0, uring_open(ring, SEARCHED));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, first));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, second));
+	background_start(&searcher.background, loses_the_ring, &searcher);
+	for (int round = 0; round < SEARCHES; round++) {
+		poll_in(ring, first[0], 1)->flags = IOSQE_IO_DRAIN;
+		poll_in(ring, second[0], 2);
+		for (int i = 3; i <= SEARCHED; i++)
+			uring_nop(ring, i)->flags = i == 3 ? IOSQE_IO_DRAIN : 0;
+		ASSERT_EQ(SEARCHED, uring_submit(ring));
+		ASSERT_EQ(1, write(first[1], "x", 1));
+		ASSERT_STREQ("1 1", wait_next_cqe(ring));
+		uring_nop(ring, SEARCHED + 1);
+		ASSERT_EQ(1, uring_submit(ring));
+		ASSERT_EQ(1, write(second[1], "x", 1));
+		ASSERT_TRUE(drained_comes_before(ring, SEARCHED, SEARCHED + 1)) {
+			TH_LOG("round %d, after %u searches", round,
+			       __atomic_load_n(&searcher.searches, __ATOMIC_RELAXED));
+		}
+		ASSERT_EQ(1, read(first[0], &byte, 1));
+		ASSERT_EQ(1, read(second[0], &byte, 1));
+	}
+	background_stop(&searcher.background);
+	EXPECT_FALSE(searcher.failed);
+	EXPECT_LT(0, searcher.searches);
+	uring_close(ring);
+	for (int i = 0; i < 2; i++) {
+		close(first[i]);
+		close(second[i]);
+	}
 }
 
 /*
