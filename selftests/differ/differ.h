@@ -46,6 +46,10 @@ enum op_kind {
 	OP_BAD,
 };
 
+/* How a READ or a WRITE is done. */
+#define BY_VECTOR	1
+#define READ_MUCH	2	/* how many bytes is left to chance */
+
 /* One SQE; a field that the kind does not use is 0. */
 struct op {
 	unsigned char kind;
@@ -90,6 +94,7 @@ enum entry_kind {
 	ENTRY_ENTER,		/* what ENTER returned */
 	ENTRY_CQE,
 	ENTRY_STATE,		/* after the step: tail, backlog, flags */
+	ENTRY_EXPIRE,		/* whether a wait was ended before its time was over */
 };
 
 struct entry {

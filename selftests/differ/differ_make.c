@@ -3,7 +3,8 @@
  * Makes a program of the differential fuzzer from a seed.
  *
  * What io_uring leaves to chance is not made. An SQE that a worker of io_uring executes
- * (IOSQE_ASYNC, a regular file) or a short timeout is in a batch that is one chain.
+ * (IOSQE_ASYNC, a regular file) or a short timeout is in a batch that is one chain; but a NOP that
+ * a worker executes may be behind a drained one.
  *
  * Of what Documentation/interface.rst lists as different ("What differs from io_uring") this
  * could be made, and is not:
@@ -153,7 +154,7 @@ static void make_transfer(struct maker *maker, struct op *op)
 	else
 		op->file = rng_one_in(&maker->rng, 5) ? ZERO : private_pipe(maker);
 	op->len = rng_below(&maker->rng, 8);
-	op->how = maybe(maker, 4, 1);
+	op->how = maybe(maker, 4, BY_VECTOR);
 }
 
 static void make_op(struct maker *maker, struct op *op)
@@ -358,6 +359,37 @@ static void make_batch(struct maker *maker, struct step *step)
 		step->arg = 1 + rng_below(&maker->rng, step->nr);
 }
 
+/*
+ * A drained request, and one behind it for a worker, which completes it while the submitter is
+ * busy: the rest reads much.
+ */
+static void make_overtaking(struct maker *maker, struct step *step)
+{
+	unsigned int limit = maker->program->sq_entries < MAX_OPS ? maker->program->sq_entries :
+								    MAX_OPS;
+
+	step->nr = limit;
+	maker->batch = maker->next;
+	for (int i = 0; i < step->nr; i++) {
+		struct op *op = &step->ops[i];
+
+		memset(op, 0, sizeof(*op));
+		op->user_data = maker->next++;
+		op->file = NO_FILE;
+		op->kind = OP_NOP;
+		if (i > 1) {
+			op->kind = OP_READ;
+			op->file = ZERO;
+			op->how = READ_MUCH;
+		}
+		maker->kinds[op->user_data] = op->kind;
+	}
+	step->ops[0].flags = IOSQE_IO_DRAIN;
+	step->ops[1].flags = IOSQE_ASYNC;
+	maker->drained = true;
+	maker->program->workers = true;
+}
+
 static void make_expiry(struct maker *maker, struct step *step)
 {
 	struct op *op = &step->ops[0];
@@ -368,7 +400,9 @@ static void make_expiry(struct maker *maker, struct step *step)
 	op->kind = OP_TIMEOUT;
 	op->flags &= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_DRAIN;
 	op->events = 2;
-	op->how = 0;
+	/* One that expires without a completion ends a wait too. */
+	op->how = op->flags & IOSQE_CQE_SKIP_SUCCESS ?
+		  maybe(maker, 2, IORING_TIMEOUT_ETIME_SUCCESS) : 0;
 	op->res = 0;
 	op->len = 0;
 	if (maker->counting)
@@ -384,7 +418,10 @@ static void make_step(struct maker *maker, struct step *step)
 	step->min_wait = rng_one_in(&maker->rng, 4);
 	if (dice < 20) {
 		step->kind = STEP_SUBMIT;
-		make_batch(maker, step);
+		if (!maker->skipping && !maker->small && rng_one_in(&maker->rng, 5))
+			make_overtaking(maker, step);
+		else
+			make_batch(maker, step);
 	} else if (dice < 31) {
 		step->kind = STEP_WRITE;
 		step->file = rng_below(&maker->rng, 3) ? rng_below(&maker->rng, 2) :

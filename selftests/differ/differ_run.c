@@ -6,6 +6,8 @@
 #include "ring_ops.h"
 #include "ring_base.h"
 
+#define EXPIRE_MS 400
+
 struct state {
 	unsigned int tail, backlog;
 };
@@ -21,6 +23,7 @@ struct run {
 	int in[FILES], out_fd[FILES];
 	unsigned int timers;		/* short timeouts without a completion so far */
 	bool is_timer[MAX_REQUESTS];
+	bool reads_much[MAX_REQUESTS];
 	unsigned char written;		/* makes every byte that is written another */
 	char buffers[MAX_REQUESTS][8];
 	struct iovec vectors[MAX_REQUESTS];
@@ -29,6 +32,8 @@ struct run {
 static const struct __kernel_timespec forever = { .tv_sec = 1000 };
 static const struct __kernel_timespec soon = { .tv_nsec = 3000000 };
 static const struct __kernel_timespec later = { .tv_nsec = 15000000 };
+
+static char much[1 << 20];
 
 static struct entry *add(struct run *run, enum entry_kind kind)
 {
@@ -110,6 +115,11 @@ static void note_completions(struct run *run)
 		entry->user_data = cqe->user_data;
 		entry->res = cqe->res;
 		entry->flags = cqe->flags;
+		/* A read that is to be preempted is short. */
+		if (cqe->user_data < MAX_REQUESTS && run->reads_much[cqe->user_data]) {
+			entry->res = cqe->res > 0 ? 1 : cqe->res;
+			continue;
+		}
 		if (cqe->user_data < MAX_REQUESTS && cqe->res > 0)
 			for (int i = 0; i < 8; i++)
 				entry->data = entry->data * 31 + run->buffers[cqe->user_data][i];
@@ -174,7 +184,12 @@ static void fill_transfer(struct run *run, const struct op *op, struct io_uring_
 	sqe->fd = file_of(run, op);
 	sqe->addr = (unsigned long)buffer;
 	sqe->len = op->len;
-	if (op->how) {
+	run->reads_much[op->user_data] = op->how == READ_MUCH;
+	if (op->how == READ_MUCH) {
+		sqe->addr = (unsigned long)much;
+		sqe->len = sizeof(much);
+	}
+	if (op->how == BY_VECTOR) {
 		sqe->opcode = write ? IORING_OP_WRITEV : IORING_OP_READV;
 		*vector = (struct iovec){ buffer, op->len };
 		sqe->addr = (unsigned long)vector;
@@ -312,6 +327,17 @@ static void write_some(struct run *run, const struct step *step)
 					   step->file == EVENTFD ? 8 : step->arg);
 }
 
+/* A wait for more than there is, that only a timeout ends before EXPIRE_MS. */
+static void expire(struct run *run, const struct step *step)
+{
+	long long start;
+
+	submit(run, step);
+	start = now_ms();
+	enter(run, 0, uring_ready(&run->ring) + 10, EXPIRE_MS, step->min_wait);
+	add(run, ENTRY_EXPIRE)->res = now_ms() - start < EXPIRE_MS / 2;
+}
+
 static void run_step(struct run *run, const struct step *step)
 {
 	struct uring *ring = &run->ring;
@@ -334,8 +360,7 @@ static void run_step(struct run *run, const struct step *step)
 		uring_advance(ring, step->arg < ready ? step->arg : ready);
 		break;
 	case STEP_EXPIRE:
-		submit(run, step);
-		enter(run, 0, uring_ready(ring) + 10, 400, step->min_wait);
+		expire(run, step);
 		break;
 	}
 	settle(run);

@@ -73,7 +73,10 @@ void op_print(const struct op *op)
 		break;
 	case OP_READ:
 	case OP_WRITE:
-		printf("%s %s %u bytes", op->how ? "V" : "", file_name(op->file), op->len);
+		if (op->how == READ_MUCH)
+			printf(" %s much", file_name(op->file));
+		else
+			printf("%s %s %u bytes", op->how ? "V" : "", file_name(op->file), op->len);
 		break;
 	case OP_MESSAGE:
 		printf(" to itself res %d how 0x%x", op->res, op->how);
@@ -131,6 +134,9 @@ static void entry_print(const char *side, const struct entry *entry)
 	switch (entry->kind) {
 	case ENTRY_ENTER:
 		printf("call returned %s\n", result_name(entry->res));
+		break;
+	case ENTRY_EXPIRE:
+		printf("the wait %s\n", entry->res ? "was ended" : "lasted");
 		break;
 	case ENTRY_CQE:
 		printf("CQE %llu %s flags 0x%x data 0x%x\n", entry->user_data,
