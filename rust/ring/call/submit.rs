@@ -253,7 +253,10 @@ impl Submission<'_> {
         }
         // An operation is large, and moved only if it has to wait.
         let (outcome, taken) = match &mut op {
-            Ok(op) => (op.run(&self.ring.core, 0, &mut self.poster), Taken::InOrder),
+            Ok(op) => (
+                op.run_now(&self.ring.core, &mut self.poster),
+                Taken::InOrder,
+            ),
             Err(error) => (Some((*error).into()), Taken::Refused),
         };
         let Some(outcome) = outcome else {
@@ -284,7 +287,12 @@ impl Submission<'_> {
             });
             return Taken::InOrder;
         };
-        let request = room.fill(&self.ring.core, self.poster.in_flight(), sqe, op);
+        let request = room.fill(
+            &self.ring.core,
+            self.poster.in_flight(),
+            sqe,
+            op.into_data(),
+        );
         if let Some(request) = self.ring.drain.admit(request) {
             drive(request, &mut self.poster);
         }
@@ -302,9 +310,14 @@ impl Submission<'_> {
         let drain = flags & bindings::CONST_IOSQE_IO_DRAIN != 0;
         let (op, refused) = match op {
             Ok(op) => (op, false),
-            Err(error) => (Op::Failed(error), true),
+            Err(error) => (Op::failed(error), true),
         };
-        let request = room.fill(&self.ring.core, self.poster.in_flight(), sqe, op);
+        let request = room.fill(
+            &self.ring.core,
+            self.poster.in_flight(),
+            sqe,
+            op.into_data(),
+        );
         match chain.requests.first() {
             Some(head) if drain && !refused => {
                 head.drain.store(true, Relaxed);

@@ -2,7 +2,10 @@
 
 //! IORING_OP_ASYNC_CANCEL, and the cancellation of all that a ring or a process has in flight.
 
-use super::Context;
+use super::{
+    AtOnce,
+    Context, //
+};
 use crate::{
     bindings,
     pure::ownership::Claim,
@@ -10,6 +13,7 @@ use crate::{
         abi::sqe::Sqe,
         req::{
             core::Core,
+            operation::Wait,
             poster::Poster,
             request::{
                 Owned,
@@ -41,7 +45,7 @@ pub(crate) struct Cancel {
     user_data: u64,
     opcode: u32,
     /// With IORING_ASYNC_CANCEL_FD.
-    pub(super) target: Option<Target>,
+    target: Option<Target>,
 }
 
 impl Cancel {
@@ -101,12 +105,18 @@ impl Cancel {
         }
         !self.has(bindings::IORING_ASYNC_CANCEL_OP) || u32::from(request.opcode) == self.opcode
     }
+}
+
+impl AtOnce for Cancel {
+    fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
 
     /// The number of requests found, if it asked for all; else 0.
     ///
     /// `ENOENT` if there is no such request, `EALREADY` if it is too late or a worker is at it;
     /// `EBADF`.
-    pub(super) fn run(&self, ring: &Core, this: usize, poster: &mut Poster<'_>) -> Result<i32> {
+    fn run(&mut self, ring: &Core, this: Option<&Request>, poster: &mut Poster<'_>) -> Result<i32> {
         if self.has(bindings::IORING_ASYNC_CANCEL_FD) && self.target.is_none() {
             return Err(EBADF);
         }
@@ -115,7 +125,7 @@ impl Cancel {
         let round = ring.pending.round();
         let mut count = 0;
         while let Some(request) = round.find(user_data, |request| {
-            core::ptr::from_ref(request) as usize != this && self.matches(request)
+            !this.is_some_and(|this| core::ptr::eq(this, request)) && self.matches(request)
         }) {
             let result = cancel(request, poster);
             if result == Err(ENOENT) {
@@ -139,12 +149,12 @@ impl Cancel {
 /// `ENOENT` if it has completed, `EALREADY` if a worker is at it. One that polls and is being looked
 /// at is told, and ends soon, if not with what it has just seen.
 pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
-    if request.is_timeout() {
+    if request.waits_for(Wait::Time) {
         poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
         return Ok(());
     }
     // The owner of a poll checks for this before it completes the poll, and soon.
-    let heeds = u32::from(request.opcode) == bindings::IORING_OP_POLL_ADD;
+    let heeds = request.waits_for(Wait::Events);
     match Owned::cancel(request) {
         Ok(owned) => poster.cancel(owned),
         Err(Claim::Done) => return Err(ENOENT),

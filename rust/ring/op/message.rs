@@ -2,7 +2,10 @@
 
 //! IORING_OP_MSG_RING: a completion for another ring.
 
-use super::Context;
+use super::{
+    AtOnce,
+    Context, //
+};
 use crate::{
     bindings,
     ring::{
@@ -20,6 +23,7 @@ use crate::{
         req::{
             core::Core,
             poster::Poster,
+            request::Request,
             target::Target, //
         }, //
     }, //
@@ -28,7 +32,7 @@ use kernel::prelude::*;
 
 /// Posts a completion to a ring.
 pub(crate) struct Message {
-    pub(super) target: Option<Target>,
+    target: Option<Target>,
     command: u32,
     cqe: Cqe,
     source: u64,
@@ -61,29 +65,6 @@ impl Message {
         })
     }
 
-    /// `EBADF`, `EBADFD` if the target is no ring or not enabled, `EINVAL`, `ENOMEM`; `EAGAIN` if
-    /// the target's eventfd is being changed, in the `quiesce` model.
-    pub(super) fn run(&self, ring: &Core, poster: &Poster<'_>) -> Result {
-        match &self.target {
-            None => Err(EBADF),
-            Some(Target::File(_)) => Err(EBADFD),
-            Some(Target::Ring(target)) => match self.command {
-                bindings::IORING_MSG_DATA => self.send(ring, target, poster),
-                bindings::IORING_MSG_SEND_FD => {
-                    if self.cqe.res != 0 || core::ptr::eq::<Core>(&**target, ring) {
-                        return Err(EINVAL);
-                    }
-                    if !target.is_enabled() {
-                        return Err(EBADFD);
-                    }
-                    // No ring has registered files.
-                    Err(EBADF)
-                }
-                _ => Err(EINVAL),
-            },
-        }
-    }
-
     fn send(&self, ring: &Core, target: &Core, poster: &Poster<'_>) -> Result {
         let pass = self.flags == bindings::IORING_MSG_RING_FLAGS_PASS;
         if self.source as u32 != 0 || self.flags != 0 && !pass || !pass && self.argument != 0 {
@@ -105,5 +86,39 @@ impl Message {
             target.post_one(&in_flight, cqe, Of::Other, entry, When::Later);
         }
         Ok(())
+    }
+}
+
+impl AtOnce for Message {
+    fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// `EBADF`, `EBADFD` if the target is no ring or not enabled, `EINVAL`, `ENOMEM`; `EAGAIN` if
+    /// the target's eventfd is being changed, in the `quiesce` model.
+    fn run(
+        &mut self,
+        ring: &Core,
+        _this: Option<&Request>,
+        poster: &mut Poster<'_>,
+    ) -> Result<i32> {
+        match &self.target {
+            None => Err(EBADF),
+            Some(Target::File(_)) => Err(EBADFD),
+            Some(Target::Ring(target)) => match self.command {
+                bindings::IORING_MSG_DATA => self.send(ring, target, poster).map(|()| 0),
+                bindings::IORING_MSG_SEND_FD => {
+                    if self.cqe.res != 0 || core::ptr::eq::<Core>(&**target, ring) {
+                        return Err(EINVAL);
+                    }
+                    if !target.is_enabled() {
+                        return Err(EBADFD);
+                    }
+                    // No ring has registered files.
+                    Err(EBADF)
+                }
+                _ => Err(EINVAL),
+            },
+        }
     }
 }

@@ -13,6 +13,8 @@ mod rw;
 mod timeout;
 mod transfer;
 
+pub(crate) use self::nop::plain_nop;
+
 use self::{
     cancel::Cancel,
     message::Message,
@@ -27,13 +29,17 @@ use crate::{
         abi::sqe::Sqe,
         req::{
             core::Core,
+            operation::{
+                Data,
+                Operation,
+                OwnedOf, //
+            },
             outcome::{
                 Issued,
                 Outcome, //
             },
             poster::Poster,
-            request::Owned,
-            sequenced::Sequenced,
+            request::Request,
             target::{
                 RingOf,
                 Target, //
@@ -110,28 +116,54 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The result of a NOP that asks for nothing else, and what nobody needs to know about others.
-#[inline]
-pub(super) fn plain_nop(sqe: &Sqe) -> Option<i32> {
-    let plain = u32::from(sqe.opcode) == bindings::IORING_OP_NOP
-        && sqe.op_flags & !bindings::IORING_NOP_INJECT_RESULT == 0
-        && u32::from(sqe.flags) & !bindings::CONST_IOSQE_CQE_SKIP_SUCCESS == 0
-        && sqe.ioprio | sqe.personality == 0;
-    plain.then_some(if sqe.op_flags != 0 { sqe.len as i32 } else { 0 })
+/// An operation that is over when it is issued.
+trait AtOnce: Send + Sized + 'static {
+    /// Returns the file that the operation is about.
+    fn target(&self) -> Option<&Target> {
+        None
+    }
+
+    /// Carries out the operation, on behalf of `this` if it has a request. Returns the result.
+    fn run(&mut self, ring: &Core, this: Option<&Request>, poster: &mut Poster<'_>) -> Result<i32>;
+}
+
+impl<T: AtOnce> Operation for T {
+    fn target(&self) -> Option<&Target> {
+        AtOnce::target(self)
+    }
+
+    fn run_now(&mut self, ring: &Core, poster: &mut Poster<'_>) -> Option<Outcome> {
+        Some(Outcome::of(self.run(ring, None, poster)))
+    }
+
+    fn issue(mut request: OwnedOf<Self>, _blocking: bool, poster: &mut Poster<'_>) -> Issued {
+        let (op, this) = request.parts();
+        let result = op.run(&this.ring, Some(this), poster);
+        request.done(Outcome::of(result))
+    }
+}
+
+/// An SQE that was not in order, in a chain.
+struct Failed(Error);
+
+impl Operation for Failed {
+    fn issue(mut request: OwnedOf<Self>, _blocking: bool, _poster: &mut Poster<'_>) -> Issued {
+        let error = request.op().0;
+        request.done(error)
+    }
+
+    fn cancelled(&self) -> Outcome {
+        self.0.into()
+    }
 }
 
 /// An operation that was found to be in order.
+///
+/// The most frequent ones are variants, so that issuing one costs no indirect call.
 pub(crate) enum Op {
     Nop(Nop),
     Rw(Rw),
-    Poll(Poll),
-    PollUpdate(poll::Update),
-    Timeout(Timeout),
-    TimeoutUpdate(timeout::Update),
-    Cancel(Cancel),
-    Message(Message),
-    /// An SQE that was not in order, in a chain.
-    Failed(Error),
+    Other(Data),
 }
 
 impl Op {
@@ -165,37 +197,19 @@ impl Op {
         }
         match u32::from(sqe.opcode) {
             bindings::IORING_OP_NOP => Nop::prepare(sqe, context).map(Self::Nop),
-            bindings::IORING_OP_POLL_ADD => Poll::prepare(sqe, context).map(Self::Poll),
-            bindings::IORING_OP_POLL_REMOVE => poll::Update::prepare(sqe).map(Self::PollUpdate),
-            bindings::IORING_OP_TIMEOUT => Timeout::prepare(sqe).map(Self::Timeout),
-            bindings::IORING_OP_TIMEOUT_REMOVE => {
-                timeout::Update::prepare(sqe).map(Self::TimeoutUpdate)
-            }
-            bindings::IORING_OP_ASYNC_CANCEL => Cancel::prepare(sqe, context).map(Self::Cancel),
-            bindings::IORING_OP_MSG_RING => Message::prepare(sqe, context).map(Self::Message),
+            bindings::IORING_OP_POLL_ADD => other(Poll::prepare(sqe, context)),
+            bindings::IORING_OP_POLL_REMOVE => other(poll::Update::prepare(sqe)),
+            bindings::IORING_OP_TIMEOUT => other(Timeout::prepare(sqe)),
+            bindings::IORING_OP_TIMEOUT_REMOVE => other(timeout::Update::prepare(sqe)),
+            bindings::IORING_OP_ASYNC_CANCEL => other(Cancel::prepare(sqe, context)),
+            bindings::IORING_OP_MSG_RING => other(Message::prepare(sqe, context)),
             _ => Err(EINVAL),
         }
     }
 
-    /// What it is about, for comparison.
-    pub(crate) fn target(&self) -> usize {
-        match self {
-            Self::Poll(poll) => poll.target.as_ref().map_or(0, Target::id),
-            Self::Rw(rw) => rw.target.as_ref().map_or(0, Target::id),
-            _ => 0,
-        }
-    }
-
-    /// Whether it is about a file that [may keep rings](Target::may_keep_rings).
-    pub(crate) fn may_keep_rings(&self) -> bool {
-        let target = match self {
-            Self::Poll(poll) => &poll.target,
-            Self::Rw(rw) => &rw.target,
-            Self::Message(message) => &message.target,
-            Self::Cancel(cancel) => &cancel.target,
-            _ => return false,
-        };
-        target.as_ref().is_some_and(Target::may_keep_rings)
+    /// The operation of an SQE that was not in order.
+    pub(crate) fn failed(error: Error) -> Self {
+        Self::Other(Data::new(Failed(error)))
     }
 
     /// The result if nothing more is done: none if nothing was yet.
@@ -206,27 +220,30 @@ impl Op {
         }
     }
 
-    /// Carries out an operation that is over at once, on behalf of the request `this` if there is
-    /// one. None if it needs a request to wait.
-    pub(crate) fn run(
-        &mut self,
-        ring: &Core,
-        this: usize,
-        poster: &mut Poster<'_>,
-    ) -> Option<Outcome> {
-        let result = match self {
-            // A request has more ways to go about it.
-            Self::Rw(rw) => return if this == 0 { rw.try_now() } else { None },
-            Self::Nop(nop) => return (this != 0 || !nop.deferred).then(|| nop.run()),
-            Self::PollUpdate(update) => update.run(ring, poster).map(|()| 0),
-            Self::TimeoutUpdate(update) => update.run(ring, poster).map(|()| 0),
-            Self::Cancel(cancel) => cancel.run(ring, this, poster),
-            Self::Message(message) => message.run(ring, poster).map(|()| 0),
-            Self::Failed(error) => Err(*error),
-            Self::Poll(_) | Self::Timeout(_) => return None,
-        };
-        Some(result.map_or_else(Outcome::from, Outcome::new))
+    /// Carries out an operation that is over at once. None if it needs a request to wait.
+    pub(crate) fn run_now(&mut self, ring: &Core, poster: &mut Poster<'_>) -> Option<Outcome> {
+        match self {
+            Self::Rw(rw) => rw.try_now(),
+            Self::Nop(nop) => nop.run_now(ring, poster),
+            Self::Other(other) => other.run_now(ring, poster),
+        }
     }
+
+    /// Returns what a request keeps of the operation.
+    pub(crate) fn into_data(self) -> Data {
+        match self {
+            Self::Rw(mut rw) => {
+                rw.identify();
+                Data::new(rw)
+            }
+            Self::Nop(nop) => Data::new(nop),
+            Self::Other(data) => data,
+        }
+    }
+}
+
+fn other(op: Result<impl Operation>) -> Result<Op> {
+    op.map(Data::new).map(Op::Other)
 }
 
 /// Whether it reads or writes.
@@ -255,74 +272,4 @@ fn check_flags(sqe: &Sqe) -> Result {
         return Err(EOPNOTSUPP);
     }
     Ok(())
-}
-
-/// Issues a request. `blocking` if it may block: then it is a worker's, with nothing behind it.
-pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -> Issued {
-    let ring = owned.ring.clone();
-    let this = core::ptr::from_ref(&*owned) as usize;
-    if let Some(outcome) = owned.inner().op.run(&ring, this, poster) {
-        return Issued::Done(owned, outcome);
-    }
-    match &owned.inner().op {
-        Op::Rw(_) => rw::issue(owned, blocking, poster),
-        Op::Poll(_) => poll::issue(owned, poster),
-        _ => timeout::issue(owned),
-    }
-}
-
-/// Continues a request after an event. `blocking` as for [`issue`].
-pub(super) fn event(
-    mut owned: Owned,
-    events: u32,
-    blocking: bool,
-    poster: &mut Poster<'_>,
-) -> Issued {
-    match owned.inner().op {
-        Op::Rw(_) => rw::event(owned, blocking, poster),
-        _ => poll::event(owned, events, poster),
-    }
-}
-
-/// Reports that a timer has expired. Any context.
-pub(super) fn expired(owned: Owned) {
-    timeout::expire(owned);
-}
-
-/// Goes on with a timer that was reported.
-pub(super) fn rearm(owned: Owned) -> Issued {
-    timeout::rearm(owned)
-}
-
-/// Makes sure that nothing comes for a request that was completed. Process context.
-pub(super) fn disarm(owned: &mut Owned) {
-    match owned.inner().op {
-        Op::Poll(_) | Op::Rw(_) => owned.wakers.disarm(),
-        Op::Timeout(_) => {
-            Sequenced::remove(owned);
-            owned.timer.stop();
-        }
-        _ => (),
-    }
-}
-
-/// The result of a request that is cancelled.
-pub(super) fn cancelled(owned: &mut Owned) -> Outcome {
-    disarm(owned);
-    let inner = owned.inner();
-    if let Some(verdict) = inner.verdict.take() {
-        return verdict;
-    }
-    match &inner.op {
-        Op::Rw(rw) => rw.cancelled(),
-        _ => Outcome::cancelled(),
-    }
-}
-
-/// The result of a request that is not going to be issued.
-pub(super) fn not_issued(owned: &mut Owned) -> Outcome {
-    match owned.inner().op {
-        Op::Failed(error) => error.into(),
-        _ => Outcome::cancelled(),
-    }
 }

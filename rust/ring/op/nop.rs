@@ -7,7 +7,18 @@ use crate::{
     bindings,
     ring::{
         abi::sqe::Sqe,
-        req::outcome::Outcome, //
+        req::{
+            core::Core,
+            operation::{
+                Operation,
+                OwnedOf, //
+            },
+            outcome::{
+                Issued,
+                Outcome, //
+            },
+            poster::Poster, //
+        }, //
     }, //
 };
 use kernel::prelude::*;
@@ -23,7 +34,7 @@ const FLAGS: u32 = bindings::IORING_NOP_INJECT_RESULT
 pub(crate) struct Nop {
     result: i32,
     /// IORING_NOP_TW: from elsewhere.
-    pub(super) deferred: bool,
+    deferred: bool,
 }
 
 impl Nop {
@@ -51,9 +62,26 @@ impl Nop {
             deferred: has(bindings::IORING_NOP_TW),
         })
     }
+}
 
+impl Operation for Nop {
     #[inline]
-    pub(super) fn run(&self) -> Outcome {
-        Outcome::new(self.result)
+    fn run_now(&mut self, _ring: &Core, _poster: &mut Poster<'_>) -> Option<Outcome> {
+        (!self.deferred).then(|| Outcome::new(self.result))
     }
+
+    fn issue(mut request: OwnedOf<Self>, _blocking: bool, _poster: &mut Poster<'_>) -> Issued {
+        let result = request.op().result;
+        request.done(Outcome::new(result))
+    }
+}
+
+/// Returns the result of a NOP that asks for nothing else; `None` for any other SQE.
+#[inline]
+pub(crate) fn plain_nop(sqe: &Sqe) -> Option<i32> {
+    let plain = u32::from(sqe.opcode) == bindings::IORING_OP_NOP
+        && sqe.op_flags & !bindings::IORING_NOP_INJECT_RESULT == 0
+        && u32::from(sqe.flags) & !bindings::CONST_IOSQE_CQE_SKIP_SUCCESS == 0
+        && sqe.ioprio | sqe.personality == 0;
+    plain.then_some(if sqe.op_flags != 0 { sqe.len as i32 } else { 0 })
 }

@@ -4,15 +4,12 @@
 
 use super::{
     cancel::cancel,
-    Context,
-    Op, //
+    AtOnce,
+    Context, //
 };
 use crate::{
     bindings,
-    pure::ownership::{
-        Claim,
-        Word, //
-    },
+    pure::ownership::Word,
     ring::{
         abi::sqe::Sqe,
         req::{
@@ -20,6 +17,11 @@ use crate::{
             defer::{
                 defer,
                 hand_over, //
+            },
+            operation::{
+                Operation,
+                OwnedOf,
+                Wait, //
             },
             outcome::{
                 Issued,
@@ -52,7 +54,7 @@ const EVENTS: u32 = 0x27ff;
 
 /// Waits for events on a file.
 pub(crate) struct Poll {
-    pub(super) target: Option<Target>,
+    target: Option<Target>,
     events: u32,
 }
 
@@ -83,64 +85,119 @@ fn events(sqe: &Sqe) -> u32 {
     (events & (EVENTS | MODES)) | bindings::CONST_EPOLLET
 }
 
-/// Arms a poll request, or completes it if there is something already.
-pub(super) fn issue(mut owned: Owned, poster: &mut Poster<'_>) -> Issued {
-    if !poster.collects() && owned.ownership.word() == Some(Word::Cancel) {
-        return cancelled(owned);
+impl Operation for Poll {
+    const WAITS_FOR: Wait = Wait::Events;
+
+    fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
     }
-    let Op::Poll(poll) = &owned.inner().op else {
-        return Issued::Done(owned, EINVAL.into());
-    };
-    let events = poll.events;
-    let Some(target) = &poll.target else {
-        return Issued::Done(owned, EBADF.into());
-    };
-    let target: *const Target = target;
-    // SAFETY: The target is in the request, which is owned here until it is armed; `arm` takes no
-    // other part of it. It is taken off by `disarm` before the request is dropped.
-    let armed = unsafe { owned.wakers.arm(&owned, &*target, events) };
-    let once = events & bindings::CONST_EPOLLONESHOT != 0;
-    if owned.is_elsewhere() {
-        owned.wakers.disarm();
-        owned.add_to_pending();
-        return hand_over(owned, Step::Issue);
+
+    /// Arms a poll request, or completes it if there is something already.
+    fn issue(mut request: OwnedOf<Self>, _blocking: bool, poster: &mut Poster<'_>) -> Issued {
+        if !poster.collects() && request.ownership.word() == Some(Word::Cancel) {
+            return request.end_cancelled();
+        }
+        let (poll, this) = request.parts();
+        let events = poll.events;
+        let Some(target) = &poll.target else {
+            return request.done(EBADF);
+        };
+        // SAFETY: These are the wakers of `this`, which is owned here until it is armed. The target
+        // is in the request, which `disarm` takes off the target's queues before it is dropped.
+        let armed = unsafe { this.wakers.arm(this, target, events) };
+        let once = events & bindings::CONST_EPOLLONESHOT != 0;
+        if request.is_elsewhere() {
+            request.wakers.disarm();
+            request.add_to_pending();
+            return hand_over(request.into_owned(), Step::Issue);
+        }
+        match armed {
+            Err(error) => {
+                request.wakers.disarm();
+                request.done(error)
+            }
+            Ok(ready) if ready != 0 && once => {
+                request.wakers.disarm();
+                request.done(Outcome::new(ready as i32))
+            }
+            Ok(ready) => {
+                request.add_to_pending();
+                wait(request, ready, poster)
+            }
+        }
     }
-    match armed {
-        Err(error) => {
-            owned.wakers.disarm();
-            Issued::Done(owned, error.into())
+
+    /// Goes on after a wake-up that showed the events `seen`, or some that are unknown if 0.
+    fn event(
+        mut request: OwnedOf<Self>,
+        seen: u32,
+        _blocking: bool,
+        poster: &mut Poster<'_>,
+    ) -> Issued {
+        if request.is_orphan() {
+            return request.end_cancelled();
         }
-        Ok(ready) if ready != 0 && once => {
-            owned.wakers.disarm();
-            Issued::Done(owned, Outcome::new(ready as i32))
-        }
-        Ok(ready) => {
-            owned.add_to_pending();
-            wait(owned, ready, poster)
+        let mut seen = seen & request.wakers.events() & EVENTS;
+        let once = seen != 0 && request.reports_once();
+        loop {
+            match request.ownership.word() {
+                Some(Word::Cancel) => return request.end_cancelled(),
+                // More than the wake-up that is told of. But a request that reports once is off the
+                // queue of that one, and reports that one.
+                Some(Word::Event) if !once => seen = 0,
+                _ => (),
+            }
+            let events = request.wakers.events();
+            if seen == 0 && request.is_elsewhere() {
+                return hand_over(request.into_owned(), Step::Event(0));
+            }
+            if seen == 0 {
+                let Some(target) = &request.op().target else {
+                    return request.done(EBADF);
+                };
+                let mut table = bindings::poll_table {
+                    _qproc: None,
+                    _key: events,
+                };
+                // SAFETY: The table adds no entries.
+                seen = unsafe { target.poll(&mut table) } & events & EVENTS;
+            }
+            if seen != 0 {
+                if let Some(outcome) = report(&request, seen, poster) {
+                    request.wakers.disarm();
+                    return request.done(outcome);
+                }
+                seen = 0;
+            }
+            match request.release() {
+                Ok(()) => return Issued::Pending,
+                Err((again, Word::Cancel)) => return again.end_cancelled(),
+                Err((again, Word::Event)) => request = again,
+            }
         }
     }
 }
 
 /// Reports `ready` if that is not 0, and waits for more.
-fn wait(mut owned: Owned, ready: u32, poster: &mut Poster<'_>) -> Issued {
+fn wait(request: OwnedOf<Poll>, ready: u32, poster: &mut Poster<'_>) -> Issued {
     if ready != 0 {
         if poster.collects() {
-            match defer(owned, Step::Event(ready)) {
-                Ok(()) => return Issued::Pending,
-                Err(refused) => owned = refused,
-            }
+            return match defer(request.into_owned(), Step::Event(ready)) {
+                Ok(()) => Issued::Pending,
+                Err(refused) => refused.event(ready, false, poster),
+            };
         }
-        return event(owned, ready, poster);
+        return Poll::event(request, ready, false, poster);
     }
-    match owned.release() {
+    match request.release() {
         Ok(()) => Issued::Pending,
-        Err((owned, Word::Cancel)) => cancelled(owned),
-        Err((owned, Word::Event)) => event(owned, 0, poster),
+        Err((request, Word::Cancel)) => request.end_cancelled(),
+        Err((request, Word::Event)) => Poll::event(request, 0, false, poster),
     }
 }
 
 /// Reports events; a result if that was the last report.
-fn report(owned: &mut Owned, ready: u32, poster: &mut Poster<'_>) -> Option<Outcome> {
+fn report(owned: &Owned, ready: u32, poster: &mut Poster<'_>) -> Option<Outcome> {
     let last = Outcome::new(ready as i32);
     if owned.wakers.events() & bindings::CONST_EPOLLONESHOT != 0 {
         return Some(last);
@@ -150,72 +207,6 @@ fn report(owned: &mut Owned, ready: u32, poster: &mut Poster<'_>) -> Option<Outc
         None
     } else {
         Some(last)
-    }
-}
-
-fn cancelled(owned: Owned) -> Issued {
-    owned.wakers.disarm();
-    Issued::Done(owned, Outcome::cancelled())
-}
-
-impl Request {
-    /// Any context.
-    pub(crate) fn is_poll(&self) -> bool {
-        u32::from(self.opcode) == bindings::IORING_OP_POLL_ADD
-    }
-
-    /// Whether it is a poll request that the next event completes. Any context.
-    pub(crate) fn reports_once(&self) -> bool {
-        self.is_poll() && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
-    }
-}
-
-/// Goes on after a wake-up that showed the events `seen`, or some that are unknown if 0.
-pub(super) fn event(mut owned: Owned, seen: u32, poster: &mut Poster<'_>) -> Issued {
-    if owned.is_orphan() {
-        return cancelled(owned);
-    }
-    let mut seen = seen & owned.wakers.events() & EVENTS;
-    let once = seen != 0 && owned.reports_once();
-    loop {
-        match owned.ownership.word() {
-            Some(Word::Cancel) => return cancelled(owned),
-            // More than the wake-up that is told of. But a request that reports once is off the
-            // queue of that one, and reports that one.
-            Some(Word::Event) if !once => seen = 0,
-            _ => (),
-        }
-        let events = owned.wakers.events();
-        if seen == 0 && owned.is_elsewhere() {
-            return hand_over(owned, Step::Event(0));
-        }
-        if seen == 0 {
-            let Op::Poll(Poll {
-                target: Some(target),
-                ..
-            }) = &owned.inner().op
-            else {
-                return Issued::Done(owned, EBADF.into());
-            };
-            let mut table = bindings::poll_table {
-                _qproc: None,
-                _key: events,
-            };
-            // SAFETY: The table adds no entries.
-            seen = unsafe { target.poll(&mut table) } & events & EVENTS;
-        }
-        if seen != 0 {
-            if let Some(outcome) = report(&mut owned, seen, poster) {
-                owned.wakers.disarm();
-                return Issued::Done(owned, outcome);
-            }
-            seen = 0;
-        }
-        match owned.release() {
-            Ok(()) => return Issued::Pending,
-            Err((again, Word::Cancel)) => return cancelled(again),
-            Err((again, Word::Event)) => owned = again,
-        }
     }
 }
 
@@ -251,35 +242,40 @@ impl Update {
         }
         Ok(update)
     }
+}
 
+impl AtOnce for Update {
     /// `ENOENT` if there is no such request; for a change also `EALREADY` if it is being looked at.
-    pub(super) fn run(&self, ring: &Core, poster: &mut Poster<'_>) -> Result {
+    fn run(
+        &mut self,
+        ring: &Core,
+        _this: Option<&Request>,
+        poster: &mut Poster<'_>,
+    ) -> Result<i32> {
         let request = ring
             .pending
             .round()
-            .find(Some(self.old), Request::is_poll)
+            .find(Some(self.old), Request::is::<Poll>)
             .ok_or(ENOENT)?;
         if self.events.is_none() && self.user_data.is_none() {
-            return cancel(request, poster);
+            return cancel(request, poster).map(|()| 0);
         }
-        let mut owned = Owned::try_claim(request.as_arc_borrow()).map_err(|claim| match claim {
-            Claim::Done => ENOENT,
-            _ => EALREADY,
-        })?;
+        let mut owned = OwnedOf::<Poll>::try_claim(&request)?;
         owned.wakers.disarm();
-        if let (Some(events), Op::Poll(poll)) = (self.events, &mut owned.inner().op) {
+        if let Some(events) = self.events {
+            let poll = owned.op();
             poll.events = (poll.events & !0xffff) | (events & 0xffff) | ALWAYS;
         }
         if let Some(user_data) = self.user_data {
             owned.rename(user_data);
         }
-        if let Issued::Done(mut owned, mut outcome) = issue(owned, poster) {
+        if let Issued::Done(mut owned, mut outcome) = Poll::issue(owned, false, poster) {
             if outcome.res < 0 {
                 outcome = Outcome::cancelled();
             }
             owned.inner().verdict = Some(outcome);
             poster.cancel(owned);
         }
-        Ok(())
+        Ok(0)
     }
 }

@@ -16,8 +16,7 @@ use super::{
         Plain,
         Transfer, //
     },
-    Context,
-    Op, //
+    Context, //
 };
 use crate::{
     bindings,
@@ -29,15 +28,17 @@ use crate::{
         },
         req::{
             defer::hand_over,
+            operation::{
+                Operation,
+                OwnedOf,
+                Wait, //
+            },
             outcome::{
                 Issued,
                 Outcome, //
             },
             poster::Poster,
-            request::{
-                Owned,
-                Step, //
-            },
+            request::Step,
             target::Target, //
         },
         sq::buffers::{
@@ -202,7 +203,7 @@ impl Drop for Imported {
 
 /// Reads from a file or writes to it.
 pub(crate) struct Rw {
-    pub(super) target: Option<Target>,
+    target: Option<Target>,
     memory: Memory,
     transfer: Transfer,
     /// Bytes done by attempts so far.
@@ -298,7 +299,7 @@ impl Rw {
     }
 
     /// Remembers the current task, for workers.
-    pub(crate) fn identify(&mut self) {
+    pub(super) fn identify(&mut self) {
         self.identity = Some(Identity::current());
     }
 
@@ -383,11 +384,6 @@ impl Rw {
         attempt.unwrap_or_else(|error| Attempt::Done(error.into()))
     }
 
-    /// The result of a request that is cancelled.
-    pub(super) fn cancelled(&self) -> Outcome {
-        self.so_far().unwrap_or_else(Outcome::cancelled)
-    }
-
     /// The result if no more is transferred than was: none if nothing was.
     pub(super) fn so_far(&self) -> Option<Outcome> {
         (self.done != 0).then(|| self.outcome(1))
@@ -466,77 +462,98 @@ impl Memory {
     }
 }
 
-fn rw(owned: &mut Owned) -> Result<&mut Rw> {
-    match &mut owned.inner().op {
-        Op::Rw(rw) => Ok(rw),
-        _ => Err(EINVAL),
-    }
-}
+impl Operation for Rw {
+    const WAITS_FOR: Wait = Wait::Ready;
 
-/// Issues a transfer: `worker` by a worker, who may block if `blocking`.
-pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -> Issued {
-    let worker = !poster.collects();
-    let ring = owned.ring.clone();
-    loop {
-        if worker {
-            owned.add_to_pending();
-        }
-        let in_task = owned.wakers.is_of_task() && !owned.is_elsewhere();
-        if worker && !blocking && !in_task {
-            // Any attempt may block: in a file that cannot be told not to, or in a fault on memory
-            // that a userfaultfd serves. It must not hold up requests that do not.
-            owned.enqueue(Step::Issue, Kind::Blocking);
-            return Issued::Pending;
-        }
-        if owned.ownership.word() == Some(Word::Cancel) {
-            let outcome = super::cancelled(&mut owned);
-            return Issued::Done(owned, outcome);
-        }
-        let rw = match rw(&mut owned) {
-            Ok(rw) => rw,
-            Err(error) => return Issued::Done(owned, error.into()),
-        };
-        let can_poll = rw.target.as_ref().is_some_and(Target::can_poll);
-        let wait = worker && blocking && (rw.block || !can_poll);
-        let attempt = if worker && !in_task {
-            let _alone = rw
-                .inode_written()
-                .and_then(|inode| ring.queues.writer(inode));
-            rw.try_as_worker(wait)
-        } else {
-            rw.attempt(false)
-        };
-        if let Attempt::Done(outcome) = attempt {
-            return Issued::Done(owned, outcome);
-        }
-        rw.retries = rw.retries.saturating_sub(1);
-        rw.block |= rw.retries == 0 && !in_task;
-        if !can_poll || rw.block {
-            owned.add_to_pending();
-            owned.enqueue(Step::Issue, Kind::Blocking);
-            return Issued::Pending;
-        }
-        owned.add_to_pending();
-        owned = match wait_for(owned) {
-            Ok(()) => return Issued::Pending,
-            Err(again) => again,
-        };
-        if owned.is_elsewhere() {
-            return hand_over(owned, Step::Issue);
-        }
-        // It is ready, or something happened.
-        if let Ok(rw) = self::rw(&mut owned) {
+    fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// Issues a transfer: by a worker, who may block if `blocking`, or by the submitter.
+    fn issue(mut request: OwnedOf<Self>, blocking: bool, poster: &mut Poster<'_>) -> Issued {
+        let worker = !poster.collects();
+        loop {
+            if worker {
+                request.add_to_pending();
+            }
+            let in_task = request.wakers.is_of_task() && !request.is_elsewhere();
+            if worker && !blocking && !in_task {
+                // Any attempt may block: in a file that cannot be told not to, or in a fault on
+                // memory that a userfaultfd serves. It must not hold up requests that do not.
+                return block(request);
+            }
+            if request.ownership.word() == Some(Word::Cancel) {
+                return request.end_cancelled();
+            }
+            let (rw, this) = request.parts();
+            let can_poll = rw.target.as_ref().is_some_and(Target::can_poll);
+            let wait = worker && blocking && (rw.block || !can_poll);
+            let attempt = if worker && !in_task {
+                let _alone = rw
+                    .inode_written()
+                    .and_then(|inode| this.ring.queues.writer(inode));
+                rw.try_as_worker(wait)
+            } else {
+                rw.attempt(false)
+            };
+            if let Attempt::Done(outcome) = attempt {
+                return request.done(outcome);
+            }
+            rw.retries = rw.retries.saturating_sub(1);
+            rw.block |= rw.retries == 0 && !in_task;
+            let blocks = !can_poll || rw.block;
+            request.add_to_pending();
+            if blocks {
+                return block(request);
+            }
+            request = match wait_for(request) {
+                Ok(()) => return Issued::Pending,
+                Err(again) => again,
+            };
+            if request.is_elsewhere() {
+                return hand_over(request.into_owned(), Step::Issue);
+            }
+            // It is ready, or something happened.
+            let rw = request.op();
             rw.block |= rw.has_to_block();
             if rw.block {
-                owned.enqueue(Step::Issue, Kind::Blocking);
+                return block(request);
+            }
+            if !worker {
+                request.into_owned().enqueue(Step::Event(0), Kind::Blocking);
                 return Issued::Pending;
             }
         }
-        if !worker {
-            owned.enqueue(Step::Event(0), Kind::Blocking);
-            return Issued::Pending;
-        }
     }
+
+    /// Goes on after a wake-up.
+    fn event(
+        mut request: OwnedOf<Self>,
+        _events: u32,
+        blocking: bool,
+        poster: &mut Poster<'_>,
+    ) -> Issued {
+        if request.is_elsewhere() {
+            return hand_over(request.into_owned(), Step::Event(0));
+        }
+        request.wakers.disarm();
+        if request.is_orphan() {
+            return request.end_cancelled();
+        }
+        // It waited. That others were faster does not make the file one that is always ready.
+        request.op().retries = RETRIES;
+        Self::issue(request, blocking, poster)
+    }
+
+    fn cancelled(&self) -> Outcome {
+        self.so_far().unwrap_or_else(Outcome::cancelled)
+    }
+}
+
+/// Has a worker issue the request, which may block.
+fn block(request: OwnedOf<Rw>) -> Issued {
+    request.into_owned().enqueue(Step::Issue, Kind::Blocking);
+    Issued::Pending
 }
 
 /// Waits for the file to be ready.
@@ -544,53 +561,33 @@ pub(super) fn issue(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -
 /// # Errors
 ///
 /// The request, if there is nothing to wait for, or something happened that is to be looked at.
-fn wait_for(mut owned: Owned) -> Result<(), Owned> {
-    let Ok(rw) = rw(&mut owned) else {
-        return Err(owned);
-    };
+fn wait_for(mut request: OwnedOf<Rw>) -> Result<(), OwnedOf<Rw>> {
+    let (rw, this) = request.parts();
     let events = rw.events() | ALWAYS | bindings::CONST_EPOLLET | bindings::CONST_EPOLLONESHOT;
     let Some(target) = &rw.target else {
-        return Err(owned);
+        return Err(request);
     };
-    let target: *const Target = target;
-    // SAFETY: The target is in the request, which is owned here until it is armed; `arm` takes no
-    // other part of it. It is taken off by `disarm` before the request is dropped.
-    match unsafe { owned.wakers.arm(&owned, &*target, events) } {
-        Ok(0) if owned.is_elsewhere() => {
-            owned.wakers.disarm();
-            Err(owned)
+    // SAFETY: These are the wakers of `this`, which is owned here until it is armed. The target is
+    // in the request, which `disarm` takes off the target's queues before it is dropped.
+    match unsafe { this.wakers.arm(this, target, events) } {
+        Ok(0) if request.is_elsewhere() => {
+            request.wakers.disarm();
+            Err(request)
         }
-        Ok(0) => match owned.release() {
+        Ok(0) => match request.release() {
             Ok(()) => Ok(()),
-            Err((owned, _)) => {
-                owned.wakers.disarm();
-                Err(owned)
+            Err((request, _)) => {
+                request.wakers.disarm();
+                Err(request)
             }
         },
         ready => {
-            owned.wakers.disarm();
-            if let (Err(_), Ok(rw)) = (ready, self::rw(&mut owned)) {
+            request.wakers.disarm();
+            if ready.is_err() {
                 // There is nothing to wait on.
-                rw.block = true;
+                request.op().block = true;
             }
-            Err(owned)
+            Err(request)
         }
     }
-}
-
-/// Goes on after a wake-up.
-pub(super) fn event(mut owned: Owned, blocking: bool, poster: &mut Poster<'_>) -> Issued {
-    if owned.is_elsewhere() {
-        return hand_over(owned, Step::Event(0));
-    }
-    owned.wakers.disarm();
-    if owned.is_orphan() {
-        let outcome = super::cancelled(&mut owned);
-        return Issued::Done(owned, outcome);
-    }
-    if let Ok(rw) = rw(&mut owned) {
-        // It waited. That others were faster does not make the file one that is always ready.
-        rw.retries = RETRIES;
-    }
-    issue(owned, blocking, poster)
 }

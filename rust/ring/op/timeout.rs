@@ -6,13 +6,10 @@
 //! interrupt context, and leaves the rest to a worker. One that is to report again is started again
 //! by the worker, so that no interval, however short, keeps the CPU in interrupts.
 
-use super::Op;
+use super::AtOnce;
 use crate::{
     bindings,
-    pure::ownership::{
-        Claim,
-        Word, //
-    },
+    pure::ownership::Word,
     ring::{
         abi::{
             sqe::Sqe,
@@ -20,6 +17,11 @@ use crate::{
         },
         req::{
             core::Core,
+            operation::{
+                Operation,
+                OwnedOf,
+                Wait, //
+            },
             outcome::{
                 Issued,
                 Outcome, //
@@ -89,28 +91,6 @@ const fn clocks() -> u32 {
     bindings::IORING_TIMEOUT_BOOTTIME | bindings::IORING_TIMEOUT_REALTIME
 }
 
-/// Reports that the time is up. Any context.
-pub(super) fn expire(mut owned: Owned) {
-    let ring = owned.ring.clone();
-    let Op::Timeout(timeout) = &mut owned.inner().op else {
-        return;
-    };
-    let outcome = Outcome {
-        res: ETIME.to_errno(),
-        flags: 0,
-        failed: timeout.flags & bindings::IORING_TIMEOUT_ETIME_SUCCESS == 0,
-    };
-    if timeout.goes_on() {
-        let cqe = owned.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
-        if owned.try_post_in_irq(cqe) {
-            return owned.enqueue(Step::Rearm, Kind::Prompt);
-        }
-    }
-    owned.complete_in_irq(outcome);
-    // As io_uring does behind every CQE.
-    ring.sequenced.flush(&ring);
-}
-
 /// Waits for a time, or for a number of completions.
 pub(crate) struct Timeout {
     time: Time,
@@ -170,45 +150,69 @@ impl Timeout {
     }
 }
 
-/// Starts a timeout.
-pub(super) fn issue(mut owned: Owned) -> Issued {
-    owned.add_to_pending();
-    let Op::Timeout(timeout) = &mut owned.inner().op else {
-        return Issued::Done(owned, EINVAL.into());
-    };
-    let (time, count) = (timeout.time, timeout.count);
-    if let Some(room) = timeout.room.take() {
-        Sequenced::add(&owned, count, room);
-    }
-    start(owned, time)
-}
+impl Operation for Timeout {
+    const WAITS_FOR: Wait = Wait::Time;
 
-/// Starts a timer that was reported again.
-pub(super) fn rearm(mut owned: Owned) -> Issued {
-    let Op::Timeout(timeout) = &owned.inner().op else {
-        return Issued::Done(owned, EINVAL.into());
-    };
-    let time = timeout.time;
-    // The callback that had this done may not have returned.
-    owned.timer.stop();
-    start(owned, time)
+    /// Starts a timeout.
+    fn issue(mut request: OwnedOf<Self>, _blocking: bool, _poster: &mut Poster<'_>) -> Issued {
+        request.add_to_pending();
+        let timeout = request.op();
+        let (time, count) = (timeout.time, timeout.count);
+        if let Some(room) = timeout.room.take() {
+            Sequenced::add(&request, count, room);
+        }
+        start(request, time)
+    }
+
+    /// Starts a timer that was reported again.
+    fn event(
+        mut request: OwnedOf<Self>,
+        _events: u32,
+        _blocking: bool,
+        _poster: &mut Poster<'_>,
+    ) -> Issued {
+        let time = request.op().time;
+        // The callback that had this done may not have returned.
+        request.timer.stop();
+        start(request, time)
+    }
+
+    /// Reports that the time is up. Any context.
+    fn expired(mut request: OwnedOf<Self>) {
+        let ring = request.ring.clone();
+        let timeout = request.op();
+        let outcome = Outcome {
+            res: ETIME.to_errno(),
+            flags: 0,
+            failed: timeout.flags & bindings::IORING_TIMEOUT_ETIME_SUCCESS == 0,
+        };
+        if timeout.goes_on() {
+            let cqe = request.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
+            if request.try_post_in_irq(cqe) {
+                return request.into_owned().enqueue(Step::Event(0), Kind::Prompt);
+            }
+        }
+        request.into_owned().complete_in_irq(outcome);
+        // As io_uring does behind every CQE.
+        ring.sequenced.flush(&ring);
+    }
 }
 
 /// Starts a timer that is neither running nor expiring.
-fn start(owned: Owned, time: Time) -> Issued {
-    if owned.ownership.word() == Some(Word::Cancel) {
-        return Issued::Done(owned, Outcome::cancelled());
+fn start(request: OwnedOf<Timeout>, time: Time) -> Issued {
+    if request.ownership.word() == Some(Word::Cancel) {
+        return request.done(Outcome::cancelled());
     }
-    let request = owned.to_arc();
+    let this = request.to_arc();
     // SAFETY: It is the request's timer, which `disarm` stops, and at rest by the requirement above;
     // only an owner starts it.
-    unsafe { request.timer.start(time) };
-    match release(owned) {
+    unsafe { this.timer.start(time) };
+    match release(request) {
         Ok(()) => Issued::Pending,
-        Err((owned, Word::Cancel)) => Issued::Done(owned, Outcome::cancelled()),
-        Err((owned, Word::Event)) => {
+        Err((request, Word::Cancel)) => request.done(Outcome::cancelled()),
+        Err((request, Word::Event)) => {
             // It expired already.
-            expire(owned);
+            Timeout::expired(request);
             Issued::Pending
         }
     }
@@ -216,9 +220,9 @@ fn start(owned: Owned, time: Time) -> Issued {
 
 /// Lets a timeout wait. Completions that made it due while it was owned passed it over, so this
 /// checks once more.
-fn release(owned: Owned) -> Result<(), (Owned, Word)> {
-    let ring = owned.ring.clone();
-    owned.release()?;
+fn release(request: OwnedOf<Timeout>) -> Result<(), (OwnedOf<Timeout>, Word)> {
+    let ring = request.ring.clone();
+    request.release()?;
     ring.sequenced.flush(&ring);
     Ok(())
 }
@@ -258,39 +262,40 @@ impl Update {
             time,
         })
     }
+}
 
+impl AtOnce for Update {
     /// `ENOENT` if there is no such timeout; for a change of time also `EALREADY` if it is expiring
     /// or is being started again, `EINVAL` if it cannot have such a time.
-    pub(super) fn run(&self, ring: &Core, poster: &mut Poster<'_>) -> Result {
+    fn run(
+        &mut self,
+        ring: &Core,
+        _this: Option<&Request>,
+        poster: &mut Poster<'_>,
+    ) -> Result<i32> {
         let request = ring
             .pending
             .round()
-            .find(Some(self.user_data), Request::is_timeout)
+            .find(Some(self.user_data), Request::is::<Timeout>)
             .ok_or(ENOENT)?;
         let Some(time) = self.time else {
             poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
-            return Ok(());
+            return Ok(0);
         };
-        let mut owned = Owned::try_claim(request.as_arc_borrow()).map_err(|claim| match claim {
-            Claim::Done => ENOENT,
-            _ => EALREADY,
-        })?;
+        let mut owned = OwnedOf::<Timeout>::try_claim(&request)?;
         let ret = change(&mut owned, time);
         match release(owned) {
-            Err((owned, Word::Cancel)) => poster.cancel(owned),
-            Err((owned, Word::Event)) => expire(owned),
+            Err((owned, Word::Cancel)) => poster.cancel(owned.into_owned()),
+            Err((owned, Word::Event)) => Timeout::expired(owned),
             Ok(()) => (),
         }
-        ret
+        ret.map(|()| 0)
     }
 }
 
 /// Has a timeout expire at another time.
-fn change(owned: &mut Owned, time: Time) -> Result {
-    let request = owned.to_arc();
-    let Op::Timeout(timeout) = &mut owned.inner().op else {
-        return Err(ENOENT);
-    };
+fn change(owned: &mut OwnedOf<Timeout>, time: Time) -> Result {
+    let (timeout, request) = owned.parts();
     if timeout.is_multishot() && time.absolute {
         return Err(EINVAL);
     }
@@ -306,10 +311,9 @@ fn change(owned: &mut Owned, time: Time) -> Result {
         ..time
     }
     .of_host();
-    let time = timeout.time;
-    Sequenced::remove(&request);
+    Sequenced::remove(request);
     // SAFETY: It is the request's timer, which `disarm` stops. It was stopped just now, while it was
     // not expiring; only an owner starts it.
-    unsafe { request.timer.start(time) };
+    unsafe { request.timer.start(timeout.time) };
     Ok(())
 }

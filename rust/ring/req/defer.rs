@@ -18,6 +18,7 @@
 //! callback that is queued holds the module.
 
 use super::{
+    operation::Wait,
     outcome::Issued,
     request::{
         Owned,
@@ -28,12 +29,9 @@ use super::{
 };
 use crate::{
     bindings,
-    ring::{
-        op,
-        sys::{
-            queues::Kind,
-            task_work, //
-        }, //
+    ring::sys::{
+        queues::Kind,
+        task_work, //
     }, //
 };
 use core::{
@@ -118,7 +116,7 @@ pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
     // A read may block, and so may a chain's next request. The lock of a task's signals may be held
     // if the request waits for those. Without `task_work_run()` a wait would not do the work but end,
     // as for a signal.
-    let can = owned.is_poll()
+    let can = owned.waits_for(Wait::Events)
         && !owned.wakers.is_of_task()
         && !owned.ring.polled
         && owned.inner().next.is_none()
@@ -166,7 +164,7 @@ fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
 }
 
 fn cancelled(mut owned: Owned) -> Issued {
-    let outcome = op::cancelled(&mut owned);
+    let outcome = owned.cancelled();
     Issued::Done(owned, outcome)
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod core;
 pub(crate) mod defer;
 pub(crate) mod drain;
+pub(crate) mod operation;
 pub(crate) mod outcome;
 pub(crate) mod pending;
 pub(crate) mod per_task;

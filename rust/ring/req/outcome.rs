@@ -25,6 +25,11 @@ impl Outcome {
         }
     }
 
+    /// The outcome of an operation that is over.
+    pub(crate) fn of(result: Result<i32>) -> Self {
+        result.map_or_else(Self::from, Self::new)
+    }
+
     pub(crate) fn cancelled() -> Self {
         Self::new(ECANCELED.to_errno())
     }

@@ -11,10 +11,18 @@
 
 use super::{
     core::Core,
+    operation::{
+        Data,
+        Def,
+        Wait, //
+    },
     outcome::Outcome,
     per_task::Counted,
     run,
-    target::Files,
+    target::{
+        Files,
+        Target, //
+    },
     timer::Timer,
     wakers::Wakers, //
 };
@@ -37,7 +45,6 @@ use crate::{
                 InFlight, //
             }, //
         },
-        op::Op,
         sys::queues::Kind, //
     }, //
 };
@@ -87,6 +94,8 @@ pub(crate) struct Request {
     pub(crate) ring: Arc<Core>,
     pub(crate) hold: Hold,
     pub(crate) opcode: u8,
+    /// That of its operation.
+    pub(super) def: &'static Def,
     /// IOSQE_*.
     pub(crate) flags: u8,
     /// Whose it is.
@@ -96,7 +105,7 @@ pub(crate) struct Request {
     /// Tells the program that the submitter executed then from later ones.
     pub(crate) exec_id: u64,
     _counted: Counted,
-    /// What it is about, or 0: see `Target::id`.
+    /// The file that it may wait for, or 0: see `Target::id`.
     pub(crate) target: usize,
     pub(crate) user_data: Atomic<u64>,
     /// Where [`super::pending::Pending`] put it, and the last search that found it.
@@ -132,7 +141,7 @@ pub(crate) struct Request {
 
 /// What only the owner touches.
 pub(crate) struct Inner {
-    pub(crate) op: Op,
+    pub(super) op: Data,
     /// The request that is issued when this one is done.
     pub(crate) next: Option<Owned>,
     /// In the ring's table.
@@ -148,10 +157,9 @@ pub(crate) struct Inner {
 pub(crate) enum Step {
     /// Issue the request; it may block.
     Issue,
-    /// What it waited for has happened: these events, or unknown ones if 0.
+    /// What it waited for has happened: these events, or unknown ones if 0. For a timeout: start the
+    /// timer again, which was reported.
     Event(u32),
-    /// The timer that was reported is to be started again.
-    Rearm,
     /// Complete it, with the verdict or as cancelled.
     Finish,
     /// It was completed; `failed` is what its chain needs to know.
@@ -207,14 +215,13 @@ impl Room {
         ring: &Arc<Core>,
         in_flight: &InFlight<'_>,
         sqe: &Sqe,
-        mut op: Op,
+        op: Data,
     ) -> Owned {
         let Self { memory, entry } = self;
-        if let Op::Rw(rw) = &mut op {
-            rw.identify();
-        }
-        let target = op.target();
-        let may_keep_rings = op.may_keep_rings();
+        let about = op.target();
+        let may_keep_rings = about.is_some_and(Target::may_keep_rings);
+        let waits = op.def().waits_for != Wait::Nothing;
+        let target = about.filter(|_| waits).map_or(0, Target::id);
         if may_keep_rings {
             ring.had_keepers.store(true, Release);
         }
@@ -222,6 +229,7 @@ impl Room {
             ring: ring.clone(),
             hold: in_flight.hold(),
             opcode: sqe.opcode,
+            def: op.def(),
             flags: sqe.flags,
             files: Files::current(),
             submitter: ARef::from(&**kernel::current!()),
@@ -358,6 +366,15 @@ impl Owned {
         unsafe { &mut *self.0.inner.get() }
     }
 
+    /// What only the owner touches, and what anybody may read.
+    #[inline]
+    pub(super) fn parts(&mut self) -> (&mut Inner, &Request) {
+        let request = &*self.0;
+        // SAFETY: By the type invariants nobody else has access, and `self` is borrowed for this.
+        // The `UnsafeCell` keeps the two apart.
+        (unsafe { &mut *request.inner.get() }, request)
+    }
+
     /// A reference, without the right.
     pub(crate) fn to_arc(&self) -> Arc<Request> {
         self.0.clone()
@@ -407,8 +424,8 @@ impl Owned {
     pub(crate) fn may_block(&self, step: Step) -> bool {
         match step {
             Step::Issue => true,
-            Step::Event(_) => !self.is_poll(),
-            Step::Rearm | Step::Finish | Step::Retire { .. } => false,
+            Step::Event(_) => self.waits_for(Wait::Ready),
+            Step::Finish | Step::Retire { .. } => false,
         }
     }
 

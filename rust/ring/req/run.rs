@@ -21,10 +21,7 @@ use super::{
 };
 use crate::{
     bindings,
-    ring::{
-        cq::completion::Of,
-        op, //
-    }, //
+    ring::cq::completion::Of, //
 };
 use kernel::sync::Arc;
 
@@ -34,7 +31,7 @@ pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
         if owned.has(bindings::CONST_IOSQE_ASYNC) {
             return owned.issue_later();
         }
-        let Issued::Done(done, outcome) = op::issue(owned, false, poster) else {
+        let Issued::Done(done, outcome) = owned.issue(false, poster) else {
             return;
         };
         let next = end(done, outcome, poster);
@@ -66,7 +63,7 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
 
 /// Completes a request as cancelled. Process context.
 pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
-    let outcome = op::cancelled(&mut owned);
+    let outcome = owned.cancelled();
     if let Some(next) = end(owned, outcome, poster) {
         poster.flush();
         next.issue_later();
@@ -75,7 +72,7 @@ pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
 
 /// Completes a chain that was not issued. Each request says why, or was cancelled. Process context.
 pub(crate) fn end_chain(mut owned: Owned, poster: &mut Poster<'_>) {
-    let outcome = op::not_issued(&mut owned);
+    let outcome = owned.not_issued();
     let quiet = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS);
     let next = owned.inner().next.take();
     let rest = end(owned, outcome, poster);
@@ -88,7 +85,7 @@ pub(crate) fn end_chain(mut owned: Owned, poster: &mut Poster<'_>) {
 fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
     while let Some(mut owned) = next {
         next = owned.inner().next.take();
-        let outcome = op::not_issued(&mut owned);
+        let outcome = owned.not_issued();
         if let (false, Some(entry)) = (quiet, owned.finish()) {
             let cqe = owned.cqe(outcome.res, outcome.flags);
             poster.post(&owned, cqe, Of::Other, entry);
@@ -109,7 +106,7 @@ fn drained(ring: &Core, poster: &mut Poster<'_>) {
 /// Forgets a request that was completed; returns the one to issue next. Process context.
 #[must_use]
 fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Owned> {
-    op::disarm(&mut owned);
+    owned.disarm();
     let ring = owned.ring.clone();
     let mut next = owned.inner().next.take();
     if failed && !owned.has(bindings::CONST_IOSQE_IO_HARDLINK) {
@@ -136,10 +133,10 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     // The memory of a program executed since is not the request's.
     let goes_on = !exiting && !request.is_of_another_program();
     let issued = match step {
-        Step::Issue if goes_on => op::issue(owned, false, &mut poster),
-        Step::Event(events) if goes_on => op::event(owned, events, false, &mut poster),
+        Step::Issue if goes_on => owned.issue(false, &mut poster),
+        Step::Event(events) if goes_on => owned.event(events, false, &mut poster),
         _ => {
-            let outcome = op::cancelled(&mut owned);
+            let outcome = owned.cancelled();
             Issued::Done(owned, outcome)
         }
     };
@@ -157,11 +154,10 @@ pub(crate) fn work(mut owned: Owned, step: Step) {
     let blocking = owned.may_block(step);
     let mut poster = Poster::direct(&request.ring, &in_flight);
     let issued = match step {
-        Step::Issue => op::issue(owned, blocking, &mut poster),
-        Step::Event(events) => op::event(owned, events, blocking, &mut poster),
-        Step::Rearm => op::rearm(owned),
+        Step::Issue => owned.issue(blocking, &mut poster),
+        Step::Event(events) => owned.event(events, blocking, &mut poster),
         Step::Finish => {
-            let outcome = op::cancelled(&mut owned);
+            let outcome = owned.cancelled();
             Issued::Done(owned, outcome)
         }
         Step::Retire { failed } => {

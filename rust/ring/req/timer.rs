@@ -2,16 +2,16 @@
 
 //! A request's timer.
 
-use super::request::{
-    Owned,
-    Request, //
+use super::{
+    operation::Wait,
+    request::{
+        Owned,
+        Request, //
+    }, //
 };
 use crate::{
     bindings,
-    ring::{
-        cq::completion::Of,
-        op, //
-    }, //
+    ring::cq::completion::Of, //
 };
 use core::mem::offset_of;
 use kernel::{
@@ -118,21 +118,16 @@ unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer
     // goes.
     let request = unsafe { ArcBorrow::from_raw(timer.byte_sub(OFFSET).cast::<Request>()) };
     if let Some(owned) = Owned::claim(request) {
-        op::expired(owned);
+        owned.expired();
     }
     bindings::hrtimer_restart::HRTIMER_NORESTART
 }
 
 impl Request {
-    /// Any context.
-    pub(crate) fn is_timeout(&self) -> bool {
-        u32::from(self.opcode) == bindings::IORING_OP_TIMEOUT
-    }
-
     /// Returns what its completion counts as: that of a timeout if the timer was started, at any
     /// time. A TIMEOUT that was refused or is part of a chain that failed is like any request.
     pub(crate) fn counts_as(&self) -> Of {
-        if self.is_timeout() && self.timer.ready.load(Relaxed) {
+        if self.waits_for(Wait::Time) && self.timer.ready.load(Relaxed) {
             Of::Timeout
         } else {
             Of::Other

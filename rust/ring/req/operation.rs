@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a request needs of its operation.
+//!
+//! An operation is a type that implements [`Operation`]. A request stores the value in [`Data`], with
+//! a pointer to the [`Def`] of the type, as io_uring does with `struct io_cmd_data` and
+//! `io_issue_defs[]`. So nothing here names an operation, and a request has no type parameter.
+
+use super::{
+    core::Core,
+    outcome::{
+        Issued,
+        Outcome, //
+    },
+    poster::Poster,
+    request::{
+        Owned,
+        Request,
+        Step, //
+    },
+    sequenced::Sequenced,
+    target::Target, //
+};
+use crate::{
+    bindings,
+    pure::ownership::{
+        Claim,
+        Word, //
+    },
+    ring::sys::queues::Kind, //
+};
+use core::{
+    any::TypeId,
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ops::Deref, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What an operation waits for once it is issued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Nothing,
+    /// A file to be ready. Then a worker that may block, or the submitter, tries again.
+    Ready,
+    /// Events of a file, which it reports and never blocks for.
+    Events,
+    /// A time, or a number of completions. Its completion counts as a timeout's.
+    Time,
+}
+
+/// An operation, as its request sees it.
+pub(crate) trait Operation: Send + Sized + 'static {
+    const WAITS_FOR: Wait = Wait::Nothing;
+
+    /// Returns the file that the operation is about.
+    fn target(&self) -> Option<&Target> {
+        None
+    }
+
+    /// Carries out the operation without a request, if it is over at once.
+    fn run_now(&mut self, _ring: &Core, _poster: &mut Poster<'_>) -> Option<Outcome> {
+        None
+    }
+
+    /// Issues a request. `blocking` if the caller is a worker that may block.
+    fn issue(request: OwnedOf<Self>, blocking: bool, poster: &mut Poster<'_>) -> Issued;
+
+    /// Continues a request after `events`, unknown ones if 0. `blocking` as for `issue`.
+    fn event(
+        request: OwnedOf<Self>,
+        _events: u32,
+        blocking: bool,
+        poster: &mut Poster<'_>,
+    ) -> Issued {
+        Self::issue(request, blocking, poster)
+    }
+
+    /// Reports that the request's timer expired. Any context.
+    fn expired(request: OwnedOf<Self>) {
+        request.into_owned().enqueue(Step::Issue, Kind::Blocking);
+    }
+
+    /// Returns the result of a request that ends without another attempt.
+    fn cancelled(&self) -> Outcome {
+        Outcome::cancelled()
+    }
+}
+
+/// The functions of an operation's type.
+pub(crate) struct Def {
+    id: fn() -> TypeId,
+    pub(super) waits_for: Wait,
+    target: fn(&Data) -> Option<&Target>,
+    run_now: fn(&mut Data, &Core, &mut Poster<'_>) -> Option<Outcome>,
+    issue: fn(Owned, bool, &mut Poster<'_>) -> Issued,
+    event: fn(Owned, u32, bool, &mut Poster<'_>) -> Issued,
+    expired: fn(Owned),
+    cancelled: fn(&Data) -> Outcome,
+    /// Drops the value. Called once, as the last function.
+    drop: unsafe fn(&mut Data),
+}
+
+/// Gives each type its [`Def`].
+///
+/// Only [`Data`] has a `DEF`, that of its value. The functions are called with these data, or with the
+/// request that has these data.
+struct DefOf<O>(PhantomData<O>);
+
+impl<O: Operation> DefOf<O> {
+    const DEF: &'static Def = &Def {
+        id: TypeId::of::<O>,
+        waits_for: O::WAITS_FOR,
+        // SAFETY: The data are an `O`, in this and the next.
+        target: |data| unsafe { data.get::<O>() }.target(),
+        // SAFETY: As above.
+        run_now: |data, ring, poster| unsafe { data.get_mut::<O>() }.run_now(ring, poster),
+        // SAFETY: The request's operation is an `O`, in this and the next two.
+        issue: |owned, blocking, poster| O::issue(unsafe { OwnedOf::new(owned) }, blocking, poster),
+        event: |owned, events, blocking, poster| {
+            // SAFETY: As above.
+            O::event(unsafe { OwnedOf::new(owned) }, events, blocking, poster)
+        },
+        // SAFETY: As above.
+        expired: |owned| O::expired(unsafe { OwnedOf::new(owned) }),
+        // SAFETY: The data are an `O`, in this and the next.
+        cancelled: |data| unsafe { data.get::<O>() }.cancelled(),
+        // SAFETY: As above; `Data::drop` is the only caller.
+        drop: |data| unsafe { data.value.as_mut_ptr().cast::<O>().drop_in_place() },
+    };
+}
+
+/// Words that the largest operation has.
+const WORDS: usize = 24;
+
+/// An operation of any type.
+///
+/// # Invariants
+///
+/// `value` starts with an initialised value of the type that `def` is of.
+pub(crate) struct Data {
+    def: &'static Def,
+    value: MaybeUninit<[u64; WORDS]>,
+}
+
+// SAFETY: An `Operation` may be sent.
+unsafe impl Send for Data {}
+
+impl Data {
+    /// Stores an operation.
+    pub(crate) fn new<O: Operation>(op: O) -> Self {
+        const {
+            assert!(size_of::<O>() <= size_of::<[u64; WORDS]>());
+            assert!(align_of::<O>() <= align_of::<u64>());
+        }
+        let mut value = MaybeUninit::<[u64; WORDS]>::uninit();
+        // SAFETY: An `O` fits, as asserted.
+        unsafe { value.as_mut_ptr().cast::<O>().write(op) };
+        // INVARIANT: The value was just written.
+        Self {
+            def: DefOf::<O>::DEF,
+            value,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The operation is an `O`.
+    unsafe fn get<O>(&self) -> &O {
+        // SAFETY: The value is an `O` (caller), and initialised by the type invariants.
+        unsafe { &*self.value.as_ptr().cast::<O>() }
+    }
+
+    /// # Safety
+    ///
+    /// The operation is an `O`.
+    unsafe fn get_mut<O>(&mut self) -> &mut O {
+        // SAFETY: The value is an `O` (caller), and initialised by the type invariants.
+        unsafe { &mut *self.value.as_mut_ptr().cast::<O>() }
+    }
+
+    /// Returns the functions of the operation.
+    pub(super) fn def(&self) -> &'static Def {
+        self.def
+    }
+
+    /// Returns the file that the operation is about.
+    pub(super) fn target(&self) -> Option<&Target> {
+        (self.def.target)(self)
+    }
+
+    /// Carries out the operation without a request, if it is over at once.
+    pub(crate) fn run_now(&mut self, ring: &Core, poster: &mut Poster<'_>) -> Option<Outcome> {
+        (self.def.run_now)(self, ring, poster)
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        // SAFETY: The value is initialised by the type invariants, and not used after this.
+        unsafe { (self.def.drop)(self) };
+    }
+}
+
+/// An [`Owned`] request whose operation is an `O`.
+///
+/// # Invariants
+///
+/// The operation of the request is an `O`.
+pub(crate) struct OwnedOf<O> {
+    owned: Owned,
+    _op: PhantomData<O>,
+}
+
+impl<O: Operation> OwnedOf<O> {
+    /// # Safety
+    ///
+    /// The operation of the request is an `O`.
+    unsafe fn new(owned: Owned) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self {
+            owned,
+            _op: PhantomData,
+        }
+    }
+
+    /// Gains the ownership of `request`. Any context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request was completed or its operation is another one, `EALREADY` if it has an
+    /// owner.
+    pub(crate) fn try_claim(request: &Arc<Request>) -> Result<Self> {
+        if !request.is::<O>() {
+            return Err(ENOENT);
+        }
+        match Owned::try_claim(request.as_arc_borrow()) {
+            // SAFETY: Checked above.
+            Ok(owned) => Ok(unsafe { Self::new(owned) }),
+            Err(Claim::Done) => Err(ENOENT),
+            Err(_) => Err(EALREADY),
+        }
+    }
+
+    pub(crate) fn into_owned(self) -> Owned {
+        self.owned
+    }
+
+    /// Returns the operation, which only the owner touches.
+    pub(crate) fn op(&mut self) -> &mut O {
+        self.parts().0
+    }
+
+    /// Returns the operation and what anybody may read of its request.
+    pub(crate) fn parts(&mut self) -> (&mut O, &Request) {
+        let (inner, request) = self.owned.parts();
+        // SAFETY: By the type invariants.
+        (unsafe { inner.op.get_mut::<O>() }, request)
+    }
+
+    /// Completes the request, which is disarmed later.
+    pub(crate) fn done(self, outcome: impl Into<Outcome>) -> Issued {
+        Issued::Done(self.owned, outcome.into())
+    }
+
+    /// Completes the request as cancelled.
+    pub(crate) fn end_cancelled(mut self) -> Issued {
+        let outcome = self.owned.cancelled();
+        self.done(outcome)
+    }
+
+    /// As [`Owned::add_to_pending`].
+    pub(crate) fn add_to_pending(&mut self) {
+        self.owned.add_to_pending();
+    }
+
+    /// As [`Owned::release`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn release(self) -> Result<(), (Self, Word)> {
+        self.owned.release().map_err(|(owned, word)| {
+            // INVARIANT: It is the same request.
+            let this = Self {
+                owned,
+                _op: PhantomData,
+            };
+            (this, word)
+        })
+    }
+}
+
+impl<O> Deref for OwnedOf<O> {
+    type Target = Owned;
+
+    #[inline]
+    fn deref(&self) -> &Owned {
+        &self.owned
+    }
+}
+
+impl Request {
+    /// Whether the operation waits for `what` once it is issued. Any context.
+    pub(crate) fn waits_for(&self, what: Wait) -> bool {
+        self.def.waits_for == what
+    }
+
+    /// Whether the operation is an `O`. Any context.
+    pub(crate) fn is<O: Operation>(&self) -> bool {
+        (self.def.id)() == TypeId::of::<O>()
+    }
+
+    /// Whether the next event completes the request. Any context.
+    pub(crate) fn reports_once(&self) -> bool {
+        self.waits_for(Wait::Events) && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
+    }
+}
+
+impl Owned {
+    /// Issues the request. `blocking` if the caller is a worker that may block, which has nothing
+    /// else to do.
+    pub(crate) fn issue(self, blocking: bool, poster: &mut Poster<'_>) -> Issued {
+        (self.def.issue)(self, blocking, poster)
+    }
+
+    /// Continues the request after `events`, unknown ones if 0. `blocking` as for `issue`.
+    pub(crate) fn event(self, events: u32, blocking: bool, poster: &mut Poster<'_>) -> Issued {
+        (self.def.event)(self, events, blocking, poster)
+    }
+
+    /// Reports that the request's timer expired. Any context.
+    pub(super) fn expired(self) {
+        (self.def.expired)(self);
+    }
+
+    /// Makes sure that no event and no timer finds the request any more. Process context.
+    pub(super) fn disarm(&self) {
+        match self.def.waits_for {
+            Wait::Nothing => (),
+            Wait::Ready | Wait::Events => self.wakers.disarm(),
+            Wait::Time => {
+                Sequenced::remove(self);
+                self.timer.stop();
+            }
+        }
+    }
+
+    /// Disarms the request, which is cancelled, and returns its result. Process context.
+    pub(super) fn cancelled(&mut self) -> Outcome {
+        self.disarm();
+        let verdict = self.inner().verdict.take();
+        verdict.unwrap_or_else(|| self.not_issued())
+    }
+
+    /// Returns the result of a request that is not going to be issued.
+    pub(super) fn not_issued(&mut self) -> Outcome {
+        let op = &self.inner().op;
+        (op.def.cancelled)(op)
+    }
+}
