@@ -18,7 +18,8 @@ use crate::{
         op::{
             plain_nop,
             Context,
-            Op, //
+            Op,
+            Row, //
         },
         req::{
             poster::Poster,
@@ -228,13 +229,13 @@ impl Ring {
 
 impl Submission<'_> {
     fn prepare(&mut self, sqe: &Sqe) -> Result<Op> {
-        Op::check(sqe)?;
+        let row = Row::of(sqe)?;
         let has = |flag| u32::from(sqe.flags) & flag != 0;
         *self.has_skipped |= has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS);
         if *self.has_skipped && has(bindings::CONST_IOSQE_IO_DRAIN) {
             return Err(EOPNOTSUPP);
         }
-        Op::prepare(
+        row.prepare(
             sqe,
             &Context::new(self.buffers, self.ring.config.compat, core_of),
         )

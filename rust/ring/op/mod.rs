@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations, a file for each: from an SQE to its result.
+//! Operations, a file for each and a row of [`table`]: from an SQE to its result.
 //!
 //! An operation is prepared under the ring's `Access`, and takes what it needs of the submitter and
 //! of issuer state then. It is issued without, by the submitter or by a worker.
@@ -10,18 +10,21 @@ mod message;
 mod nop;
 mod poll;
 mod rw;
+mod table;
 mod timeout;
 mod transfer;
 
-pub(crate) use self::nop::plain_nop;
+pub(crate) use self::{
+    nop::plain_nop,
+    table::{
+        supported,
+        Row, //
+    }, //
+};
 
 use self::{
-    cancel::Cancel,
-    message::Message,
     nop::Nop,
-    poll::Poll,
-    rw::Rw,
-    timeout::Timeout, //
+    rw::Rw, //
 };
 use crate::{
     bindings,
@@ -55,35 +58,6 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-
-/// SQE flags (`IOSQE_*`) that there are.
-const SQE_FLAGS: u32 = bindings::CONST_IOSQE_FIXED_FILE
-    | bindings::CONST_IOSQE_IO_DRAIN
-    | bindings::CONST_IOSQE_IO_LINK
-    | bindings::CONST_IOSQE_IO_HARDLINK
-    | bindings::CONST_IOSQE_ASYNC
-    | bindings::CONST_IOSQE_BUFFER_SELECT
-    | bindings::CONST_IOSQE_CQE_SKIP_SUCCESS;
-
-/// Whether there is an operation `opcode` (`IORING_OP_*`).
-pub(crate) fn supported(opcode: u8) -> bool {
-    matches!(
-        u32::from(opcode),
-        bindings::IORING_OP_NOP
-            | bindings::IORING_OP_READV
-            | bindings::IORING_OP_WRITEV
-            | bindings::IORING_OP_READ_FIXED
-            | bindings::IORING_OP_WRITE_FIXED
-            | bindings::IORING_OP_READ
-            | bindings::IORING_OP_WRITE
-            | bindings::IORING_OP_POLL_ADD
-            | bindings::IORING_OP_POLL_REMOVE
-            | bindings::IORING_OP_TIMEOUT
-            | bindings::IORING_OP_TIMEOUT_REMOVE
-            | bindings::IORING_OP_ASYNC_CANCEL
-            | bindings::IORING_OP_MSG_RING
-    )
-}
 
 /// What preparing an operation may take of its ring.
 pub(crate) struct Context<'a> {
@@ -167,46 +141,6 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// Checks the operation and the flags of an SQE.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for one that is not supported; `EOPNOTSUPP` for IOSQE_BUFFER_SELECT where that makes
-    /// no sense.
-    pub(crate) fn check(sqe: &Sqe) -> Result {
-        if !supported(sqe.opcode) {
-            return Err(EINVAL);
-        }
-        if sqe.flags != 0 {
-            check_flags(sqe)?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with an SQE that is [in order](Self::check) so far.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a field that is not supported, and what the operation says.
-    pub(crate) fn prepare(sqe: &Sqe, context: &Context<'_>) -> Result<Self> {
-        if sqe.personality != 0 || sqe.ioprio != 0 && !is_rw(sqe.opcode) {
-            return Err(EINVAL);
-        }
-        if is_rw(sqe.opcode) {
-            return Rw::prepare(sqe, context).map(Self::Rw);
-        }
-        match u32::from(sqe.opcode) {
-            bindings::IORING_OP_NOP => Nop::prepare(sqe, context).map(Self::Nop),
-            bindings::IORING_OP_POLL_ADD => other(Poll::prepare(sqe, context)),
-            bindings::IORING_OP_POLL_REMOVE => other(poll::Update::prepare(sqe)),
-            bindings::IORING_OP_TIMEOUT => other(Timeout::prepare(sqe)),
-            bindings::IORING_OP_TIMEOUT_REMOVE => other(timeout::Update::prepare(sqe)),
-            bindings::IORING_OP_ASYNC_CANCEL => other(Cancel::prepare(sqe, context)),
-            bindings::IORING_OP_MSG_RING => other(Message::prepare(sqe, context)),
-            _ => Err(EINVAL),
-        }
-    }
-
     /// The operation of an SQE that was not in order.
     pub(crate) fn failed(error: Error) -> Self {
         Self::Other(Data::new(Failed(error)))
@@ -240,36 +174,4 @@ impl Op {
             Self::Other(data) => data,
         }
     }
-}
-
-fn other(op: Result<impl Operation>) -> Result<Op> {
-    op.map(Data::new).map(Op::Other)
-}
-
-/// Whether it reads or writes.
-fn is_rw(opcode: u8) -> bool {
-    matches!(
-        u32::from(opcode),
-        bindings::IORING_OP_READV
-            | bindings::IORING_OP_WRITEV
-            | bindings::IORING_OP_READ_FIXED
-            | bindings::IORING_OP_WRITE_FIXED
-            | bindings::IORING_OP_READ
-            | bindings::IORING_OP_WRITE
-    )
-}
-
-fn check_flags(sqe: &Sqe) -> Result {
-    let flags = u32::from(sqe.flags);
-    if flags & !SQE_FLAGS != 0 {
-        return Err(EINVAL);
-    }
-    let reads = matches!(
-        u32::from(sqe.opcode),
-        bindings::IORING_OP_READ | bindings::IORING_OP_READV
-    );
-    if flags & bindings::CONST_IOSQE_BUFFER_SELECT != 0 && !reads {
-        return Err(EOPNOTSUPP);
-    }
-    Ok(())
 }
