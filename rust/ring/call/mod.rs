@@ -11,5 +11,4 @@ pub(crate) mod probe;
 pub(crate) mod register;
 pub(crate) mod sqpoll;
 pub(crate) mod submit;
-pub(crate) mod thread;
 pub(crate) mod workers;

@@ -3,20 +3,26 @@
 //! IORING_SETUP_SQPOLL: a thread that submits.
 //!
 //! The thread polls the SQ. When nothing came for the idle time, it sets IORING_SQ_NEED_WAKEUP and
-//! sleeps until an ENTER has IORING_ENTER_SQ_WAKEUP. It is a [thread of the process](super::thread)
+//! sleeps until an ENTER has IORING_ENTER_SQ_WAKEUP. It is a [thread of the process](crate::ring::sys::thread)
 //! that made the ring, so it submits with that process's credentials, memory and descriptors. It
 //! takes the ring's mutex to submit, because the submitter still registers.
 //!
 //! The thread ends when the ring's file is released, and when its process exits or executes another
 //! program. What it has in flight is then cancelled, and ENTER fails with `EOWNERDEAD`.
 
-use super::thread::Thread;
 use crate::{
     bindings,
     pure::geometry,
     ring::{
         sq::polled::SqPoll,
-        sys::wait::Sleep,
+        sys::{
+            queues::UserQueues,
+            thread::{
+                Job,
+                Thread, //
+            },
+            wait::Sleep, //
+        },
         Ring, //
     }, //
 };
@@ -70,18 +76,11 @@ impl Ring {
         let mut access = self.gate.access()?;
         self.submit(&mut access, &in_flight, u32::MAX)
     }
+}
 
-    /// Marks polling as ended. NEED_WAKEUP is set so that userspace calls ENTER, which returns
-    /// `EOWNERDEAD`.
-    pub(crate) fn polling_ended(&self) {
-        let Some(sq) = &self.sq else { return };
-        sq.ended.store(true, Release);
-        self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
-        sq.room.wake();
-    }
-
+impl Job for Ring {
     /// Submits until `thread`, which is the current one, is over or has a signal. May sleep.
-    pub(crate) fn poll_sq(self: &Arc<Self>, thread: &Thread) {
+    fn work(self: Arc<Self>, thread: &Thread) {
         let Some(sq) = &self.sq else { return };
         let mut until = now().saturating_add(sq.wish.idle_ns);
         loop {
@@ -113,6 +112,23 @@ impl Ring {
             self.shared.lower_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             until = now().saturating_add(sq.wish.idle_ns);
         }
+    }
+
+    /// Marks polling as ended. NEED_WAKEUP is set so that userspace calls ENTER, which returns
+    /// `EOWNERDEAD`.
+    fn ended(&self) {
+        let Some(sq) = &self.sq else { return };
+        sq.ended.store(true, Release);
+        self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
+        sq.room.wake();
+    }
+
+    fn killed(&self) {
+        self.cancel_those(|_| true);
+    }
+
+    fn queues(&self) -> &UserQueues {
+        &self.queues
     }
 }
 

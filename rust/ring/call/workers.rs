@@ -2,16 +2,14 @@
 
 //! What all rings need while the module is loaded.
 
-use super::{
-    exec::ExecProbe,
-    thread, //
-};
+use super::exec::ExecProbe;
 use crate::ring::{
     req::rings,
     sys::{
         queues::EndQueue,
-        task_work, //
-    },
+        task_work,
+        thread, //
+    }, //
 };
 use kernel::prelude::*;
 

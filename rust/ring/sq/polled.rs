@@ -6,8 +6,10 @@ use crate::{
     bindings,
     ring::{
         abi::setup::Wish,
-        call::thread::Thread,
-        sys::wait::WaitQueue, //
+        sys::{
+            thread::Thread,
+            wait::WaitQueue, //
+        }, //
     }, //
 };
 use kernel::{

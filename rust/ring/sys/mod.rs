@@ -5,4 +5,5 @@
 pub(crate) mod identity;
 pub(crate) mod queues;
 pub(crate) mod task_work;
+pub(crate) mod thread;
 pub(crate) mod wait;

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The thread of a ring with IORING_SETUP_SQPOLL: a thread of the process that made the ring.
+//! A thread of the current process, for IORING_SETUP_SQPOLL.
 //!
 //! `vhost_task_create()` makes a thread with the memory, credentials, namespaces, limits and
 //! signals of its maker. The exit of the process, a SIGKILL and an exec end the thread, as they end
 //! any other. The thread is made without descriptors, and adopts the table of its maker when it
 //! first runs. So what it opens is what the process has open, and never more.
 //!
-//! The thread holds the ring, and the ring holds the thread until its file is released. Then the
-//! thread ends at its next step, and a work item stops it. Nothing waits for a thread that is inside
-//! an operation, so closing a ring never blocks.
+//! The thread holds its [`Job`], a ring, and the ring holds the thread until its file is released.
+//! Then the thread ends at its next step, and a work item stops it. Nothing waits for a thread that
+//! is inside an operation, so closing a ring never blocks.
 //!
 //! The lock is a leaf.
 
-use crate::{
-    bindings,
-    ring::Ring, //
-};
+use super::queues::UserQueues;
+use crate::bindings;
 use core::ptr;
 use kernel::{
     error::from_err_ptr,
@@ -39,6 +37,21 @@ use kernel::{
     }, //
 };
 
+/// What a thread does.
+pub(crate) trait Job: Send + Sync {
+    /// Works until `thread`, which is the current one, is over or has a signal. May sleep.
+    fn work(self: Arc<Self>, thread: &Thread);
+
+    /// Notes that `work` is not called any more.
+    fn ended(&self);
+
+    /// Cancels what the thread began, which is killed. Process context.
+    fn killed(&self);
+
+    /// Returns the queues of the thread's user, the ending one of which stops the thread.
+    fn queues(&self) -> &UserQueues;
+}
+
 /// A thread.
 ///
 /// # Invariants
@@ -47,14 +60,14 @@ use kernel::{
 /// stopped. `files` is null, or a descriptor table with a reference.
 #[pin_data]
 pub(crate) struct Thread {
-    ring: Arc<Ring>,
+    job: Arc<dyn Job>,
     cpu: Option<u32>,
     task: Atomic<*mut c_void>,
     /// To be adopted.
     files: Atomic<*mut c_void>,
-    /// The ring's file is released.
+    /// The thread is to end.
     over: AtomicFlag,
-    /// The thread does not enter the ring any more.
+    /// The thread does not work any more.
     left: AtomicFlag,
     /// A work item stops the thread, or did.
     stopping: AtomicFlag,
@@ -73,16 +86,16 @@ pub(crate) fn available() -> bool {
 }
 
 impl Thread {
-    /// Starts a thread of the current process that polls the SQ of `ring`. May sleep.
+    /// Starts a thread of the current process that does `job`. May sleep.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the kernel has no such threads, `EAGAIN` at a limit of the process or its
     /// cgroup, `ENOMEM`.
-    pub(crate) fn start(ring: Arc<Ring>, cpu: Option<u32>) -> Result<Arc<Self>> {
+    pub(crate) fn start(job: Arc<dyn Job>, cpu: Option<u32>) -> Result<Arc<Self>> {
         let thread = Arc::pin_init(
             pin_init!(Self {
-                ring,
+                job,
                 cpu,
                 task: Atomic::new(ptr::null_mut()),
                 files: Atomic::new(ptr::null_mut()),
@@ -126,7 +139,7 @@ impl Thread {
         Ok(thread)
     }
 
-    /// Whether the thread is to leave the ring.
+    /// Whether the thread is to end.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Acquire)
     }
@@ -141,7 +154,7 @@ impl Thread {
         }
     }
 
-    /// Notes that the current thread, which is this one, has left the ring.
+    /// Notes that the current thread, which is this one, does not work any more.
     fn leave(self: &Arc<Self>) {
         self.left.xchg(true, Full);
         if self.is_over() {
@@ -152,7 +165,7 @@ impl Thread {
     /// Has a work item stop the thread.
     fn stop_later(self: &Arc<Self>) {
         if !self.stopping.xchg(true, Full) {
-            if let Some(queue) = self.ring.queues.ending() {
+            if let Some(queue) = self.job.queues().ending() {
                 let _ = queue.enqueue(self.clone());
             }
         }
@@ -203,9 +216,9 @@ unsafe extern "C" fn step(data: *mut c_void) -> bool {
     // SAFETY: Changes the state of the current task.
     unsafe { bindings::miniring_set_running() };
     thread.adopt();
-    thread.ring.poll_sq(&thread);
+    thread.job.clone().work(&thread);
     if thread.is_over() {
-        thread.ring.polling_ended();
+        thread.job.ended();
         thread.leave();
     }
     true
@@ -221,8 +234,8 @@ unsafe extern "C" fn killed(data: *mut c_void) {
     let thread = unsafe { borrow(data) };
     // The exit of the thread drops what it adopted.
     thread.adopt();
-    thread.ring.polling_ended();
-    thread.ring.cancel_those(|_| true);
+    thread.job.ended();
+    thread.job.killed();
     thread.leave();
 }
 
