@@ -42,8 +42,7 @@ use self::{
     sq::{
         account::Account,
         gate::Gate,
-        polled::SqPoll,
-        tally::Tally, //
+        polled::SqPoll, //
     }, //
 };
 use crate::{
@@ -96,12 +95,10 @@ impl Ring {
         let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
         let account = Account::of_current()?;
         let sq = config.sqpoll.map(SqPoll::new).transpose()?;
-        let tally = Arc::new(Tally::new(), GFP_KERNEL_ACCOUNT)?;
-        let core = Core::new(&config, notify_model, tally.clone())?;
+        let core = Core::new(&config, notify_model)?;
         let gate = Gate::new(
             config.has(bindings::IORING_SETUP_SINGLE_ISSUER),
             config.has(bindings::IORING_SETUP_SQPOLL),
-            tally,
         )?;
         let ring = Arc::pin_init(
             pin_init!(Self {

@@ -73,10 +73,10 @@ static void bench_locks(const struct side sides[2])
 			struct uring ring;
 
 			open_ring(&ring, &sides[i]);
-			check(RINGS_FILE, ring_tally(0, &before));
+			check("fdinfo", ring_tally(ring.fd, &before));
 			for (int j = 0; j < 1000; j++)
 				nops(&ring, 1);
-			check(RINGS_FILE, ring_tally(0, &after));
+			check("fdinfo", ring_tally(ring.fd, &after));
 			values[i][run] = (double)(after.locks - before.locks) /
 					 (after.submits - before.submits);
 			uring_close(&ring);

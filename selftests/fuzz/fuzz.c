@@ -20,6 +20,7 @@
 #include <time.h>
 #include "kselftest.h"
 #include "fuzz.h"
+#include "rings.h"
 
 #define THREADS_MAX 16
 #define CORPUS_MAX 4096
@@ -413,38 +414,22 @@ static void faults_configure(void)
 	}
 }
 
-/* How many of the rings that this process made there are, saying which if @say. */
-static unsigned int rings_left(bool say)
-{
-	FILE *file = fopen("/sys/kernel/debug/miniring/rings", "re");
-	unsigned int left = 0;
-	char *line = NULL;
-	size_t size = 0;
-	int pid;
-
-	if (!file) {
-		ksft_print_msg("the list of rings cannot be read\n");
-		return 1;
-	}
-	while (getline(&line, &size, file) >= 0) {
-		if (sscanf(line, "pid=%d", &pid) != 1 || pid != getpid())
-			continue;
-		left++;
-		if (say)
-			ksft_print_msg("left: %s", line);
-	}
-	free(line);
-	fclose(file);
-	return left;
-}
-
 static bool rings_gone(void)
 {
 	double end = now() + STUCK_SECONDS;
+	int left;
 
-	while (rings_left(false) && now() < end)
+	do {
+		left = rings_now();
+		if (!left)
+			return true;
 		usleep(TICK_US);
-	return !rings_left(true);
+	} while (now() < end);
+	if (left < 0)
+		ksft_print_msg("the number of rings cannot be read: %s\n", strerror(-left));
+	else
+		ksft_print_msg("%d rings are left\n", left);
+	return false;
 }
 
 static unsigned long taint(void)

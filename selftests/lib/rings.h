@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What /sys/kernel/debug/miniring/rings says about a ring.
+ * What fdinfo says that a ring's mutex costs, and how many rings there are.
  */
 #ifndef MINIRING_SELFTEST_RINGS_H
 #define MINIRING_SELFTEST_RINGS_H
@@ -14,54 +14,48 @@
 #define RINGS_FILE "/sys/kernel/debug/miniring/rings"
 
 struct ring_tally {
-	unsigned int flags;		/* IORING_SETUP_* */
 	unsigned long long submits;	/* calls that submitted */
 	unsigned long long locks;	/* acquisitions of the ring's mutex */
 };
 
-/*
- * The @nth ring, from 0, of those that this process made and that are still
- * there. Returns 0, -ENOENT if there are no so many, or why the file cannot be
- * read.
- */
-static inline int ring_tally(int nth, struct ring_tally *tally)
+/* Reads the counts of the ring @fd. Returns 0, or why they are not known. */
+static inline int ring_tally(int fd, struct ring_tally *tally)
 {
-	FILE *file = fopen(RINGS_FILE, "r");
-	int pid, ret = -ENOENT;
+	char line[256];
+	int found = 0;
+	FILE *file;
 
+	snprintf(line, sizeof(line), "/proc/self/fdinfo/%d", fd);
+	file = fopen(line, "r");
 	if (!file)
 		return -errno;
-	while (fscanf(file, "pid=%d flags=0x%x submits=%llu locks=%llu\n", &pid,
-		      &tally->flags, &tally->submits, &tally->locks) == 4) {
-		if (pid == getpid() && !nth--) {
-			ret = 0;
-			break;
-		}
+	while (fgets(line, sizeof(line), file)) {
+		found += sscanf(line, "submits: %llu", &tally->submits) == 1;
+		found += sscanf(line, "locks: %llu", &tally->locks) == 1;
 	}
 	fclose(file);
-	return ret;
+	return found == 2 ? 0 : -ENOENT;
 }
 
-/* How many rings there are, all or those that process @pid made; or why not known. */
-static inline int rings_of(int pid)
+/* Returns how many rings there are, of all processes, or why that is not known. */
+static inline int rings_now(void)
 {
 	FILE *file = fopen(RINGS_FILE, "r");
-	char line[128];
-	int maker, nr = 0;
+	int nr = -EINVAL;
 
 	if (!file)
 		return -errno;
-	while (fgets(line, sizeof(line), file))
-		nr += sscanf(line, "pid=%d ", &maker) == 1 && (!pid || pid == maker);
+	if (fscanf(file, "%d", &nr) != 1)
+		nr = -EINVAL;
 	fclose(file);
 	return nr;
 }
 
-/* Whether there are @nr rings, now or soon; as for rings_of(). */
-static inline bool rings_become(int pid, int nr)
+/* Waits until there are @nr rings; returns whether that happened. */
+static inline bool rings_become(int nr)
 {
 	for (int tries = 0; tries < HANG_MS / 10; tries++) {
-		if (rings_of(pid) == nr)
+		if (rings_now() == nr)
 			return true;
 		usleep(10000);
 	}

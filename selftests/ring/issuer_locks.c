@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How often the mutex is taken: by the ring's own count in debugfs, and by what
+ * How often the mutex is taken: by the ring's own count in fdinfo, and by what
  * a probe on mutex_lock() counts, which knows nothing of rings.
  */
 #include <pthread.h>
@@ -36,11 +36,10 @@ TEST(a_submitter_takes_no_lock)
 	struct uring ring;
 
 	ASSERT_EQ(0, open_ring(&ring, IORING_SETUP_SINGLE_ISSUER));
-	ASSERT_EQ(0, ring_tally(0, &before));
-	EXPECT_EQ(IORING_SETUP_SINGLE_ISSUER, before.flags);
+	ASSERT_EQ(0, ring_tally(ring.fd, &before));
 	EXPECT_EQ(0, before.submits);
 	ASSERT_EQ(SUBMITS, nops(&ring, SUBMITS));
-	ASSERT_EQ(0, ring_tally(0, &after));
+	ASSERT_EQ(0, ring_tally(ring.fd, &after));
 	EXPECT_EQ(SUBMITS, after.submits);
 	EXPECT_EQ(before.locks, after.locks);
 	uring_close(&ring);
@@ -52,9 +51,9 @@ TEST(others_take_one_a_submission)
 	struct uring ring;
 
 	ASSERT_EQ(0, open_ring(&ring, 0));
-	ASSERT_EQ(0, ring_tally(0, &before));
+	ASSERT_EQ(0, ring_tally(ring.fd, &before));
 	ASSERT_EQ(SUBMITS, nops(&ring, SUBMITS));
-	ASSERT_EQ(0, ring_tally(0, &after));
+	ASSERT_EQ(0, ring_tally(ring.fd, &after));
 	EXPECT_EQ(SUBMITS, after.submits);
 	EXPECT_EQ(SUBMITS, after.locks - before.locks);
 	uring_close(&ring);
@@ -75,36 +74,31 @@ TEST(counts_are_exact)
 	struct uring ring;
 
 	ASSERT_EQ(0, open_ring(&ring, 0));
-	ASSERT_EQ(0, ring_tally(0, &before));
+	ASSERT_EQ(0, ring_tally(ring.fd, &before));
 	for (int i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, submit_nothing, &ring);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
-	ASSERT_EQ(0, ring_tally(0, &after));
+	ASSERT_EQ(0, ring_tally(ring.fd, &after));
 	EXPECT_EQ(4 * SUBMITS, after.submits - before.submits);
 	EXPECT_EQ(4 * SUBMITS, after.locks - before.locks);
 	uring_close(&ring);
 }
 
-TEST(a_ring_is_listed_while_it_lives)
+TEST(a_ring_is_counted_until_it_is_closed)
 {
 	struct uring rings[3];
-	struct ring_tally tally;
 
-	ASSERT_EQ(-ENOENT, ring_tally(0, &tally));
-	for (int i = 0; i < 3; i++)
+	/* Of the tests before. */
+	ASSERT_TRUE(rings_become(0));
+	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, open_ring(&rings[i], 0));
-	ASSERT_EQ(1, nops(&rings[1], 1));
-	ASSERT_EQ(0, ring_tally(2, &tally));
-	ASSERT_EQ(-ENOENT, ring_tally(3, &tally));
-	uring_close(&rings[0]);
-	ASSERT_EQ(0, ring_tally(0, &tally));
-	EXPECT_EQ(1, tally.submits) {
-		TH_LOG("the others stay, in order");
+		EXPECT_EQ(i + 1, rings_now());
 	}
-	uring_close(&rings[1]);
-	uring_close(&rings[2]);
-	EXPECT_EQ(-ENOENT, ring_tally(0, &tally));
+	for (int i = 0; i < 3; i++) {
+		uring_close(&rings[i]);
+		EXPECT_TRUE(rings_become(2 - i));
+	}
 }
 
 static int write_file(const char *path, const char *text)

@@ -151,7 +151,7 @@ TEST(sqpoll_submits_nothing_after_exec)
 	EXPECT_EQ('n', answer);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
-	EXPECT_TRUE(on_io_uring() || rings_become(pid, 0));
+	EXPECT_TRUE(on_io_uring() || rings_become(0));
 }
 
 TEST(timeout_is_cancelled_before_an_executed_program_runs)
@@ -298,7 +298,7 @@ TEST_F(busy_thread, does_not_keep_a_killed_process)
 
 	ASSERT_EQ(0, kill(self->pid, SIGKILL));
 	EXPECT_TRUE(is_gone(self->pid, &status));
-	EXPECT_TRUE(on_io_uring() || rings_become(self->pid, 0));
+	EXPECT_TRUE(on_io_uring() || rings_become(0));
 }
 
 /* Whether @pid is in a stop, as /proc shows it. */
@@ -347,7 +347,7 @@ TEST(stopped_process_does_not_block_the_last_close)
 	ASSERT_EQ(0, kill(pid, SIGCONT));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	EXPECT_TRUE(is_gone(pid, &status));
-	EXPECT_TRUE(on_io_uring() || rings_become(pid, 0));
+	EXPECT_TRUE(on_io_uring() || rings_become(0));
 }
 
 TEST(sqpoll_thread_counts_against_the_process_limit)
@@ -403,7 +403,7 @@ TEST_F_TIMEOUT(processes, that_end_in_any_way_leave_no_polled_ring, 200)
 		}
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		ASSERT_EQ(i % 4 == 1 ? SIGKILL : 0, status);
-		EXPECT_TRUE(on_io_uring() || rings_become(pid, 0));
+		EXPECT_TRUE(on_io_uring() || rings_become(0));
 	}
 }
 

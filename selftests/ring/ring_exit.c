@@ -371,7 +371,7 @@ TEST_F_TIMEOUT(ring, goes_with_all_it_has, 300)
 			TH_LOG("%s, %s, keeps its file", kinds[kind].name, modes[mode].name);
 		}
 		if (!on_io_uring())
-			ASSERT_TRUE(rings_become(pid, 0)) {
+			ASSERT_TRUE(rings_become(0)) {
 				TH_LOG("a ring of %s, %s, is never freed", kinds[kind].name,
 				       modes[mode].name);
 			}

@@ -228,7 +228,7 @@ FIXTURE(rings)
 FIXTURE_SETUP(rings)
 {
 	if (!on_io_uring())
-		self->before = rings_of(0);
+		self->before = rings_now();
 	ASSERT_GE(self->before, 0);
 }
 
@@ -293,8 +293,8 @@ TEST_F_TIMEOUT(rings, all_but_one_go, 600)
 	}
 	EXPECT_EQ(0, shared->failed);
 	if (!on_io_uring())
-		EXPECT_TRUE(rings_become(0, self->before + 1)) {
-			TH_LOG("%d rings are left", rings_of(0));
+		EXPECT_TRUE(rings_become(self->before + 1)) {
+			TH_LOG("%d rings are left", rings_now());
 		}
 	uring_close(&stays);
 }

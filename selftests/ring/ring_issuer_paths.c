@@ -346,7 +346,7 @@ TEST_F(paths, a_ring_goes_with_requests_of_a_submitter_that_went)
 	for (int i = 0; i < 20; i++) {
 		uring_close(&self->ring);
 		if (!on_io_uring())
-			ASSERT_TRUE(rings_become(getpid(), 0));
+			ASSERT_TRUE(rings_become(0));
 		self->ring = (struct uring){
 			.p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED,
 		};

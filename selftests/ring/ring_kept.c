@@ -499,7 +499,7 @@ TEST_F(closed_in_a_wait, keeps_the_ring)
 	ASSERT_EQ(3, uring_submit(&self->other));
 	EXPECT_EQ(0, variant->wait(&ring));
 	EXPECT_EQ(-1, fcntl(ring.fd, F_GETFD));
-	EXPECT_TRUE(rings_become(getpid(), 0));
+	EXPECT_TRUE(rings_become(0));
 }
 
 FIXTURE(cycle)
@@ -581,7 +581,7 @@ TEST_F_TIMEOUT(cycle, ends_with_its_process, 120)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	EXPECT_TRUE(closes(self->held[1]));
-	EXPECT_TRUE(rings_become(pid, 0));
+	EXPECT_TRUE(rings_become(0));
 }
 
 /* What this program does when a test executes it, given a ring to use. */

@@ -451,13 +451,13 @@ TEST_F(sqpoll, single_issuer_keeps_the_lock)
 
 	if (on_io_uring())
 		SKIP(return, "io_uring does not count");
-	ASSERT_EQ(0, ring_tally(0, &before));
+	ASSERT_EQ(0, ring_tally(ring->fd, &before));
 	for (int i = 0; i < 10; i++) {
 		ASSERT_NE(NULL, uring_nop(ring, i));
 		publish(ring);
 		ASSERT_TRUE(until_ready(ring, i + 1 > 8 ? 8 : i + 1, HANG_MS));
 	}
-	ASSERT_EQ(0, ring_tally(0, &after));
+	ASSERT_EQ(0, ring_tally(ring->fd, &after));
 	EXPECT_LT(0, after.submits - before.submits);
 	EXPECT_EQ(after.submits - before.submits, after.locks - before.locks);
 }

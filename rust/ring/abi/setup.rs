@@ -101,11 +101,6 @@ impl Config {
         self.flags & flag != 0
     }
 
-    /// The flags (`IORING_SETUP_*`) that it was made with.
-    pub(crate) fn flags(&self) -> u32 {
-        self.flags
-    }
-
     /// Fills in what the user is told about the ring.
     pub(crate) fn describe(&self, params: &mut bindings::io_uring_params) {
         params.sq_entries = self.geometry.sq_entries();

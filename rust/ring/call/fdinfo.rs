@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/proc/PID/fdinfo/FD` says about a ring, in `io_uring`'s words.
+//! What `/proc/PID/fdinfo/FD` says about a ring, in `io_uring`'s words, and two lines of miniring's
+//! own: how many calls submitted, and how often the ring's mutex was taken, for whatever purpose.
 
 use crate::{
     pure::geometry,
@@ -69,5 +70,8 @@ impl Ring {
         if more {
             seq_print!(m, "  ...\n");
         }
+        let tally = self.gate.tally();
+        seq_print!(m, "submits:\t{}\n", tally.submits());
+        seq_print!(m, "locks:\t{}\n", tally.locks());
     }
 }

@@ -13,7 +13,7 @@ use crate::ring::{
 };
 use kernel::prelude::*;
 
-/// The list of rings, the exec probe and the queue that ends things. Dropping this waits for the
+/// The count of rings, the exec probe and the queue that ends things. Dropping this waits for the
 /// rings to be freed, for what is on that queue, and for task work.
 ///
 /// A module keeps one in its state, and drops it when no ring can be made any more.
@@ -36,12 +36,13 @@ impl Workers {
         if !thread::available() {
             pr_info!("no IORING_SETUP_SQPOLL: the kernel has no CONFIG_VHOST_TASK\n");
         }
-        // SAFETY: By the safety requirements. The queue comes last.
+        // SAFETY: By the safety requirements. There is no device to make a ring of yet.
         unsafe {
-            rings::init();
+            let (probe, end) = (ExecProbe::new(), EndQueue::new()?);
+            rings::init()?;
             Ok(Self {
-                _probe: ExecProbe::new(),
-                _end: EndQueue::new()?,
+                _probe: probe,
+                _end: end,
             })
         }
     }

@@ -5,7 +5,7 @@
 use super::{
     drain::Drain,
     pending::Pending,
-    rings::Listed,
+    rings::Counted,
     sequenced::Sequenced, //
 };
 use crate::{
@@ -28,7 +28,6 @@ use crate::{
                 When, //
             }, //
         },
-        sq::tally::Tally,
         sys::{
             queues::UserQueues,
             wait::WaitQueue, //
@@ -74,18 +73,18 @@ pub(crate) struct Core {
     pub(crate) had_keepers: AtomicFlag,
     /// The task that issues requests at this moment, or null. Not set for what is over at once.
     pub(crate) issuing: Atomic<*mut bindings::task_struct>,
-    /// Dropped last: the module waits until no ring is listed.
-    _listed: Listed,
+    /// Dropped last: the module waits until no ring is counted.
+    _counted: Counted,
 }
 
 impl Core {
     /// As [`Ring::new`](crate::ring::Ring::new).
-    pub(crate) fn new(config: &Config, notify_model: u32, tally: Arc<Tally>) -> Result<Arc<Self>> {
+    pub(crate) fn new(config: &Config, notify_model: u32) -> Result<Arc<Self>> {
         let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
         let notifier = Notifier::new(notify_model)?;
         let queues = UserQueues::of_current()?;
         let shared = Shared::new(config.geometry)?;
-        let listed = Listed::new(config.flags(), tally)?;
+        let counted = Counted::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 queues,
@@ -101,7 +100,7 @@ impl Core {
                 polled: config.sqpoll.is_some(),
                 had_keepers: AtomicFlag::new(false),
                 issuing: Atomic::new(ptr::null_mut()),
-                _listed: listed,
+                _counted: counted,
             }),
             GFP_KERNEL_ACCOUNT,
         )

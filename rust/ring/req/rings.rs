@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rings there are, and what their mutex costs them: `rings` in debugfs.
+//! How many rings there are: `rings` in debugfs.
 //!
-//! A line a ring, in the order in which they were made:
-//! `pid=PID flags=0xFLAGS submits=N locks=N`. PID is the process that made it, FLAGS are
-//! IORING_SETUP_*, `submits` counts the calls that submitted, and `locks` how often the ring's mutex
-//! was taken, for whatever purpose.
+//! A ring counts until it is freed, which is after its file and its last request. So the number shows
+//! a ring that is never freed.
 //!
-//! The list's mutex is taken when a ring is made or freed, with no lock of the ring's held.
+//! The mutex is taken when a ring is made and to read the number, with no lock of the ring's held.
 
 use crate::{
     bindings,
@@ -15,111 +13,99 @@ use crate::{
         File,
         Operations, //
     },
-    ring::{
-        sq::tally::Tally,
-        sys::queues, //
-    }, //
+    ring::sys::queues, //
 };
 use kernel::{
-    list::{
-        impl_list_arc_safe,
-        impl_list_item,
-        List,
-        ListArc,
-        ListLinks, //
-    },
     prelude::*,
     seq_file::SeqFile,
     seq_print,
     sync::{
+        atomic::{
+            ordering::{Full, Relaxed},
+            Atomic, //
+        },
         Arc,
-        UniqueArc, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
+        Completion, //
     }, //
 };
 
 kernel::sync::global_lock! {
     // SAFETY: Initialised by `init()` before there is a device to make a ring of.
-    unsafe(uninit) static RINGS: Mutex<List<Entry>> = List::new();
+    unsafe(uninit) static RINGS: Mutex<Option<Arc<Rings>>> = None;
 }
 
-/// Makes the list.
+/// The number of rings.
+#[pin_data]
+struct Rings {
+    /// One more while the module is loaded.
+    nr: Atomic<usize>,
+    /// The module is unloaded, and no ring is left.
+    #[pin]
+    none: Completion,
+}
+
+/// Begins to count. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`.
 ///
 /// # Safety
 ///
-/// Called once, before there is an `EndQueue`.
-pub(crate) unsafe fn init() {
+/// Called once, before there is a device to make a ring of.
+pub(crate) unsafe fn init() -> Result {
     // SAFETY: By the safety requirements.
     unsafe { RINGS.init() };
+    let rings = Arc::pin_init(
+        pin_init!(Rings {
+            nr: Atomic::new(1),
+            none <- Completion::new(),
+        }),
+        GFP_KERNEL,
+    )?;
+    *RINGS.lock() = Some(rings);
+    Ok(())
 }
 
-/// Waits until every ring is freed, which is after its last request. For when no more can be made.
-/// May sleep.
+/// Waits until every ring is freed. For when no more can be made. May sleep.
 pub(crate) fn wait_until_none() {
-    while !RINGS.lock().is_empty() {
-        fsleep(Delta::from_millis(1));
+    let rings = RINGS.lock().take();
+    if let Some(rings) = rings {
+        rings.put();
+        rings.none.wait_for_completion();
     }
 }
 
-/// What the list has of a ring.
-#[pin_data]
-struct Entry {
-    pid: bindings::pid_t,
-    flags: u32,
-    tally: Arc<Tally>,
-    #[pin]
-    links: ListLinks,
+impl Rings {
+    fn put(&self) {
+        if self.nr.fetch_sub(1, Full) == 1 {
+            self.none.complete_all();
+        }
+    }
 }
 
-impl_list_arc_safe! {
-    impl ListArcSafe<0> for Entry { untracked; }
-}
-impl_list_item! {
-    impl ListItem<0> for Entry { using ListLinks { self.links }; }
-}
+/// Counts a ring while it exists.
+pub(crate) struct Counted(Arc<Rings>);
 
-/// A ring's place in the list, which it has until this is dropped.
-///
-/// # Invariants
-///
-/// The entry is in `RINGS`, or in no list.
-pub(crate) struct Listed(Arc<Entry>);
-
-impl Listed {
-    /// Lists a ring with `flags` (`IORING_SETUP_*`), whose calls `tally` counts. May sleep.
+impl Counted {
+    /// May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `ENODEV` while the module is not loaded.
-    pub(crate) fn new(flags: u32, tally: Arc<Tally>) -> Result<Self> {
+    /// `ENODEV` while the module is not loaded.
+    pub(crate) fn new() -> Result<Self> {
         if !queues::is_open() {
             return Err(ENODEV);
         }
-        let entry = UniqueArc::pin_init(
-            pin_init!(Entry {
-                pid: kernel::current!().group_leader().pid(),
-                flags,
-                tally,
-                links <- ListLinks::new(),
-            }),
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        let entry = ListArc::from(entry);
-        // INVARIANT: It goes into `RINGS`.
-        let listed = Self(entry.clone_arc());
-        RINGS.lock().push_back(entry);
-        Ok(listed)
+        let rings = RINGS.lock().clone().ok_or(ENODEV)?;
+        rings.nr.fetch_add(1, Relaxed);
+        Ok(Self(rings))
     }
 }
 
-impl Drop for Listed {
+impl Drop for Counted {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants it is in no other list.
-        let entry = unsafe { RINGS.lock().remove(&self.0) };
-        drop(entry);
+        self.0.put();
     }
 }
 
@@ -147,15 +133,8 @@ unsafe extern "C" fn open(_: *mut bindings::inode, file: *mut bindings::file) ->
 unsafe extern "C" fn show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
     // SAFETY: By the requirement.
     let seq = unsafe { SeqFile::from_raw(seq) };
-    for entry in RINGS.lock().iter() {
-        seq_print!(
-            seq,
-            "pid={} flags=0x{:x} submits={} locks={}\n",
-            entry.pid,
-            entry.flags,
-            entry.tally.submits(),
-            entry.tally.locks()
-        );
-    }
+    let rings = RINGS.lock().clone();
+    let nr = rings.map_or(0, |rings| rings.nr.load(Relaxed) - 1);
+    seq_print!(seq, "{nr}\n");
     0
 }

@@ -47,7 +47,6 @@ use kernel::{
             mutex::MutexBackend,
             Guard, //
         },
-        Arc,
         Mutex,
         SetOnce, //
     },
@@ -164,7 +163,7 @@ pub(crate) struct Gate {
     /// An `Access` exists. Only kept where debug assertions are on, to find a second one.
     held: AtomicFlag,
     /// How often the lock was taken, and for what. Written under exclusion.
-    tally: Arc<Tally>,
+    tally: Tally,
     state: UnsafeCell<Issuer>,
 }
 
@@ -187,17 +186,18 @@ pub(crate) struct Access<'a> {
 }
 
 impl Gate {
+    /// Returns how often the lock was taken, and how many calls submitted.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// A gate for a ring; `single_issuer` is IORING_SETUP_SINGLE_ISSUER, and `sqpoll`
     /// IORING_SETUP_SQPOLL.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(
-        single_issuer: bool,
-        sqpoll: bool,
-        tally: Arc<Tally>,
-    ) -> Result<impl PinInit<Self>> {
+    pub(crate) fn new(single_issuer: bool, sqpoll: bool) -> Result<impl PinInit<Self>> {
         let mut spare = Spare::with_capacity(BATCH)?;
         spare.refill()?;
         let elided = single_issuer && !sqpoll;
@@ -208,7 +208,7 @@ impl Gate {
             elided,
             inside: Cell::new(false),
             held: AtomicFlag::new(false),
-            tally,
+            tally: Tally::new(),
             state: UnsafeCell::new(Issuer {
                 sq: Position::default(),
                 done: Done {
