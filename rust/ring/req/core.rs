@@ -63,6 +63,9 @@ pub(crate) struct Core {
     pub(crate) sequenced: Sequenced,
     #[pin]
     pub(crate) cq_wait: WaitQueue,
+    /// Cancellers of timeouts sleep here until the owner lets go.
+    #[pin]
+    pub(super) let_go: WaitQueue,
     /// Of IORING_SETUP_R_DISABLED: whether the ring is enabled by a call.
     enabled_later: bool,
     /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
@@ -95,6 +98,7 @@ impl Core {
                 drain <- Drain::new(),
                 sequenced <- Sequenced::new(),
                 cq_wait <- WaitQueue::new(c"miniring::cq_wait", kernel::static_lock_class!()),
+                let_go <- WaitQueue::new(c"miniring::let_go", kernel::static_lock_class!()),
                 enabled_later: disabled,
                 enabled: AtomicFlag::new(!disabled),
                 polled: config.sqpoll.is_some(),

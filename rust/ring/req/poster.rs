@@ -185,7 +185,7 @@ impl<'a> Poster<'a> {
     /// Has a request completed as cancelled when what cancels it was completed.
     pub(crate) fn cancel(&mut self, mut owned: Owned) {
         // Others neither find it nor wait for it.
-        owned.ownership.finish();
+        owned.mark_finished();
         owned.remove_from_pending();
         Sequenced::remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {
@@ -276,14 +276,14 @@ impl Owned {
     ///
     /// If the owner was told to cancel it, that is what becomes of it.
     pub(crate) fn complete_in_irq(mut self, outcome: Outcome) {
-        let outcome = if self.ownership.try_finish() {
+        let outcome = if self.try_finish() {
             outcome
         } else {
             Outcome::cancelled()
         };
         if self.inner().next.is_some() {
             // With its chain, which is to be seen together with it.
-            self.ownership.finish();
+            self.mark_finished();
             self.inner().verdict = Some(outcome);
             return self.enqueue(Step::Finish, Kind::Prompt);
         }

@@ -75,10 +75,6 @@ use kernel::{
         UniqueArc, //
     },
     task::Task,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
     types::Opaque,
     workqueue::{
         impl_has_work,
@@ -271,6 +267,16 @@ impl Room {
     }
 }
 
+impl Request {
+    /// Notes that the owner let go of the request, or completed it: see
+    /// [`Owned::cancel_after_owner`]. Any context.
+    fn note_let_go(&self) {
+        if self.waits_for(Wait::Time) {
+            self.ring.let_go.wake();
+        }
+    }
+}
+
 impl Owned {
     /// Takes the ownership that was gained by other means.
     ///
@@ -316,22 +322,20 @@ impl Owned {
     }
 
     /// Like [`Owned::cancel`], but waits for the owner instead of telling it; `None` if the owner
-    /// completed the request. For requests whose owners do not block and do not wait
+    /// completed the request. For timeouts, whose owners do not block and do not wait
     /// for others' requests. May sleep.
     pub(crate) fn cancel_after_owner(request: Arc<Request>) -> Option<Self> {
-        loop {
+        request.ring.let_go.wait_for(|| {
             match request.ownership.try_cancel() {
                 // INVARIANT: Just gained.
-                Claim::Gained => return Some(Self(request)),
-                Claim::Done => return None,
+                Claim::Gained => return Some(Some(Self(request.clone()))),
+                Claim::Done => return Some(None),
                 Claim::Told | Claim::Again => (),
             }
-            if let Some(owned) = Self::dequeue(request.clone()) {
-                owned.ownership.cancel();
-                return Some(owned);
-            }
-            fsleep(Delta::from_micros(20));
-        }
+            let owned = Self::dequeue(request.clone())?;
+            owned.ownership.cancel();
+            Some(Some(owned))
+        })
     }
 
     /// Takes a request that is not completed from a worker that has not begun.
@@ -392,7 +396,10 @@ impl Owned {
     /// What the owner was told meanwhile; it still is.
     pub(crate) fn release(self) -> Result<(), (Self, Word)> {
         match self.0.ownership.release() {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.0.note_let_go();
+                Ok(())
+            }
             Err(word) => Err((self, word)),
         }
     }
@@ -401,6 +408,9 @@ impl Owned {
     pub(crate) fn enqueue(mut self, step: Step, kind: Kind) {
         self.inner().step = step;
         let mut request = self.0;
+        // The worker may free the request. In a timer's interrupt this is not the last reference:
+        // who retires the request waits for the interrupt before.
+        let timed = request.waits_for(Wait::Time).then(|| request.ring.clone());
         loop {
             let ring: *const Core = &raw const *request.ring;
             // SAFETY: The request holds the ring, and the queue holds the request from when it is
@@ -413,10 +423,13 @@ impl Owned {
             // marks what it finds idle as queued for a moment, with interrupts off: see
             // `Owned::cancel`.
             match queue.enqueue(request) {
-                Ok(()) => return,
+                Ok(()) => break,
                 Err(refused) => request = refused,
             }
             core::hint::spin_loop();
+        }
+        if let Some(ring) = timed {
+            ring.let_go.wake();
         }
     }
 
@@ -446,8 +459,23 @@ impl Owned {
 
     /// Declares the request completed, and hands out what to post that by.
     pub(crate) fn finish(&mut self) -> Option<Entry> {
-        self.0.ownership.finish();
+        self.mark_finished();
         self.inner().entry.take()
+    }
+
+    /// Declares the request completed.
+    pub(super) fn mark_finished(&self) {
+        self.0.ownership.finish();
+        self.0.note_let_go();
+    }
+
+    /// Declares the request completed, unless the owner was told to cancel it. Returns false then.
+    pub(super) fn try_finish(&self) -> bool {
+        let finished = self.0.ownership.try_finish();
+        if finished {
+            self.0.note_let_go();
+        }
+        finished
     }
 
     /// Whether the SQE had `flag` (`IOSQE_*`).

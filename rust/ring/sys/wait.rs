@@ -132,6 +132,36 @@ impl WaitQueue {
         }
     }
 
+    /// Sleeps until `ready` returns a value, which this returns. `ready` does not sleep. Neither a
+    /// signal nor work for the task ends that. Process context.
+    pub(crate) fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        if let Some(value) = ready() {
+            return value;
+        }
+        let entry = Opaque::<bindings::wait_queue_entry>::uninit();
+        // SAFETY: The entry is ours, and is initialised before it is queued.
+        unsafe { bindings::init_wait(entry.get()) };
+        let value = loop {
+            // SAFETY: Both are initialised. The task state is set before the condition is
+            // checked, so that a wake-up in between is not lost.
+            unsafe {
+                bindings::prepare_to_wait(
+                    self.head.get(),
+                    entry.get(),
+                    bindings::TASK_UNINTERRUPTIBLE as c_int,
+                )
+            };
+            if let Some(value) = ready() {
+                break value;
+            }
+            // SAFETY: Process context; the task state is set.
+            unsafe { bindings::schedule() };
+        };
+        // SAFETY: Both are initialised. The entry does not stay behind.
+        unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
+        value
+    }
+
     /// Sleeps on `entry` until `ready`, or until `interrupted` returns an error, which is called
     /// off the queue.
     ///
