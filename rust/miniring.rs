@@ -2,13 +2,15 @@
 
 //! Four LKML proposals as one loadable module.
 //!
-//! A folder uses only folders to its left: `bindings`, `pure` | `rcu`, `debugfs` | `eventfd`,
-//! `static_key` | `dyndbg` | `ring`.
+//! A folder uses only those to its left: `bindings`, `pure` | `rcu`, `debugfs`, `kallsyms`,
+//! `module_notifier` | `eventfd`, `static_key` | `dyndbg` | `ring`.
 
 mod bindings;
 mod debugfs;
 pub mod dyndbg;
 pub mod eventfd;
+mod kallsyms;
+mod module_notifier;
 pub mod pure;
 pub mod rcu;
 mod ring;
@@ -39,7 +41,7 @@ struct Miniring {
 
 impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let symbols = static_key::symbols::Symbols::find();
+        let symbols = kallsyms::Symbols::find();
         ring::find_task_work(symbols);
         // Made in the order in which they depend on each other; dropped in that of the fields. What
         // lets anybody in comes last, and nothing fails behind it: a module that fails to load goes

@@ -10,16 +10,16 @@
 use super::site::Descriptor;
 use crate::{
     bindings as helpers,
-    pure::dyndbg::{
-        count_built_in,
-        Distrust,
-        Query, //
-    },
-    static_key::symbols::{
+    kallsyms::{
         read_nofault,
         FromBytes,
         Missing,
         Symbols, //
+    },
+    pure::dyndbg::{
+        count_built_in,
+        Distrust,
+        Query, //
     }, //
 };
 use core::ptr::NonNull;

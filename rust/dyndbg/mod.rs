@@ -30,7 +30,7 @@ pub use site::{
     Descriptor, //
 };
 
-use crate::static_key::symbols::{
+use crate::kallsyms::{
     Missing,
     Symbols, //
 };

@@ -11,6 +11,13 @@
 
 use super::control;
 use crate::{
+    module_notifier::{
+        Announced,
+        Block,
+        Event,
+        OnModule,
+        Registration, //
+    },
     pure::dyndbg::{
         Change,
         Class,
@@ -20,11 +27,6 @@ use crate::{
     },
     static_key::{
         self,
-        Announced,
-        Block,
-        Event,
-        OnModule,
-        Registration,
         StaticKey, //
     }, //
 };

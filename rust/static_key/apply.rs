@@ -5,8 +5,7 @@
 use super::{
     backend::{
         Backend,
-        Patcher,
-        Work, //
+        Patcher, //
     },
     entries::{
         Cpus,
@@ -19,7 +18,8 @@ use super::{
     },
     queue::QUEUE,
     stats::STATS,
-    transit::Transit, //
+    transit::Transit,
+    work::Work, //
 };
 use crate::{
     bindings as helpers,

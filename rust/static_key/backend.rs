@@ -25,23 +25,20 @@ use super::{
         Mapping,
         Stopped, //
     },
-    symbols::{
-        Missing,
-        Symbols, //
-    },
-    transit::Transit, //
+    transit::Transit,
+    work::Work, //
 };
 use crate::{
     bindings as helpers,
+    kallsyms::{
+        Missing,
+        Symbols, //
+    },
     pure::batch::order_by_code, //
 };
 use kernel::{
     prelude::*,
-    sync::SetOnce,
-    time::{
-        Instant,
-        Monotonic, //
-    }, //
+    sync::SetOnce, //
 };
 
 static BACKEND: SetOnce<Backend> = SetOnce::new();
@@ -150,17 +147,6 @@ impl Patcher {
     }
 }
 
-/// What patching took.
-#[derive(Clone, Copy, Default)]
-pub struct Work {
-    /// Places in the code.
-    pub entries: usize,
-    /// Groups of them that were patched with one series of synchronisations.
-    pub batches: usize,
-    /// Synchronisations of all CPUs.
-    pub syncs: usize,
-}
-
 /// What there is to be done, prepared so that it cannot fail.
 pub(super) enum Plan<'a> {
     /// See [`super::batched`].
@@ -193,17 +179,4 @@ impl Plan<'_> {
         STATS.entries.add(work.entries);
         work
     }
-}
-
-/// Tells the tracepoint of a batch.
-pub(super) fn trace_batch(keys: usize, entries: usize, syncs: usize, start: Instant<Monotonic>) {
-    // SAFETY: It takes numbers.
-    unsafe {
-        helpers::miniring_trace_static_key_batch(
-            keys as c_uint,
-            entries as c_uint,
-            syncs as c_uint,
-            start.elapsed().as_nanos() as u64,
-        )
-    };
 }

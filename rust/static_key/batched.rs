@@ -7,19 +7,19 @@
 //! that is below the last one has the queue patched before it is added.
 
 use super::{
-    backend::{
+    entries::Patch,
+    transit::Transit,
+    work::{
         trace_batch,
         Work, //
-    },
-    entries::Patch,
-    symbols::{
-        Missing,
-        Symbols, //
-    },
-    transit::Transit, //
+    }, //
 };
 use crate::{
     bindings as helpers,
+    kallsyms::{
+        Missing,
+        Symbols, //
+    },
     pure::batch::{
         flushes_unsorted,
         SYNCS_PER_BATCH,

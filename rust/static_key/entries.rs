@@ -8,20 +8,18 @@
 //!
 //! All of this may only be looked at under the jump label mutex, which [`JumpLabels`] stands for.
 
-use super::{
-    key::{
-        Key,
-        Users, //
-    },
-    symbols::{
+use super::key::{
+    Key,
+    Users, //
+};
+use crate::{
+    bindings as helpers,
+    kallsyms::{
         read_nofault,
         FromBytes,
         Missing,
         Symbols, //
     }, //
-};
-use crate::{
-    bindings as helpers, //
 };
 use kernel::{
     alloc::AllocError,

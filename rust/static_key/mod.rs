@@ -44,36 +44,32 @@ mod notifier;
 mod queue;
 mod stats;
 mod stopped;
-pub(crate) mod symbols;
 #[cfg(CONFIG_KUNIT)]
 mod tests;
 mod transit;
+mod work;
 
 pub use apply::{
     apply_queued,
     Applied, //
 };
-pub use backend::Work;
 pub use key::StaticKey;
-pub(crate) use notifier::{
-    Announced,
-    Block,
-    Event,
-    OnModule,
-    Registration, //
-};
 pub(crate) use stats::STATS;
+pub use work::Work;
 
+use crate::{
+    kallsyms::{
+        Missing,
+        Symbols, //
+    },
+    module_notifier::Registration, //
+};
 use backend::Backend;
 use kernel::prelude::*;
 use key::Key;
 use queue::{
     Queue,
     QUEUE, //
-};
-use symbols::{
-    Missing,
-    Symbols, //
 };
 
 /// Requests that `key` be on; see the module's table for what may come of it.

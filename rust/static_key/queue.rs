@@ -4,12 +4,14 @@
 
 use super::{
     key::Key,
-    notifier::Announced,
     stats::STATS, //
 };
-use crate::pure::batch::{
-    coalesce,
-    Request, //
+use crate::{
+    module_notifier::Announced,
+    pure::batch::{
+        coalesce,
+        Request, //
+    }, //
 };
 use kernel::{
     alloc::AllocError,

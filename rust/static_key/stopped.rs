@@ -12,18 +12,20 @@
 //! half an instruction. Nor does it tell perf about the change. It is for comparison.
 
 use super::{
-    backend::{
+    entries::Patch,
+    transit::Transit,
+    work::{
         trace_batch,
         Work, //
-    },
-    entries::Patch,
-    symbols::{
+    }, //
+};
+use crate::{
+    bindings as helpers,
+    kallsyms::{
         Missing,
         Symbols, //
-    },
-    transit::Transit, //
+    }, //
 };
-use crate::bindings as helpers;
 use core::ptr::NonNull;
 use kernel::{
     page::PAGE_SIZE,

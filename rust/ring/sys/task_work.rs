@@ -7,7 +7,7 @@
 
 use crate::{
     bindings,
-    static_key::symbols::{
+    kallsyms::{
         Missing,
         Symbols, //
     }, //

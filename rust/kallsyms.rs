@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Addresses of what the kernel does not export.
+//! Addresses of symbols that the kernel does not export.
 //!
-//! Something for test machines: nothing promises that a function found this way still does what it
-//! did, other than that the module was built for this very kernel.
+//! For test machines only. The sole guarantee that a function found this way does what it did is
+//! that the module was built for the very kernel that runs.
 
 use crate::bindings as helpers;
 use core::ptr::NonNull;
@@ -90,7 +90,11 @@ impl Symbols {
     }
 }
 
-/// Reads a `T` from where there may be none, or nothing at all.
+/// Reads a `T` from an address that may not be mapped.
+///
+/// # Errors
+///
+/// `EFAULT` or `ERANGE` if the address cannot be read.
 pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
     let mut value = core::mem::MaybeUninit::<T>::uninit();
     // SAFETY: `value` has that size, and any source is fine.
@@ -105,11 +109,11 @@ pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
     Ok(unsafe { value.assume_init() })
 }
 
-/// Types that any bytes are a value of.
+/// Types of which any bytes are a value.
 ///
 /// # Safety
 ///
-/// As said.
+/// Every pattern of bytes is a valid value of the type.
 pub(crate) unsafe trait FromBytes: Copy {}
 
 // SAFETY: Plain numbers.
