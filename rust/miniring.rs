@@ -3,10 +3,11 @@
 //! Four LKML proposals as one loadable module.
 //!
 //! A folder uses only those to its left: `bindings`, `pure` | `rcu`, `debugfs`, `kallsyms`,
-//! `module_notifier` | `eventfd`, `static_key` | `dyndbg` | `ring`.
+//! `module_notifier` | `deferred`, `eventfd`, `static_key` | `dyndbg` | `ring`.
 
 mod bindings;
 mod debugfs;
+pub mod deferred;
 pub mod dyndbg;
 pub mod eventfd;
 mod kallsyms;

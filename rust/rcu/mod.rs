@@ -6,8 +6,7 @@
 //! nothing; an updater swaps in another value, atomically, so that updaters need no lock either,
 //! and what came out is dropped after a grace period, by `call_rcu()` with a head inside the same
 //! allocation. A reader that needs the value for longer takes a reference
-//! ([`Borrowed::to_shared`]), and one that may not act where it stands leaves it to a callback
-//! ([`Shared::defer`]).
+//! ([`Borrowed::to_shared`]).
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 //!
@@ -16,6 +15,15 @@
 //! ```ignore
 #![doc = include_str!("example.rs")]
 //! ```
+
+mod callback;
+
+pub use callback::{
+    Callback,
+    Callbacks,
+    Head,
+    Pace, //
+};
 
 use crate::bindings;
 use core::{
@@ -30,18 +38,13 @@ use kernel::{
     sync::{
         atomic::{
             ordering::Full,
-            Atomic,
-            AtomicFlag, //
+            Atomic, //
         },
-        rcu::{
-            rcu_barrier,
-            Guard, //
-        },
+        rcu::Guard,
         Arc,
         ArcBorrow,
         UniqueArc, //
-    },
-    types::Opaque, //
+    }, //
 };
 
 /// A type whose values may be dropped, or used, by an RCU callback.
@@ -56,24 +59,12 @@ use kernel::{
 /// that may let go of such a value.
 pub unsafe trait Reclaimed: Send + Sync + 'static {}
 
-/// What an [`Rcu`] points at: the value, and all that its callbacks need.
-#[pin_data]
+/// What an [`Rcu`] points at: the value, and the head that its callback needs.
 struct Node<T> {
     /// Queued once, when the value leaves the pointer that owns it.
-    #[pin]
-    retire: Opaque<bindings::callback_head>,
-    /// Queued by [`Shared::defer`], while `deferred` is set.
-    #[pin]
-    defer: Opaque<bindings::callback_head>,
-    deferred: AtomicFlag,
+    retire: Head,
     value: T,
 }
-
-// SAFETY: The heads are touched only by `call_rcu()` and its callbacks, under the rules of
-// `Retired` and `Shared::defer`; the value may be sent.
-unsafe impl<T: Send> Send for Node<T> {}
-// SAFETY: As above; the value may be shared.
-unsafe impl<T: Sync> Sync for Node<T> {}
 
 /// A value that can be published in an [`Rcu`], once.
 pub struct Unpublished<T>(Pin<UniqueArc<Node<T>>>);
@@ -85,16 +76,11 @@ impl<T> Unpublished<T> {
     ///
     /// `ENOMEM` if there is no memory.
     pub fn new(value: T, flags: Flags) -> Result<Self> {
-        let node = UniqueArc::pin_init(
-            pin_init!(Node {
-                retire: Opaque::uninit(),
-                defer: Opaque::uninit(),
-                deferred: AtomicFlag::new(false),
-                value,
-            }),
-            flags,
-        )?;
-        Ok(Self(node))
+        let node = Node {
+            retire: Head::new(),
+            value,
+        };
+        Ok(Self(UniqueArc::new(node, flags)?.into()))
     }
 
     /// Gives up the ability to publish the value, for one that is shared in another way.
@@ -236,9 +222,10 @@ impl<T: Reclaimed> Drop for Retired<T> {
         // - By the type invariants the node is alive and its head not queued: a node is retired
         //   once in its life, because it is published once.
         // - The module of `T` waits for the callback before it goes (`Reclaimed`).
+        // - The callback gets the reference that is given up here.
         unsafe {
-            let head = Opaque::cast_into(&raw const (*self.0.as_ptr()).retire);
-            bindings::call_rcu(head, Some(retired::<T>));
+            let head = &raw const (*self.0.as_ptr()).retire;
+            Head::queue(head, retired::<T>, Pace::Lazy);
         }
     }
 }
@@ -254,12 +241,6 @@ unsafe extern "C" fn retired<T>(head: *mut bindings::callback_head) {
     let node = unsafe { head.byte_sub(offset_of!(Node<T>, retire)) }.cast::<Node<T>>();
     // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
     drop(unsafe { Arc::from_raw(node.cast_const()) });
-}
-
-/// What to do with a value later, in softirq context.
-pub trait Deferred: Reclaimed {
-    /// Called in softirq context; may not sleep.
-    fn run(&self);
 }
 
 /// A reference to a value that is, or was, published in an [`Rcu`].
@@ -279,51 +260,24 @@ impl<T> Deref for Shared<T> {
     }
 }
 
-impl<T: Deferred> Shared<T> {
-    /// Has [`Deferred::run`] called soon, from a place of its own. The reference goes with it.
-    ///
-    /// A call that is still outstanding stands for this one too. Any context; does not sleep.
-    pub fn defer(self) {
-        if self.0.deferred.xchg(true, Full) {
-            return;
-        }
+impl<T> Shared<T> {
+    /// Turns the reference into a pointer to the value, which owns it.
+    pub fn into_raw(self) -> *const T {
         let node = Arc::into_raw(self.0);
-        // SAFETY:
-        // - The node is alive: the reference goes to the callback.
-        // - The head is not queued: the flag was clear, and stays set until the callback has begun.
-        // - The module of `T` waits for the callback before it goes (`Reclaimed`).
-        unsafe {
-            let head = Opaque::cast_into(&raw const (*node).defer);
-            bindings::miniring_call_rcu_hurry(head, Some(deferred::<T>));
-        }
+        // SAFETY: The node is alive: `node` owns a reference.
+        unsafe { &raw const (*node).value }
     }
-}
 
-/// Runs what [`Shared::defer`] left to do.
-///
-/// # Safety
-///
-/// `head` is the `defer` head of a `Node<T>`, and the caller owns the reference that
-/// [`Shared::defer`] gave up to it.
-unsafe extern "C" fn deferred<T: Deferred>(head: *mut bindings::callback_head) {
-    // SAFETY: By the safety requirements.
-    let node = unsafe { head.byte_sub(offset_of!(Node<T>, defer)) }.cast::<Node<T>>();
-    // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
-    let node = unsafe { Arc::from_raw(node.cast_const()) };
-    // What is asked for from here on needs a run of its own. Who found the flag set before is seen
-    // by this one: not after a mere store, see `loom_rcu.rs`.
-    node.deferred.xchg(false, Full);
-    node.value.run();
-}
-
-/// Stands for the callbacks of a module that may be pending: see [`Reclaimed`]. Dropping it waits for
-/// them.
-#[derive(Default)]
-pub struct Callbacks(());
-
-impl Drop for Callbacks {
-    fn drop(&mut self) {
-        rcu_barrier();
+    /// Takes the reference back that [`Shared::into_raw`] gave up.
+    ///
+    /// # Safety
+    ///
+    /// `value` came from [`Shared::into_raw`], and owns a reference.
+    pub unsafe fn from_raw(value: *const T) -> Self {
+        // SAFETY: By the safety requirements the value is that of a node.
+        let node = unsafe { value.byte_sub(offset_of!(Node<T>, value)) };
+        // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
+        Self(unsafe { Arc::from_raw(node.cast::<Node<T>>()) })
     }
 }
 
@@ -332,15 +286,17 @@ mod tests {
     use super::*;
     use kernel::sync::{
         atomic::ordering::Relaxed,
-        rcu, //
+        rcu::{
+            self,
+            rcu_barrier, //
+        }, //
     };
 
     include!("example.rs");
 
-    /// Counts its drops, and the runs of what was deferred.
+    /// Counts its drops.
     struct Counted {
         drops: Arc<Atomic<u32>>,
-        runs: Arc<Atomic<u32>>,
     }
 
     // SAFETY: `Miniring` keeps a `Callbacks`, and drops it last.
@@ -352,24 +308,13 @@ mod tests {
         }
     }
 
-    impl Deferred for Counted {
-        fn run(&self) {
-            // A value that was dropped would have counted it already.
-            kernel::kunit_assert_eq!("run", c"rust/rcu/mod.rs", 0, self.drops.load(Relaxed), 0);
-            self.runs.fetch_add(1, Relaxed);
-        }
-    }
-
     fn counter() -> Result<Arc<Atomic<u32>>> {
         Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
     }
 
-    fn counted(drops: &Arc<Atomic<u32>>, runs: &Arc<Atomic<u32>>) -> Result<Unpublished<Counted>> {
-        let value = Counted {
-            drops: drops.clone(),
-            runs: runs.clone(),
-        };
-        Unpublished::new(value, GFP_KERNEL)
+    fn counted(drops: &Arc<Atomic<u32>>) -> Result<Unpublished<Counted>> {
+        let drops = drops.clone();
+        Unpublished::new(Counted { drops }, GFP_KERNEL)
     }
 
     #[test]
@@ -386,10 +331,10 @@ mod tests {
 
     #[test]
     fn replaced_value_is_dropped_once() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
+        let drops = counter()?;
         let slot = Rcu::null();
-        drop(slot.replace(Some(counted(&drops, &runs)?)));
-        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        drop(slot.replace(Some(counted(&drops)?)));
+        drop(slot.replace(Some(counted(&drops)?)));
         rcu_barrier();
         assert_eq!(drops.load(Relaxed), 1);
         drop(slot.replace(None));
@@ -400,9 +345,9 @@ mod tests {
 
     #[test]
     fn reader_keeps_a_replaced_value_alive() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
+        let drops = counter()?;
         let slot = Rcu::null();
-        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        drop(slot.replace(Some(counted(&drops)?)));
         let guard = rcu::read_lock();
         let value = slot.load(&guard).ok_or(ENOENT)?;
         drop(slot.replace(None));
@@ -420,10 +365,10 @@ mod tests {
 
     #[test]
     fn publish_does_not_replace() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
+        let drops = counter()?;
         let slot = Rcu::null();
-        assert!(slot.publish(counted(&drops, &runs)?).is_ok());
-        assert!(slot.publish(counted(&drops, &runs)?) == Err(EBUSY));
+        assert!(slot.publish(counted(&drops)?).is_ok());
+        assert!(slot.publish(counted(&drops)?) == Err(EBUSY));
         assert_eq!(drops.load(Relaxed), 1);
         drop(slot);
         rcu_barrier();
@@ -433,9 +378,9 @@ mod tests {
 
     #[test]
     fn pointer_drops_its_value() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
+        let drops = counter()?;
         let slot = Rcu::null();
-        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        drop(slot.replace(Some(counted(&drops)?)));
         drop(slot);
         rcu_barrier();
         assert_eq!(drops.load(Relaxed), 1);
@@ -444,17 +389,17 @@ mod tests {
 
     #[test]
     fn unpublished_value_is_dropped_at_once() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
-        drop(counted(&drops, &runs)?);
+        let drops = counter()?;
+        drop(counted(&drops)?);
         assert_eq!(drops.load(Relaxed), 1);
         Ok(())
     }
 
     #[test]
     fn reference_keeps_a_retired_value_alive() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
+        let drops = counter()?;
         let slot = Rcu::null();
-        drop(slot.replace(Some(counted(&drops, &runs)?)));
+        drop(slot.replace(Some(counted(&drops)?)));
         let shared = {
             let guard = rcu::read_lock();
             slot.load(&guard).ok_or(ENOENT)?.to_shared()
@@ -462,38 +407,6 @@ mod tests {
         drop(slot);
         rcu_barrier();
         assert_eq!(drops.load(Relaxed), 0);
-        drop(shared);
-        assert_eq!(drops.load(Relaxed), 1);
-        Ok(())
-    }
-
-    #[test]
-    fn deferred_call_runs_though_the_value_was_retired() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
-        let slot = Rcu::null();
-        drop(slot.replace(Some(counted(&drops, &runs)?)));
-        {
-            let guard = rcu::read_lock();
-            slot.load(&guard).ok_or(ENOENT)?.to_shared().defer();
-            // Outstanding: stands for this one too.
-            slot.load(&guard).ok_or(ENOENT)?.to_shared().defer();
-        }
-        drop(slot);
-        rcu_barrier();
-        assert_eq!(runs.load(Relaxed), 1);
-        assert_eq!(drops.load(Relaxed), 1);
-        Ok(())
-    }
-
-    #[test]
-    fn deferred_call_can_be_made_again() -> Result {
-        let (drops, runs) = (counter()?, counter()?);
-        let shared = counted(&drops, &runs)?.into_shared();
-        for round in 1..=3 {
-            shared.clone().defer();
-            rcu_barrier();
-            assert_eq!(runs.load(Relaxed), round);
-        }
         drop(shared);
         assert_eq!(drops.load(Relaxed), 1);
         Ok(())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Publishing, replacing and reading of an `Rcu<T>`, and deferring to a callback, as in
-//! `rcu/mod.rs`, under every interleaving of three preemptions at most and every value that the
+//! Publishing, replacing and reading of an `Rcu<T>` as in `rcu/mod.rs`, and deferring to a callback
+//! as in `deferred.rs`, under every interleaving of three preemptions at most and every value that the
 //! orderings allow a load to return.
 //!
 //! RCU itself is a reader-writer lock here: a read section holds it for reading, and a grace

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Eventfd notification of completions, in the three models that the thread compared
+//! (Documentation/review/eventfd-rcu.rst). A ring has one [`Notifier`], of the model that it was set
+//! up with.
+//!
+//! | model | poster | updater |
+//! | --- | --- | --- |
+//! | [`rcu`], the proposal | RCU read lock | one atomic operation |
+//! | [`spinlock`] | the lock, also while it signals | the lock |
+//! | [`quiesce`] | reference of its submission or request | waits until there is none |
+//!
+//! A poster of completions holds an [`InFlight`] and calls [`Notifier::signal`]; an updater of the
+//! registration holds a [`Still`]. Both are empty but in the `quiesce` model.
+
+mod evfd;
+mod quiesce;
+mod rcu;
+mod spinlock;
+
+pub(crate) use evfd::{
+    EvFd,
+    When, //
+};
+
+use super::completion::Published;
+use crate::{
+    bindings,
+    ring::abi::shared, //
+};
+use evfd::Posted;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use quiesce::Quiesce;
+
+/// The registration of a ring, in its model.
+enum Slot {
+    Rcu(rcu::Slot),
+    Spinlock(spinlock::Slot),
+    Quiesce(Arc<Quiesce>),
+}
+
+/// Notifies a registered eventfd of completions.
+pub(crate) struct Notifier(Slot);
+
+/// Something that may post completions is under way.
+pub(crate) struct InFlight<'a>(Option<quiesce::Entered<'a>>);
+
+/// A request is in flight: an [`InFlight`] that outlives the call that made it.
+pub(crate) struct Hold(Option<quiesce::Kept>);
+
+/// Nothing that posts completions is under way, if the ring's model wants that.
+pub(crate) struct Still<'a>(Option<quiesce::Excluded<'a>>);
+
+impl Notifier {
+    /// Makes a notifier without an eventfd; `model` is one of MINIRING_NOTIFY_*.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such model, `ENOMEM`.
+    pub(crate) fn new(model: u32) -> Result<Self> {
+        Ok(Self(match model {
+            bindings::MINIRING_NOTIFY_RCU => Slot::Rcu(rcu::Slot::new()),
+            bindings::MINIRING_NOTIFY_SPINLOCK => Slot::Spinlock(spinlock::Slot::new()?),
+            bindings::MINIRING_NOTIFY_QUIESCE => {
+                Slot::Quiesce(Arc::pin_init(Quiesce::new(), GFP_KERNEL)?)
+            }
+            _ => return Err(EINVAL),
+        }))
+    }
+
+    /// Announces that completions may be posted. May sleep in the `quiesce` model, while the
+    /// registration changes; never otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal came meanwhile.
+    #[inline]
+    pub(crate) fn in_flight(&self) -> Result<InFlight<'_>> {
+        Ok(InFlight(match &self.0 {
+            Slot::Quiesce(quiesce) => Some(Quiesce::enter(quiesce.as_arc_borrow())?),
+            _ => None,
+        }))
+    }
+
+    /// Returns whether [`Notifier::in_flight`], or a change of the registration, may wait.
+    #[inline]
+    pub(crate) fn may_wait(&self) -> bool {
+        matches!(self.0, Slot::Quiesce(_))
+    }
+
+    /// Announces that completions may be posted, unless that would have to wait. Any context.
+    pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
+        Some(InFlight(match &self.0 {
+            Slot::Quiesce(quiesce) => Some(Quiesce::try_enter(quiesce.as_arc_borrow())?),
+            _ => None,
+        }))
+    }
+
+    /// Waits until nothing is in flight, if that is the ring's model.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal came meanwhile, `ERESTARTNOHAND` if work for the task came that can only
+    /// be done on its way to userspace.
+    pub(crate) fn still(&self) -> Result<Still<'_>> {
+        Ok(Still(match &self.0 {
+            Slot::Quiesce(quiesce) => Some(quiesce.exclude()?),
+            _ => None,
+        }))
+    }
+
+    /// Signals the eventfd, if there is one, for CQEs of the caller's, the last of which made them
+    /// `published`; those published before the registration do not count. `when` tells whether
+    /// they are inline with their submission. Any context, but for the `spinlock` model inside the
+    /// eventfd's wake-up.
+    ///
+    /// That is once for each posting caller, so that the count never changes without a new CQE.
+    #[inline(always)]
+    pub(crate) fn signal(
+        &self,
+        in_flight: &InFlight<'_>,
+        shared: &shared::Shared,
+        published: Published,
+        when: When,
+    ) {
+        let posted = Posted {
+            shared,
+            published,
+            when,
+        };
+        match &self.0 {
+            Slot::Rcu(slot) => slot.signal(posted),
+            _ => self.signal_otherwise(in_flight, posted),
+        }
+    }
+
+    /// [`Self::signal`] in the models other than `rcu`.
+    #[inline(never)]
+    fn signal_otherwise(&self, in_flight: &InFlight<'_>, posted: Posted<'_>) {
+        match (&self.0, &in_flight.0) {
+            (Slot::Spinlock(slot), _) => slot.signal(posted),
+            (Slot::Quiesce(_), Some(entered)) => entered.signal(posted),
+            _ => (),
+        }
+    }
+
+    /// Returns whether an eventfd is registered at this moment.
+    pub(crate) fn is_registered(&self, still: &mut Still<'_>) -> bool {
+        match &self.0 {
+            Slot::Rcu(slot) => slot.is_registered(),
+            Slot::Spinlock(slot) => slot.is_registered(),
+            Slot::Quiesce(_) => still.0.as_mut().is_some_and(|still| still.is_registered()),
+        }
+    }
+
+    /// Returns whether an eventfd is registered, for a caller that changes nothing. False if a
+    /// change is under way and a signal ends the wait for that.
+    pub(crate) fn has_eventfd(&self) -> bool {
+        match &self.0 {
+            Slot::Rcu(slot) => slot.is_registered(),
+            Slot::Spinlock(slot) => slot.is_registered(),
+            Slot::Quiesce(quiesce) => {
+                Quiesce::enter(quiesce.as_arc_borrow()).is_ok_and(|entered| entered.is_registered())
+            }
+        }
+    }
+
+    /// Registers `evfd`. Completions posted from now on find it.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    pub(crate) fn register(&self, still: &mut Still<'_>, evfd: EvFd) -> Result {
+        match &self.0 {
+            Slot::Rcu(slot) => slot.register(evfd),
+            Slot::Spinlock(slot) => slot.register(evfd),
+            Slot::Quiesce(_) => still.0.as_mut().ok_or(EINVAL)?.register(evfd),
+        }
+    }
+
+    /// Removes the registration. Completions posted from now on find none. A poster that
+    /// signals meanwhile is not disturbed; the eventfd is put when nobody uses it any more.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` if no eventfd is registered.
+    pub(crate) fn unregister(&self, still: &mut Still<'_>) -> Result {
+        match &self.0 {
+            Slot::Rcu(slot) => slot.unregister(),
+            Slot::Spinlock(slot) => slot.unregister(),
+            Slot::Quiesce(_) => still.0.as_mut().ok_or(ENXIO)?.unregister(),
+        }
+    }
+}
+
+impl InFlight<'_> {
+    /// Announces that a request will post completions after this value is gone.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold(self.0.as_ref().map(quiesce::Entered::keep))
+    }
+}
+
+impl Hold {
+    /// To post completions by.
+    pub(crate) fn in_flight(&self) -> InFlight<'_> {
+        InFlight(self.0.as_ref().map(quiesce::Kept::enter))
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `spinlock` model: posters and updaters share a lock, as in the patch of February 2022.
+//!
+//! The lock is held while the eventfd is signalled, so it is a leaf but for the eventfd's own. A CQE
+//! posted from inside the wake-up of the ring's own eventfd would take it again: that is the flaw of
+//! this model. Nothing posts one there.
+
+use super::evfd::{
+    EvFd,
+    Posted,
+    Registered, //
+};
+use crate::{
+    deferred::Deferrable,
+    rcu::{
+        Shared,
+        Unpublished, //
+    }, //
+};
+use kernel::{
+    new_spinlock_irq,
+    prelude::*,
+    sync::SpinLockIrq, //
+};
+
+/// The registration of a ring, under its lock.
+pub(super) struct Slot(Pin<KBox<SpinLockIrq<Option<Shared<Registered>>>>>);
+
+impl Slot {
+    /// Makes a slot without an eventfd.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new() -> Result<Self> {
+        let lock = new_spinlock_irq!(None, "miniring::Notifier");
+        Ok(Self(KBox::pin_init(lock, GFP_KERNEL)?))
+    }
+
+    /// Signals the eventfd, if there is one, for `posted`. Any context but the eventfd's wake-up.
+    pub(super) fn signal(&self, posted: Posted<'_>) {
+        // A deferred signal does not need the lock.
+        if let Some(evfd) = &*self.0.lock() {
+            evfd.signal_for(posted, || evfd.clone());
+        }
+    }
+
+    /// Returns whether an eventfd is registered at this moment.
+    pub(super) fn is_registered(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// Registers `evfd`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    pub(super) fn register(&self, evfd: EvFd) -> Result {
+        let new = Unpublished::new(Deferrable::new(evfd), GFP_KERNEL)?.into_shared();
+        let mut slot = self.0.lock();
+        if slot.is_some() {
+            drop(slot);
+            return Err(EBUSY);
+        }
+        *slot = Some(new);
+        Ok(())
+    }
+
+    /// Removes the registration.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` if no eventfd is registered.
+    pub(super) fn unregister(&self) -> Result {
+        let old = self.0.lock().take();
+        // Put without the lock.
+        old.map(drop).ok_or(ENXIO)
+    }
+}
