@@ -10,7 +10,6 @@ use crate::{
     rcu::{
         Head,
         Pace,
-        Reclaimed,
         Shared, //
     }, //
 };
@@ -40,9 +39,6 @@ pub struct Deferrable<T> {
     value: T,
 }
 
-// SAFETY: The module that has `T` is the one that promises it for that.
-unsafe impl<T: Deferred + Reclaimed> Reclaimed for Deferrable<T> {}
-
 impl<T> Deferrable<T> {
     /// Makes room for the deferred call of `value`.
     pub const fn new(value: T) -> Self {
@@ -62,7 +58,7 @@ impl<T> Deref for Deferrable<T> {
     }
 }
 
-impl<T: Deferred + Reclaimed> Deferrable<T> {
+impl<T: Deferred> Deferrable<T> {
     /// Has [`Deferred::run`] called soon, in softirq context. The reference goes with the call.
     ///
     /// A call that is still queued covers this one too. Any context; does not sleep.
@@ -74,7 +70,8 @@ impl<T: Deferred + Reclaimed> Deferrable<T> {
         // SAFETY:
         // - The value is alive: the callback gets the reference.
         // - The head is not queued: the flag was clear, and stays set until the callback has begun.
-        // - The module of `T` waits for the callback before it goes (`Reclaimed`).
+        // - A `Shared` comes from an `Unpublished`, whose constructor checked that it may queue
+        //   callbacks.
         unsafe { Head::queue(&raw const (*this).head, run::<T>, Pace::Hurry) };
     }
 }
@@ -85,7 +82,7 @@ impl<T: Deferred + Reclaimed> Deferrable<T> {
 ///
 /// `head` is that of a `Deferrable<T>`, and the caller owns the reference that
 /// [`Deferrable::defer`] gave up to it.
-unsafe extern "C" fn run<T: Deferred + Reclaimed>(head: *mut bindings::callback_head) {
+unsafe extern "C" fn run<T: Deferred>(head: *mut bindings::callback_head) {
     // SAFETY: By the safety requirements.
     let this = unsafe { head.byte_sub(offset_of!(Deferrable<T>, head)) };
     // SAFETY: By the safety requirements this reference came from `Shared::into_raw`.
@@ -120,9 +117,6 @@ mod tests {
         drops: Arc<Atomic<u32>>,
         runs: Arc<Atomic<u32>>,
     }
-
-    // SAFETY: `Miniring` keeps a `Callbacks`, and drops it last.
-    unsafe impl Reclaimed for Counted {}
 
     impl Drop for Counted {
         fn drop(&mut self) {

@@ -2,8 +2,8 @@
 
 //! Four LKML proposals as one loadable module.
 //!
-//! A folder uses only those to its left: `bindings`, `pure` | `rcu`, `debugfs`, `kallsyms`,
-//! `module_notifier` | `deferred`, `eventfd`, `static_key` | `dyndbg` | `ring`.
+//! A folder uses only those to its left: `bindings`, `pure` | `debugfs`, `kallsyms`,
+//! `module_notifier` | `rcu` | `deferred`, `eventfd`, `static_key` | `dyndbg` | `ring`.
 
 mod bindings;
 mod debugfs;
@@ -48,7 +48,8 @@ impl kernel::InPlaceModule for Miniring {
         // lets anybody in comes last, and nothing fails behind it: a module that fails to load goes
         // even if one of its files is open.
         try_pin_init!(Self {
-            _callbacks: rcu::Callbacks::default(),
+            // SAFETY: It is the first field to be made and the last to be dropped.
+            _callbacks: unsafe { rcu::Callbacks::new()? },
             _static_keys: static_key::StaticKeys::new(symbols)?,
             _toggler: dyndbg::Toggler::new(symbols)?,
             // SAFETY: The module is initialised once.

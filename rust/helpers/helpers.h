@@ -25,6 +25,7 @@ struct workqueue_struct;
 bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask);
 
 void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
+bool miniring_in_softirq(void);
 
 bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);

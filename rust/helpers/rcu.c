@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 
 #include "helpers.h"
@@ -8,4 +9,9 @@
 void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func)
 {
 	call_rcu_hurry(head, func);
+}
+
+bool miniring_in_softirq(void)
+{
+	return in_softirq();
 }

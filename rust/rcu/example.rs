@@ -1,9 +1,6 @@
 /// A setting that is read often and changed rarely.
 struct Limit(u32);
 
-// SAFETY: The module keeps a `Callbacks` in its state, and drops it last.
-unsafe impl Reclaimed for Limit {}
-
 static LIMIT: Rcu<Limit> = Rcu::null();
 
 fn set_limit(limit: u32) -> Result {

@@ -8,6 +8,22 @@
 //! allocation. A reader that needs the value for longer takes a reference
 //! ([`Borrowed::to_shared`]).
 //!
+//! # What it demands of its user
+//!
+//! Nothing that the compiler does not check: `T: Send + Sync + 'static`, and a value is published
+//! once. The callback that drops a `T` is code of the module that has the `T`, so somebody has to
+//! wait for it when that module is unloaded; that is [`callback`], for all modules. The types that
+//! were posted for the kernel crate leave it open:
+//!
+//! | | `Rcu<P>` (RFC, November 2024) | `RcuBox` (May and June 2026) | here |
+//! | --- | --- | --- | --- |
+//! | of the type | `ForeignOwnable` | `'static`; `Sync` was asked for in review | `Send + Sync + 'static` |
+//! | an update | sleeps: `synchronize_rcu()` | `call_rcu()` | `call_rcu()` |
+//! | of a module with a `T` of its own | nothing: no callback is left | to call `rcu_barrier()` when it goes, which nothing says or checks | nothing |
+//!
+//! A value is dropped in softirq context, so dropping it must not sleep. The compiler does not check
+//! that; the kernel does, with `CONFIG_DEBUG_ATOMIC_SLEEP`. It is no question of memory safety.
+//!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 //!
 //! # Examples
@@ -16,11 +32,11 @@
 #![doc = include_str!("example.rs")]
 //! ```
 
-mod callback;
+pub mod callback;
 
+pub(crate) use callback::Callbacks;
 pub use callback::{
     Callback,
-    Callbacks,
     Head,
     Pace, //
 };
@@ -47,18 +63,6 @@ use kernel::{
     }, //
 };
 
-/// A type whose values may be dropped, or used, by an RCU callback.
-///
-/// The callback is code of the module that the type is in. `RcuBox` and `Rcu<P>`, as posted for the
-/// kernel crate, ask their users for a `'static` type only. Nothing there waits for the callbacks
-/// when a module goes that is such a user.
-///
-/// # Safety
-///
-/// The module that has the type keeps a [`Callbacks`] in its state, and drops that after all else
-/// that may let go of such a value.
-pub unsafe trait Reclaimed: Send + Sync + 'static {}
-
 /// What an [`Rcu`] points at: the value, and the head that its callback needs.
 struct Node<T> {
     /// Queued once, when the value leaves the pointer that owns it.
@@ -74,8 +78,9 @@ impl<T> Unpublished<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no memory.
+    /// `ENOMEM` if there is no memory, `ENODEV` if nothing waits for [callbacks](callback).
     pub fn new(value: T, flags: Flags) -> Result<Self> {
+        callback::ready()?;
         let node = Node {
             retire: Head::new(),
             value,
@@ -98,12 +103,12 @@ impl<T> Unpublished<T> {
 ///
 /// `ptr` is null or came from [`Arc::into_raw`], and owns that reference. The reference is given
 /// up no sooner than a grace period after `ptr` stopped holding it.
-pub struct Rcu<T: Reclaimed> {
+pub struct Rcu<T: Send + Sync + 'static> {
     ptr: Atomic<*mut Node<T>>,
     _owns: PhantomData<Arc<Node<T>>>,
 }
 
-impl<T: Reclaimed> Rcu<T> {
+impl<T: Send + Sync + 'static> Rcu<T> {
     /// A pointer to nothing.
     pub const fn null() -> Self {
         Self {
@@ -173,7 +178,7 @@ impl<T: Reclaimed> Rcu<T> {
     }
 }
 
-impl<T: Reclaimed> Drop for Rcu<T> {
+impl<T: Send + Sync + 'static> Drop for Rcu<T> {
     fn drop(&mut self) {
         // Readers borrow the pointer, so there is none left; but a grace period is also what
         // `Retired` promises, and costs the dropping thread nothing.
@@ -205,9 +210,9 @@ impl<T> Deref for Borrowed<'_, T> {
 /// # Invariants
 ///
 /// Owns a reference from [`Arc::into_raw`] to a node whose `retire` head is not queued.
-pub struct Retired<T: Reclaimed>(ptr::NonNull<Node<T>>);
+pub struct Retired<T: Send + Sync + 'static>(ptr::NonNull<Node<T>>);
 
-impl<T: Reclaimed> Deref for Retired<T> {
+impl<T: Send + Sync + 'static> Deref for Retired<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -216,12 +221,12 @@ impl<T: Reclaimed> Deref for Retired<T> {
     }
 }
 
-impl<T: Reclaimed> Drop for Retired<T> {
+impl<T: Send + Sync + 'static> Drop for Retired<T> {
     fn drop(&mut self) {
         // SAFETY:
         // - By the type invariants the node is alive and its head not queued: a node is retired
         //   once in its life, because it is published once.
-        // - The module of `T` waits for the callback before it goes (`Reclaimed`).
+        // - `Unpublished::new` checked that it may queue callbacks.
         // - The callback gets the reference that is given up here.
         unsafe {
             let head = &raw const (*self.0.as_ptr()).retire;
@@ -298,9 +303,6 @@ mod tests {
     struct Counted {
         drops: Arc<Atomic<u32>>,
     }
-
-    // SAFETY: `Miniring` keeps a `Callbacks`, and drops it last.
-    unsafe impl Reclaimed for Counted {}
 
     impl Drop for Counted {
         fn drop(&mut self) {
@@ -409,6 +411,42 @@ mod tests {
         assert_eq!(drops.load(Relaxed), 0);
         drop(shared);
         assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    static CHAIN: Rcu<Link> = Rcu::null();
+
+    /// When it is dropped, publishes and retires a link with one less to come.
+    struct Link {
+        left: u32,
+        drops: Arc<Atomic<u32>>,
+    }
+
+    impl Drop for Link {
+        fn drop(&mut self) {
+            self.drops.fetch_add(1, Relaxed);
+            let Some(left) = self.left.checked_sub(1) else {
+                return;
+            };
+            let drops = self.drops.clone();
+            if let Ok(next) = Unpublished::new(Link { left, drops }, GFP_ATOMIC) {
+                drop(CHAIN.replace(Some(next)));
+                drop(CHAIN.replace(None));
+            }
+        }
+    }
+
+    #[test]
+    fn wait_covers_callbacks_that_callbacks_queue() -> Result {
+        let drops = counter()?;
+        let first = Link {
+            left: 4,
+            drops: drops.clone(),
+        };
+        drop(CHAIN.replace(Some(Unpublished::new(first, GFP_KERNEL)?)));
+        drop(CHAIN.replace(None));
+        callback::wait();
+        assert_eq!(drops.load(Relaxed), 5);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include "log.h"
 #include "modules.h"
 #include "ring_ops.h"
 #include "ring_test.h"
@@ -181,6 +182,22 @@ TEST_F_TIMEOUT(module, unloads_with_callbacks_pending_on_another_cpu, 120)
 		pthread_join(thread, NULL);
 		ASSERT_EQ(0, load(MODULE, ""));
 	}
+}
+
+/*
+ * A module that uses Rcu<T> and does not wait for its callbacks, each of which queues
+ * another one. The last of them runs before the module's memory is freed.
+ */
+TEST_F(module, unload_waits_for_the_rcu_callbacks_of_a_using_module)
+{
+	int log = open_log();
+
+	ASSERT_LE(0, log);
+	ASSERT_EQ(0, load("miniring_rcu_user", ""));
+	EXPECT_FALSE(logged(log, "the last callback has run"));
+	ASSERT_EQ(0, unload("miniring_rcu_user"));
+	EXPECT_TRUE(logged(log, "the last callback has run"));
+	close(log);
 }
 
 TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)

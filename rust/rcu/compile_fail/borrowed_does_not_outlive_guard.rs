@@ -4,15 +4,11 @@
 
 use super::{
     Borrowed,
-    Rcu,
-    Reclaimed, //
+    Rcu, //
 };
 use kernel::sync::rcu;
 
 struct Limit(u32);
-
-// SAFETY: For this test.
-unsafe impl Reclaimed for Limit {}
 
 fn f(pointer: &'static Rcu<Limit>) -> Option<Borrowed<'static, Limit>> {
     let guard = rcu::read_lock();

@@ -10,10 +10,7 @@ use crate::{
         Deferred, //
     },
     eventfd::EventFd,
-    rcu::{
-        Reclaimed,
-        Shared, //
-    },
+    rcu::Shared,
     ring::abi::shared, //
 };
 
@@ -111,6 +108,3 @@ impl Deferred for EvFd {
         let _allowed = self.signal();
     }
 }
-
-// SAFETY: `Miniring` keeps a `Callbacks`, and drops it last.
-unsafe impl Reclaimed for EvFd {}

@@ -1,0 +1,23 @@
+// error[E0133]: call to unsafe function `queue` is unsafe and requires unsafe function or block
+// error[E0133]: call to unsafe function `new` is unsafe and requires unsafe function or block
+
+//! Safe code can neither queue a callback by itself nor pretend that something waits for callbacks.
+
+use super::{
+    Callback,
+    Callbacks,
+    Head,
+    Pace, //
+};
+use kernel::error::Result;
+
+static HEAD: Head = Head::new();
+
+pub fn f(callback: Callback) {
+    Head::queue(&raw const HEAD, callback, Pace::Lazy);
+}
+
+pub fn g() -> Result {
+    core::mem::forget(Callbacks::new()?);
+    Ok(())
+}
