@@ -6,7 +6,10 @@
 //! open, although closing one needs the operations that are in the module, and their mode is fixed.
 
 use crate::bindings;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile, //
+};
 
 /// A file of the directory.
 pub(crate) struct File {
@@ -20,6 +23,43 @@ pub(crate) struct Operations(pub(crate) bindings::file_operations);
 
 // SAFETY: Never written.
 unsafe impl Sync for Operations {}
+
+/// The content of a file that is only read.
+pub(crate) trait Content {
+    /// Writes the whole content to `seq`. May sleep.
+    fn show(seq: &SeqFile);
+}
+
+impl File {
+    /// Describes a file with that content, for all to read.
+    pub(crate) const fn read_only<C: Content>(name: &'static CStr) -> Self {
+        Self {
+            name,
+            mode: 0o444,
+            operations: Operations(bindings::file_operations {
+                open: Some(open::<C>),
+                ..Operations::SINGLE
+            }),
+        }
+    }
+}
+
+/// # Safety
+///
+/// As `open` of `struct file_operations`.
+unsafe extern "C" fn open<C: Content>(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: `file` is being opened (caller).
+    unsafe { bindings::single_open(file, Some(show::<C>), core::ptr::null_mut()) }
+}
+
+/// # Safety
+///
+/// As for `single_open()`: `seq` is being read by this thread.
+unsafe extern "C" fn show<C: Content>(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+    // SAFETY: `seq` is being read by this thread (caller).
+    C::show(unsafe { SeqFile::from_raw(seq) });
+    0
+}
 
 impl Operations {
     /// Those of a file that `single_open()` opens, but for `open`.

@@ -98,7 +98,7 @@ row "stock: one key at a time" "$stock_sites" "$1" "${stock_syncs:--}" "$stock_i
 row "queued: one apply for all" "$sites" "$1" "$2" "$ipis" "$ms"
 
 [ "$sites" = "$stock_sites" ] || fail "the two did not turn on the same sites"
-if grep -q '^backend: batched$' $stats; then
+if [ "$(cat "${stats%/*}/backend")" = batched ]; then
 	[ "$2" -gt 0 ] || fail "the queue changed no code"
 	[ "$2" -le "$3" ] || fail "$2 synchronisations, where $3 are enough"
 	[ -z "$stock_syncs" ] || [ "$2" -lt "$stock_syncs" ] ||

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     debugfs::{
+        Content,
         File,
         Operations, //
     },
@@ -16,7 +17,6 @@ use crate::{
         STATS, //
     }, //
 };
-use core::fmt;
 use kernel::{
     bindings,
     error::from_result,
@@ -29,8 +29,8 @@ use kernel::{
     }, //
 };
 
-/// `control` and `stats`.
-pub(crate) static FILES: [File; 2] = [
+/// The files; see [`Stats`], [`Backend`] and [`Reach`] for those that are only read.
+pub(crate) static FILES: [File; 4] = [
     File {
         name: c"control",
         mode: 0o644,
@@ -40,14 +40,9 @@ pub(crate) static FILES: [File; 2] = [
             ..Operations::SINGLE
         }),
     },
-    File {
-        name: c"stats",
-        mode: 0o444,
-        operations: Operations(bindings::file_operations {
-            open: Some(stats_open),
-            ..Operations::SINGLE
-        }),
-    },
+    File::read_only::<Stats>(c"stats"),
+    File::read_only::<Backend>(c"backend"),
+    File::read_only::<Reach>(c"reach"),
 ];
 
 /// # Safety
@@ -56,14 +51,6 @@ pub(crate) static FILES: [File; 2] = [
 unsafe extern "C" fn control_open(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     // SAFETY: By the requirement.
     unsafe { bindings::single_open(file, Some(control_show), core::ptr::null_mut()) }
-}
-
-/// # Safety
-///
-/// As `open` of `struct file_operations`.
-unsafe extern "C" fn stats_open(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: By the requirement.
-    unsafe { bindings::single_open(file, Some(stats_show), core::ptr::null_mut()) }
 }
 
 /// # Safety
@@ -94,34 +81,47 @@ unsafe extern "C" fn control_write(
     })
 }
 
-/// # Safety
-///
-/// As for `single_open()`: `seq` is being read by this thread.
-unsafe extern "C" fn stats_show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: By the requirement.
-    let seq = unsafe { SeqFile::from_raw(seq) };
-    let line = |name: &str, value: &dyn fmt::Display| {
-        seq_print!(seq, "{name}: {}\n", format_args!("{value}"))
-    };
-    let stats = STATS.snapshot();
+/// `stats`: what applies have done, as numbers.
+struct Stats;
 
-    line("backend", &static_key::backend_name());
-    line(
-        "kernel",
-        &if kernel_sites::get().is_ok() {
+impl Content for Stats {
+    fn show(seq: &SeqFile) {
+        let stats = STATS.snapshot();
+        for (name, value) in [
+            ("applies", stats.applies),
+            ("batches", stats.batches),
+            ("keys", stats.keys),
+            ("entries", stats.entries),
+            ("coalesced", stats.coalesced),
+            ("dropped", stats.dropped),
+            ("refused", stats.refused),
+            ("immediate", stats.immediate),
+            ("nanoseconds", stats.nanoseconds),
+        ] {
+            seq_print!(seq, "{name}: {value}\n");
+        }
+    }
+}
+
+/// `backend`: the name of the backend in use.
+struct Backend;
+
+impl Content for Backend {
+    fn show(seq: &SeqFile) {
+        seq_print!(seq, "{}\n", static_key::backend_name());
+    }
+}
+
+/// `reach`: whether the kernel's own sites can be reached.
+struct Reach;
+
+impl Content for Reach {
+    fn show(seq: &SeqFile) {
+        let kernel = if kernel_sites::get().is_ok() {
             "yes"
         } else {
             "no"
-        },
-    );
-    line("applies", &stats.applies);
-    line("batches", &stats.batches);
-    line("keys", &stats.keys);
-    line("entries", &stats.entries);
-    line("coalesced", &stats.coalesced);
-    line("dropped", &stats.dropped);
-    line("refused", &stats.refused);
-    line("immediate", &stats.immediate);
-    line("nanoseconds", &stats.nanoseconds);
-    0
+        };
+        seq_print!(seq, "kernel: {kernel}\n");
+    }
 }

@@ -6,7 +6,8 @@
 //! those that use [`dyn_debug!`](crate::dyn_debug), and behind the word `kernel`, about those of the
 //! [running kernel](kernel_sites); read, it lists the former. However many queries a
 //! [write](control) has, the keys of all their sites are changed by one apply. `stats` beside it
-//! says what came of that.
+//! says what came of that, `backend` how it is done, and `reach` whether the kernel's sites are
+//! within reach.
 //!
 //! # Locks
 //!

@@ -114,7 +114,6 @@ void miniring_tracepoint_probe_unregister(void *tp, void *probe);
 
 /* static_key.c */
 extern char *miniring_backend;
-extern bool miniring_sort;
 extern char *miniring_without;
 
 void miniring_trace_static_key_batch(unsigned int keys, unsigned int entries,

@@ -46,11 +46,7 @@ EXPORT_SYMBOL_GPL(static_key_apply_queued);
 
 char *miniring_backend = "auto";
 module_param_named(backend, miniring_backend, charp, 0444);
-MODULE_PARM_DESC(backend, "how static keys are changed: auto, batched, immediate or stopped");
-
-bool miniring_sort = true;
-module_param_named(sort, miniring_sort, bool, 0444);
-MODULE_PARM_DESC(sort, "0: batched does not sort by address, for comparison only");
+MODULE_PARM_DESC(backend, "how static keys change: auto, batched, immediate, stopped or unsorted");
 
 char *miniring_without = "";
 module_param_named(without, miniring_without, charp, 0444);

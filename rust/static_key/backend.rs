@@ -5,14 +5,15 @@
 //! | backend | how | needs |
 //! | --- | --- | --- |
 //! | batched | the architecture's [queue](super::batched), three synchronisations for 256 entries | functions that are not exported |
+//! | unsorted | as batched, but in the RFC's order | the same |
 //! | stopped | all other CPUs [stopped](super::stopped) while the code is written | more of these |
 //! | immediate | the kernel's own function, key by key | nothing |
 //!
 //! `auto` is batched where that is possible, otherwise immediate. A backend that is asked for by
 //! name and does not work here fails the load with `EOPNOTSUPP`, an unknown one with `EINVAL`.
 //!
-//! With `sort=0`, batched takes the entries key by key in the order of the keys' addresses, which is
-//! that of dynamic debug's descriptors. That is what the RFC did, and only there to be compared with.
+//! The RFC's order is key by key in the order of the keys' addresses, which is that of dynamic
+//! debug's descriptors. That backend is for comparison only.
 
 use super::{
     batched::Batched,
@@ -60,6 +61,7 @@ pub(super) struct Patcher {
 
 enum Means {
     Batched(Batched),
+    Unsorted(Batched),
     Stopped(Stopped),
 }
 
@@ -73,11 +75,14 @@ impl Backend {
             b"auto" | b"batched" => Patcher::find(symbols, |symbols| {
                 Ok(Means::Batched(Batched::find(symbols)?)) //
             }),
+            b"unsorted" => Patcher::find(symbols, |symbols| {
+                Ok(Means::Unsorted(Batched::find(symbols)?)) //
+            }),
             b"stopped" => Patcher::find(symbols, |symbols| {
                 Ok(Means::Stopped(Stopped::find(symbols)?)) //
             }),
             _ => {
-                pr_err!("static keys: no backend {asked}: auto, batched, immediate or stopped\n");
+                pr_err!("static keys: no backend {asked}: auto, batched, immediate, stopped or unsorted\n");
                 return Err(EINVAL);
             }
         };
@@ -114,6 +119,7 @@ impl Backend {
         match self {
             Self::Patching(patcher) => match patcher.means {
                 Means::Batched(_) => "batched",
+                Means::Unsorted(_) => "unsorted",
                 Means::Stopped(_) => "stopped",
             },
             Self::Immediate => "immediate",
@@ -133,15 +139,14 @@ impl Patcher {
         }))
     }
 
-    /// Sorts `patches` by address and does all about them that can fail.
+    /// Sorts `patches` by address, unless the backend leaves that out, and does all about them that
+    /// can fail.
     pub(super) fn prepare(&self, patches: &mut [Patch]) -> Result<Plan<'_>> {
-        // SAFETY: Not written after parameters were parsed.
-        let sort = unsafe { helpers::miniring_sort };
-        if sort || !matches!(self.means, Means::Batched(_)) {
+        if !matches!(self.means, Means::Unsorted(_)) {
             order_by_code(patches, |patch| patch.code);
         }
         Ok(match &self.means {
-            Means::Batched(means) => Plan::Batched(means),
+            Means::Batched(means) | Means::Unsorted(means) => Plan::Batched(means),
             Means::Stopped(means) => Plan::Stopped(means.map(patches)?),
         })
     }

@@ -266,7 +266,7 @@ static void bench_unsorted(void)
 	int round, sorted;
 
 	for (sorted = 0; sorted < 2; sorted++) {
-		reload(sorted ? "backend=batched" : "backend=batched sort=0");
+		reload(sorted ? "backend=batched" : "backend=unsorted");
 		for (round = 0; round < ROUNDS; round++) {
 			struct cost cost = on_and_off(OURS, "kernel +p", "kernel -p");
 

@@ -315,11 +315,11 @@ TEST_F(control, keeps_the_module_while_it_is_open)
 TEST_F(control, lets_the_module_go_with_its_sites_on)
 {
 	char backend[64] = "", parameters[128];
-	char *text = slurp(STATS);
+	char *text = slurp(BACKEND);
 	int found;
 
 	ASSERT_NE(NULL, text);
-	found = sscanf(text, "backend: %63s", backend);
+	found = sscanf(text, "%63s", backend);
 	ASSERT_EQ(1, found);
 	free(text);
 	snprintf(parameters, sizeof(parameters), "backend=%s", backend);

@@ -46,7 +46,7 @@ static bool lists_init(struct state *s)
 TEST_F(fault, files_read)
 {
 	static const struct call call = { .make = read_path, .wrong = reads_otherwise };
-	const char *const paths[] = { CONTROL, STATS, NULL };
+	const char *const paths[] = { CONTROL, STATS, BACKEND, REACH, NULL };
 	struct state *s = &self->state;
 	char fdinfo[64];
 

@@ -22,6 +22,8 @@
 
 #define CONTROL "/sys/kernel/debug/miniring/control"
 #define STATS "/sys/kernel/debug/miniring/stats"
+#define BACKEND "/sys/kernel/debug/miniring/backend"
+#define REACH "/sys/kernel/debug/miniring/reach"
 #define KERNEL_CONTROL "/proc/dynamic_debug/control"
 
 /* Programs. */

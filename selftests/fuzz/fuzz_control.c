@@ -29,7 +29,9 @@ void do_fdinfo(struct worker *w, const struct op *op)
 
 void do_control_read(struct worker *w, const struct op *op)
 {
-	read_file(w, op->gene[1] % 2 ? CONTROL : STATS, op->gene[0]);
+	static const char *const paths[] = { CONTROL, STATS, BACKEND, REACH };
+
+	read_file(w, paths[op->gene[1] % ARRAY_LEN(paths)], op->gene[0]);
 }
 
 void do_control(struct worker *w, const struct op *op)

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #define DEBUGFS		"/sys/kernel/debug/"
+#define BACKEND		DEBUGFS "miniring/backend"
+#define REACH		DEBUGFS "miniring/reach"
 #define STATS		DEBUGFS "miniring/stats"
 
 static inline int load(const char *module, const char *parameters)
@@ -87,19 +89,25 @@ static inline long stat(const char *name)
 	return value;
 }
 
+/* Whether that line is all that there is in the file. */
+static inline bool file_is(const char *path, const char *line)
+{
+	size_t len = strlen(line);
+	char found[256];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	if (fd < 0)
+		return false;
+	got = read(fd, found, sizeof(found));
+	close(fd);
+	return got == (ssize_t)len + 1 && !memcmp(found, line, len) && found[len] == '\n';
+}
+
 /* Whether that backend is in use. */
 static inline bool backend_is(const char *name)
 {
-	char line[256], found[64] = "";
-	FILE *f = fopen(STATS, "re");
-
-	if (!f)
-		return false;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "backend: %63s", found) == 1)
-			break;
-	fclose(f);
-	return !strcmp(found, name);
+	return file_is(BACKEND, name);
 }
 
 #endif /* MINIRING_SELFTEST_MODULES_H */
