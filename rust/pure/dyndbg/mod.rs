@@ -14,25 +14,18 @@
 //! C source: `lib/dynamic_debug.c`. Reference:
 //! <https://docs.kernel.org/admin-guide/dynamic-debug-howto.html>
 
-mod ctype;
 mod error;
 mod flags;
 mod layout;
-mod lines;
-mod print;
 mod query;
 mod site;
 mod split;
-mod unescape;
-mod wildcard;
-mod words;
+mod text;
 
 pub use error::{ParseError, Reason, Spec};
 pub use flags::{Change, Flags};
 pub use layout::{count_built_in, Distrust};
-pub use lines::Lines;
-pub use print::HEADER;
-pub use query::{Query, Target};
-pub use site::{Class, Site, NO_CLASS};
+pub use query::{Lines, Query, Target};
+pub use site::{Class, Site, HEADER, NO_CLASS};
 pub use split::{queries, Queries, WRITE_MAX};
-pub use wildcard::match_wildcard;
+pub use text::match_wildcard;
