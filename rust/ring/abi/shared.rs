@@ -19,7 +19,12 @@ use core::{
     ptr::NonNull,
     sync::atomic::{
         AtomicU32,
-        Ordering::{Acquire, Relaxed, Release, SeqCst}, //
+        Ordering::{
+            Acquire,
+            Relaxed,
+            Release,
+            SeqCst, //
+        }, //
     }, //
 };
 use kernel::{

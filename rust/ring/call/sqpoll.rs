@@ -29,7 +29,10 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::ordering::{Acquire, Release},
+        atomic::ordering::{
+            Acquire,
+            Release, //
+        },
         Arc, //
     }, //
 };

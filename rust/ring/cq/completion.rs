@@ -26,17 +26,22 @@ use kernel::{
         ListArc,
         ListLinks, //
     },
-    new_spinlock_irq, pr_warn_once,
+    new_spinlock_irq,
+    pr_warn_once,
     prelude::*,
     sync::{
         atomic::{
-            ordering::{Acquire, Relaxed, Release},
+            ordering::{
+                Acquire,
+                Relaxed,
+                Release, //
+            },
             Atomic,
             AtomicFlag, //
         },
         SpinLockIrq,
         UniqueArc, //
-    },
+    }, //
 };
 
 /// A completion that has no room in the CQ. Its poster brings the entry, so that no completion is

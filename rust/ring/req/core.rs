@@ -39,7 +39,10 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::{Acquire, Release},
+            ordering::{
+                Acquire,
+                Release, //
+            },
             Atomic,
             AtomicFlag, //
         },

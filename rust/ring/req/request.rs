@@ -66,7 +66,10 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::{Relaxed, Release},
+            ordering::{
+                Relaxed,
+                Release, //
+            },
             Atomic,
             AtomicFlag, //
         },

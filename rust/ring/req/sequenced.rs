@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     pure::ownership::Claim,
-    ring::{
-        abi::relaxed, //
-    }, //
+    ring::abi::relaxed, //
 };
 use kernel::{
     new_spinlock_irq,
@@ -26,7 +24,12 @@ use kernel::{
     },
     sync::{
         atomic::{
-            ordering::{Acquire, Full, Relaxed, Release},
+            ordering::{
+                Acquire,
+                Full,
+                Relaxed,
+                Release, //
+            },
             Atomic, //
         },
         Arc,

@@ -20,7 +20,10 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::{Full, Relaxed},
+            ordering::{
+                Full,
+                Relaxed, //
+            },
             Atomic, //
         },
         Arc,

@@ -40,7 +40,10 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::{Acquire, Release},
+            ordering::{
+                Acquire,
+                Release, //
+            },
             AtomicFlag, //
         },
         lock::{

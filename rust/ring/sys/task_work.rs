@@ -15,7 +15,11 @@ use crate::{
 use kernel::{
     pr_info,
     sync::atomic::{
-        ordering::{Acquire, Relaxed, Release},
+        ordering::{
+            Acquire,
+            Relaxed,
+            Release, //
+        },
         AtomicFlag, //
     }, //
 };

@@ -23,7 +23,12 @@ use kernel::{
     str::CString,
     sync::{
         atomic::{
-            ordering::{Acquire, Full, Relaxed, Release},
+            ordering::{
+                Acquire,
+                Full,
+                Relaxed,
+                Release, //
+            },
             Atomic,
             AtomicFlag, //
         },
