@@ -9,7 +9,11 @@
 
 use super::atomic::{
     AtomicU32,
-    Ordering::{AcqRel, Acquire, Relaxed}, //
+    Ordering::{
+        AcqRel,
+        Acquire,
+        Relaxed, //
+    }, //
 };
 
 const OWNED: u32 = 1 << 0;

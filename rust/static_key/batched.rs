@@ -24,7 +24,7 @@ use crate::{
         flushes_unsorted,
         SYNCS_PER_BATCH,
         TEXT_POKE_BATCH, //
-    },
+    }, //
 };
 use kernel::{
     bindings,

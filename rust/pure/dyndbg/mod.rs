@@ -22,10 +22,33 @@ mod site;
 mod split;
 mod text;
 
-pub use error::{ParseError, Reason, Spec};
-pub use flags::{Change, Flags};
-pub use layout::{count_built_in, Distrust};
-pub use query::{Lines, Query, Target};
-pub use site::{Class, Site, HEADER, NO_CLASS};
-pub use split::{queries, Queries, WRITE_MAX};
+pub use error::{
+    ParseError,
+    Reason,
+    Spec, //
+};
+pub use flags::{
+    Change,
+    Flags, //
+};
+pub use layout::{
+    count_built_in,
+    Distrust, //
+};
+pub use query::{
+    Lines,
+    Query,
+    Target, //
+};
+pub use site::{
+    Class,
+    Site,
+    HEADER,
+    NO_CLASS, //
+};
+pub use split::{
+    queries,
+    Queries,
+    WRITE_MAX, //
+};
 pub use text::match_wildcard;

@@ -4,11 +4,27 @@
 //!
 //! C source of what a number may look like: `lib/kstrtox.c`.
 
-use super::error::{ParseError, Reason, Spec};
+use super::error::{
+    ParseError,
+    Reason,
+    Spec, //
+};
 use super::flags::Change;
-use super::site::{Site, NO_CLASS};
-use super::split::{Words, MAX_WORDS};
-use super::text::{cut, is_alpha, match_wildcard, unescape, until_nul};
+use super::site::{
+    Site,
+    NO_CLASS, //
+};
+use super::split::{
+    Words,
+    MAX_WORDS, //
+};
+use super::text::{
+    cut,
+    is_alpha,
+    match_wildcard,
+    unescape,
+    until_nul, //
+};
 use core::mem::take;
 
 /// Whose sites a query is about.

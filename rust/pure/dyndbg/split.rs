@@ -2,8 +2,16 @@
 
 //! Splits a write into queries, and a query into words.
 
-use super::error::{ParseError, Reason};
-use super::text::{cut, is_space, skip_spaces, until_nul};
+use super::error::{
+    ParseError,
+    Reason, //
+};
+use super::text::{
+    cut,
+    is_space,
+    skip_spaces,
+    until_nul, //
+};
 
 /// Most bytes that dynamic debug takes in one write; beyond it is `E2BIG`.
 pub const WRITE_MAX: usize = 4095;

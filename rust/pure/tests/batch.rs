@@ -5,7 +5,12 @@
 mod persistence;
 
 use miniring_pure::batch::{
-    coalesce, flushes_unsorted, order_by_code, syncs, Request, TEXT_POKE_BATCH,
+    coalesce,
+    flushes_unsorted,
+    order_by_code,
+    syncs,
+    Request,
+    TEXT_POKE_BATCH, //
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

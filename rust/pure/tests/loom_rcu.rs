@@ -10,9 +10,23 @@
 //! that breaks it.
 
 use loom::model::Builder;
-use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
-use loom::sync::atomic::{fence, AtomicBool, AtomicU32, AtomicUsize};
-use loom::sync::{Arc, RwLock};
+use loom::sync::atomic::Ordering::{
+    self,
+    AcqRel,
+    Acquire,
+    Relaxed,
+    Release, //
+};
+use loom::sync::atomic::{
+    fence,
+    AtomicBool,
+    AtomicU32,
+    AtomicUsize, //
+};
+use loom::sync::{
+    Arc,
+    RwLock, //
+};
 use loom::thread;
 
 const VALUE: u32 = 42;

@@ -10,10 +10,23 @@
 
 use loom::model::Builder;
 use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
-use loom::sync::{Arc, Mutex};
+use loom::sync::atomic::Ordering::{
+    self,
+    Acquire,
+    Relaxed,
+    Release, //
+};
+use loom::sync::{
+    Arc,
+    Mutex, //
+};
 use loom::thread;
-use miniring_pure::geometry::{cq_free, distance, slot, sq_ready};
+use miniring_pure::geometry::{
+    cq_free,
+    distance,
+    slot,
+    sq_ready, //
+};
 use std::collections::VecDeque;
 
 /// Number of entries of the rings here: the fewest that can be full without being all of it.

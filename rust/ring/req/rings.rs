@@ -21,7 +21,10 @@ use kernel::{
     seq_print,
     sync::{
         atomic::{
-            ordering::{Full, Relaxed},
+            ordering::{
+                Full,
+                Relaxed, //
+            },
             Atomic, //
         },
         Arc,

@@ -35,13 +35,13 @@ use std::{
             AsRawFd,
             RawFd, //
         },
-        unix::net::UnixStream,
+        unix::net::UnixStream, //
     },
     process::ExitCode,
     time::{
         Duration,
         Instant, //
-    },
+    }, //
 };
 
 const POLLIN: u32 = 1;

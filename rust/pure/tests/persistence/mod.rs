@@ -3,7 +3,10 @@
 //! Where proptest keeps what failed: beside the test, in `<test>.regressions`, to be committed with
 //! the fix. (By itself it would choose a folder outside of the package.)
 
-use proptest::test_runner::{Config, FileFailurePersistence};
+use proptest::test_runner::{
+    Config,
+    FileFailurePersistence, //
+};
 
 /// The configuration for every `proptest!` here.
 pub(crate) fn config() -> Config {
