@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What userspace shares with a ring: SQEs, the mapped pages, the arguments of SETUP.
+//! The interface with userspace: SQEs, the mapped pages, the arguments of SETUP.
 
 pub(crate) mod relaxed;
 pub(crate) mod setup;

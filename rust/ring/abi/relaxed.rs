@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Relaxed loads and stores of atomics, where each submission does them.
+//! Relaxed loads and stores of atomics that each submission touches.
 //!
-//! Those of the kernel crate are calls of C helpers. These are what the kernel's own
-//! `atomic_read()` and `atomic_set()` are on every architecture: a volatile access.
+//! In the kernel crate these are calls of C helpers. Here they are a volatile access, as
+//! `atomic_read()` and `atomic_set()` are on every architecture.
 
 use kernel::sync::atomic::{
     Atomic,
@@ -19,8 +19,8 @@ impl Word for usize {}
 
 #[inline(always)]
 pub(crate) fn load<T: Word>(atomic: &Atomic<T>) -> T {
-    // SAFETY: The word is valid and aligned; every other access is atomic or as here, and a
-    // volatile load is atomic in the kernel's memory model.
+    // SAFETY: `atomic` is valid and aligned. Every other access is atomic or one of these two, and
+    // a volatile access is atomic in the kernel's memory model.
     unsafe { atomic.as_ptr().read_volatile() }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `io_uring_setup(2)` is asked for, checked, and what it answers.
+//! The arguments of `io_uring_setup(2)`: checks them, and fills in the results.
 
 use crate::{
     bindings,
@@ -20,15 +20,15 @@ use kernel::{
 /// The thread that SETUP asks for with IORING_SETUP_SQPOLL.
 #[derive(Clone, Copy)]
 pub(crate) struct Wish {
-    /// How long the thread looks for more before it sleeps, in nanoseconds.
+    /// How long the thread polls an empty SQ before it sleeps, in nanoseconds.
     pub(crate) idle_ns: i64,
     /// The CPU that it stays on.
     pub(crate) cpu: Option<u32>,
 }
 
-/// Setup flags (`IORING_SETUP_*`) that a ring here honours. No completion here ever waits for its
-/// task to enter the kernel: so there is none to be interrupted for, and none to set
-/// IORING_SQ_TASKRUN for, but neither can one be put off (IORING_SETUP_DEFER_TASKRUN).
+/// Setup flags (`IORING_SETUP_*`) that a ring here honours. No completion waits for its task to
+/// enter the kernel. So no task is interrupted for one, and IORING_SQ_TASKRUN is never set; but
+/// completions cannot be deferred either (IORING_SETUP_DEFER_TASKRUN).
 const FLAGS: u32 = bindings::IORING_SETUP_CQSIZE
     | bindings::IORING_SETUP_SQPOLL
     | bindings::IORING_SETUP_SQ_AFF
@@ -54,7 +54,7 @@ const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
     | bindings::IORING_FEAT_MIN_TIMEOUT
     | bindings::IORING_FEAT_NO_IOWAIT;
 
-/// A ring that can be made.
+/// The checked parameters of a ring.
 pub(crate) struct Config {
     pub(crate) geometry: Geometry,
     pub(crate) flags: u32,
@@ -65,7 +65,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Checks what the user asks for.
+    /// Checks the parameters of SETUP.
     ///
     /// # Errors
     ///
@@ -91,17 +91,17 @@ impl Config {
             geometry,
             flags,
             sqpoll,
-            // SAFETY: Looks at the current task.
+            // SAFETY: Only reads the current task.
             compat: unsafe { bindings::miniring_in_compat_syscall() },
         })
     }
 
-    /// Whether the ring has `flag` (`IORING_SETUP_*`).
+    /// Returns whether the ring has `flag` (`IORING_SETUP_*`).
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
-    /// Fills in what the user is told about the ring.
+    /// Fills in the results of SETUP.
     pub(crate) fn describe(&self, params: &mut bindings::io_uring_params) {
         params.sq_entries = self.geometry.sq_entries();
         params.cq_entries = self.geometry.cq_entries();
@@ -113,7 +113,7 @@ impl Config {
             ring_entries: geometry::SQ_RING_ENTRIES as u32,
             flags: geometry::SQ_FLAGS as u32,
             dropped: geometry::SQ_DROPPED as u32,
-            // What lies there on a ring without an array is the caller's own, as in io_uring.
+            // Without an array the field keeps the caller's value, as in io_uring.
             array: self
                 .geometry
                 .sq_array_offset()
@@ -135,7 +135,7 @@ impl Config {
     }
 }
 
-/// The thread that is asked for, if one is; `EINVAL` if that makes no sense.
+/// Returns the thread that SETUP asks for, if any; `EINVAL` for a contradiction.
 fn sqpoll(params: &bindings::io_uring_params) -> Result<Option<Wish>> {
     let has = |flag| params.flags & flag != 0;
     if !has(bindings::IORING_SETUP_SQPOLL) {
@@ -148,7 +148,7 @@ fn sqpoll(params: &bindings::io_uring_params) -> Result<Option<Wish>> {
         return Err(EINVAL);
     }
     let cpu = has(bindings::IORING_SETUP_SQ_AFF).then_some(params.sq_thread_cpu);
-    // SAFETY: May be called with any number.
+    // SAFETY: The helper accepts any number.
     if cpu.is_some_and(|cpu| unsafe { !bindings::miniring_cpu_online(cpu) }) {
         return Err(EINVAL);
     }

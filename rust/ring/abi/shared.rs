@@ -2,12 +2,12 @@
 
 //! The pages that the kernel and userspace share.
 //!
-//! Userspace may write any of them at any time. So nothing here hands out a reference to their
-//! contents other than as atomics; every word is loaded once, and every entry is copied before
-//! anybody looks at it. Offsets are those of [`Geometry`], which reduces every index.
+//! Userspace may write them at any time. So the contents are only referenced as atomics, every word
+//! is loaded once, and every entry is copied before it is used. Offsets come from [`Geometry`],
+//! which reduces every index.
 //!
-//! The words synchronise with userspace, whose atomics are those of C11 or of its like; so they are
-//! core's here, not the kernel's, whose other side would be kernel code.
+//! The words synchronise with atomics of userspace, which follow the C11 model. So they are core's
+//! atomics, not the kernel's, which pair with kernel code.
 
 use super::sqe::Sqe;
 use crate::pure::geometry::{
@@ -54,12 +54,12 @@ const _: () = assert!(size_of::<Sqe>() == geometry::SQE_SIZE);
 
 /// Whole pages that may be mapped to userspace, zeroed at first.
 ///
-/// They are charged to the memory cgroup of who makes them, but not to RLIMIT_MEMLOCK: as in
-/// `io_uring`. Nobody makes a reference to the contents.
+/// They are charged to the memory cgroup of the maker, but not to RLIMIT_MEMLOCK, as in `io_uring`.
+/// No code makes a reference to the contents.
 struct Region(VVec<u8>);
 
 impl Region {
-    /// At least `size` bytes.
+    /// Allocates at least `size` bytes.
     ///
     /// # Errors
     ///
@@ -88,7 +88,8 @@ impl Region {
         vma.set_dontdump();
         let vma_of_pages = vma.set_mixedmap();
         let base = NonNull::new(self.base()).ok_or(EINVAL)?;
-        // SAFETY: The start of an allocation of so many bytes, which lives as long as `self`.
+        // SAFETY: `base` is the start of an allocation of `self.0.len()` bytes, which lives as long
+        // as `self`.
         let pages = unsafe { VmallocPageIter::new(base, self.0.len()) };
         for (addr, page) in (vma.start()..vma.end()).step_by(PAGE_SIZE).zip(pages) {
             vma_of_pages.vm_insert_page(addr, &page)?;
@@ -97,7 +98,7 @@ impl Region {
     }
 }
 
-/// The two mappings of a ring.
+/// The two regions that a program maps.
 ///
 /// # Invariants
 ///
@@ -108,14 +109,14 @@ pub(crate) struct Shared {
     sqes: Region,
 }
 
-// SAFETY: The memory is accessed by atomic and volatile accesses only.
+// SAFETY: All accesses to the memory are atomic or volatile.
 unsafe impl Send for Shared {}
 // SAFETY: As above.
 unsafe impl Sync for Shared {}
 
-/// The 32-bit words of the rings mapping that are read or written. Not among them are the word at
-/// [`geometry::CQ_TAIL_USER`], which is the user's, and the overflow count, which stays 0 because no
-/// completion is ever lost.
+/// Accessors for the 32-bit words of the rings mapping. Two words have none:
+/// [`geometry::CQ_TAIL_USER`], which belongs to the user, and the overflow count, which stays 0
+/// because no completion is ever lost.
 macro_rules! words {
     ($($(#[$attr:meta])* $name:ident = $offset:ident;)*) => {
         $(
@@ -123,9 +124,9 @@ macro_rules! words {
             #[inline]
             fn $name(&self) -> &AtomicU32 {
                 const { assert!(geometry::$offset + 4 <= geometry::CQES) };
-                // SAFETY: The offset is a multiple of four and lies before the CQEs, which by the
-                // type invariants lie inside of the mapping. The kernel only ever accesses the
-                // word through this reference.
+                // SAFETY: The offset is a multiple of four and below `CQES` (asserted above), and
+                // the mapping includes the CQEs (type invariants). The kernel accesses the word
+                // only through this reference.
                 unsafe { AtomicU32::from_ptr(self.rings.base().byte_add(geometry::$offset).cast()) }
             }
         )*
@@ -175,29 +176,29 @@ impl Shared {
         cq_flags_word = CQ_FLAGS;
     }
 
-    /// The SQ tail; what userspace wrote before it is visible.
+    /// Returns the SQ tail. Stores of userspace before it are visible.
     #[inline]
     pub(crate) fn sq_tail(&self) -> u32 {
         self.sq_tail_word().load(Acquire)
     }
 
-    /// The CQ head; the entries before it may be overwritten.
+    /// Returns the CQ head. The entries before it may be overwritten.
     #[inline]
     pub(crate) fn cq_head(&self) -> u32 {
         self.cq_head_word().load(Acquire)
     }
 
-    /// What userspace does when it has taken the entries before `head`.
+    /// Stores the CQ head, as userspace does when it has taken the entries before `head`.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn set_cq_head(&self, head: u32) {
         self.cq_head_word().store(head, Release);
     }
 
-    /// What userspace does to say which SQE is at the SQ position `head`.
+    /// Stores an index, as userspace does for the SQ position `head`.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn set_sq_index(&self, head: u32, index: u32) -> Result {
         let offset = self.geometry.sq_index_offset(head).ok_or(EINVAL)?;
-        // SAFETY: As for `sq_index()`.
+        // SAFETY: `offset` is a multiple of four inside of the mapping (type invariants).
         unsafe {
             self.rings
                 .base()
@@ -208,10 +209,11 @@ impl Shared {
         Ok(())
     }
 
-    /// What userspace does to fill the SQE that `index` selects.
+    /// Fills the SQE that `index` selects, as userspace does.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn set_sqe(&self, index: u32, words: [u64; geometry::SQE_SIZE / 8]) {
-        // SAFETY: As for `copy_sqe()`.
+        // SAFETY: The offset is a multiple of the entry size inside of the mapping (type
+        // invariants).
         unsafe {
             self.sqes
                 .base()
@@ -221,10 +223,11 @@ impl Shared {
         }
     }
 
-    /// What userspace finds at the CQ position `tail`.
+    /// Reads the CQE at the CQ position `tail`, as userspace does.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn cqe(&self, tail: u32) -> Cqe {
-        // SAFETY: As for `write_cqe()`.
+        // SAFETY: The offset is a multiple of the entry size inside of the mapping (type
+        // invariants).
         unsafe {
             self.rings
                 .base()
@@ -234,19 +237,19 @@ impl Shared {
         }
     }
 
-    /// The CQ flags that userspace sets (`IORING_CQ_*`).
+    /// Returns the CQ flags that userspace sets (`IORING_CQ_*`).
     #[inline]
     pub(crate) fn cq_flags(&self) -> u32 {
         self.cq_flags_word().load(Relaxed)
     }
 
-    /// Hands the SQEs before `head` back to userspace.
+    /// Publishes the SQ head: the SQEs before `head` belong to userspace again.
     #[inline]
     pub(crate) fn publish_sq_head(&self, head: u32) {
         self.sq_head_word().store(head, Release);
     }
 
-    /// Hands the CQEs before `tail` to userspace.
+    /// Publishes the CQ tail: userspace may read the CQEs before `tail`.
     #[inline]
     pub(crate) fn publish_cq_tail(&self, tail: u32) {
         self.cq_tail_word().store(tail, Release);
@@ -266,7 +269,7 @@ impl Shared {
         self.sq_dropped_word().store(dropped, Relaxed);
     }
 
-    /// What the four indices read at this moment, as `(sq_head, sq_tail, cq_head, cq_tail)`.
+    /// Returns the current indices, as `(sq_head, sq_tail, cq_head, cq_tail)`.
     pub(crate) fn indices(&self) -> (u32, u32, u32, u32) {
         (
             self.sq_head_word().load(Relaxed),
@@ -276,15 +279,14 @@ impl Shared {
         )
     }
 
-    /// The index array's entry for the SQ position `head`, or the position itself on a ring
-    /// without an array. Not reduced to the ring.
+    /// Returns the index array's entry for the SQ position `head`, not reduced to the ring. Without
+    /// an array, returns the slot of the position.
     #[inline]
     pub(crate) fn sq_index(&self, head: u32) -> u32 {
         let Some(offset) = self.geometry.sq_index_offset(head) else {
             return geometry::slot(head, self.geometry.sq_entries());
         };
-        // SAFETY: `Geometry` gives an offset, a multiple of four, inside of the mapping by the
-        // type invariants.
+        // SAFETY: `offset` is a multiple of four inside of the mapping (type invariants).
         unsafe {
             self.rings
                 .base()
@@ -298,12 +300,12 @@ impl Shared {
     #[inline]
     pub(crate) fn copy_sqe(&self, index: u32) -> Sqe {
         let mut words = [0u64; geometry::SQE_SIZE / 8];
-        // SAFETY: `Geometry` gives a multiple of the entry size inside of the mapping by the type
-        // invariants.
+        // SAFETY: The offset is a multiple of the entry size inside of the mapping (type
+        // invariants).
         let entry = unsafe { self.sqes.base().byte_add(self.geometry.sqe_offset(index)) };
         let entry = entry.cast::<u64>();
         for (i, word) in words.iter_mut().enumerate() {
-            // SAFETY: The entry has as many words as the array, and is aligned to its size.
+            // SAFETY: The entry has as many words as `words`, and is aligned to its size.
             *word = unsafe { entry.add(i).read_volatile() };
         }
         Sqe::from_words(words)
@@ -313,8 +315,8 @@ impl Shared {
     /// [`Shared::publish_cq_tail`] on.
     #[inline]
     pub(crate) fn write_cqe(&self, tail: u32, cqe: Cqe) {
-        // SAFETY: `Geometry` gives a multiple of the entry size inside of the mapping by the type
-        // invariants; userspace may read the entry meanwhile, which is what it gets.
+        // SAFETY: The offset is a multiple of the entry size inside of the mapping (type
+        // invariants). Userspace may read the entry meanwhile; the store is volatile.
         unsafe {
             self.rings
                 .base()

@@ -39,7 +39,7 @@ const _: () = {
 };
 
 impl Sqe {
-    /// The entry with these bytes.
+    /// Makes an entry of these bytes.
     pub(crate) const fn from_words(words: [u64; 8]) -> Self {
         // SAFETY: Every bit pattern is a value of every field, and there is no padding.
         unsafe { transmute(words) }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Trace events, each a NOP in the code while nobody looks: `include/trace/events/miniring.h`.
+//! Trace events of `include/trace/events/miniring.h`. Each is a NOP in the code while it is
+//! disabled.
 //!
-//! A ring is told from others by the address of its shared state.
+//! The address of its shared state identifies a ring.
 
 use super::{
     shared::{
@@ -14,10 +15,10 @@ use super::{
 use crate::bindings;
 use core::ptr::from_ref;
 
-/// Whether anybody looks at an event, which `$tracepoint` names.
+/// Returns whether the event of `$tracepoint` is enabled.
 macro_rules! enabled {
     ($tracepoint:path) => {
-        // SAFETY: A static of that type, whose key is a static key.
+        // SAFETY: `$tracepoint` is a static `tracepoint`, whose `key` is a static key.
         unsafe {
             ::kernel::jump_label::arch_static_branch! {
                 $tracepoint, bindings::tracepoint, key, false
@@ -26,11 +27,11 @@ macro_rules! enabled {
     };
 }
 
-/// A ring was made with `flags` (`IORING_SETUP_*`).
+/// Traces that a ring was made with `flags` (`IORING_SETUP_*`).
 pub(crate) fn create(shared: &Shared, flags: u32) {
     if enabled!(bindings::__tracepoint_miniring_create) {
         let geometry = shared.geometry();
-        // SAFETY: The ring is not dereferenced.
+        // SAFETY: The helper does not dereference the ring.
         unsafe {
             bindings::miniring_trace_create(
                 from_ref(shared).cast(),
@@ -42,8 +43,8 @@ pub(crate) fn create(shared: &Shared, flags: u32) {
     }
 }
 
-/// A register operation ended with `ret`. `registered` says how many buffers are registered now,
-/// and whether an eventfd is; it is only called if somebody looks.
+/// Traces that a register operation ended with `ret`. `registered` returns the number of registered
+/// buffers, and whether an eventfd is registered. It is only called if the event is enabled.
 pub(crate) fn register(
     shared: &Shared,
     opcode: u32,
@@ -52,7 +53,7 @@ pub(crate) fn register(
 ) {
     if enabled!(bindings::__tracepoint_miniring_register) {
         let (nr_bufs, eventfd) = registered();
-        // SAFETY: As in `create`.
+        // SAFETY: The helper does not dereference the ring.
         unsafe {
             bindings::miniring_trace_register(
                 from_ref(shared).cast(),
@@ -65,11 +66,11 @@ pub(crate) fn register(
     }
 }
 
-/// An SQE was taken off the queue.
+/// Traces that an SQE was taken off the queue.
 #[inline(always)]
 pub(crate) fn submit_req(shared: &Shared, sqe: &Sqe) {
     if enabled!(bindings::__tracepoint_miniring_submit_req) {
-        // SAFETY: As in `create`.
+        // SAFETY: The helper does not dereference the ring.
         unsafe {
             bindings::miniring_trace_submit_req(
                 from_ref(shared).cast(),
@@ -81,11 +82,11 @@ pub(crate) fn submit_req(shared: &Shared, sqe: &Sqe) {
     }
 }
 
-/// A CQE was put into the queue.
+/// Traces that a CQE was put into the queue.
 #[inline(always)]
 pub(crate) fn complete(shared: &Shared, cqe: &Cqe) {
     if enabled!(bindings::__tracepoint_miniring_complete) {
-        // SAFETY: As in `create`.
+        // SAFETY: The helper does not dereference the ring.
         unsafe {
             bindings::miniring_trace_complete(
                 from_ref(shared).cast(),
@@ -97,11 +98,11 @@ pub(crate) fn complete(shared: &Shared, cqe: &Cqe) {
     }
 }
 
-/// A CQE did not fit, and is kept.
+/// Traces that a CQE did not fit, and is kept.
 #[inline(always)]
 pub(crate) fn cqe_overflow(shared: &Shared, cqe: &Cqe) {
     if enabled!(bindings::__tracepoint_miniring_cqe_overflow) {
-        // SAFETY: As in `create`.
+        // SAFETY: The helper does not dereference the ring.
         unsafe {
             bindings::miniring_trace_cqe_overflow(
                 from_ref(shared).cast(),

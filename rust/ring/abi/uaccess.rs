@@ -37,7 +37,7 @@ pub(crate) fn write<T: AsBytes>(addr: u64, value: &T) -> Result {
         .write(value)
 }
 
-/// Reads the time at the user address `addr`, once. Of a 32-bit program the upper half of the
+/// Reads the time at the user address `addr`, once. For a 32-bit program the upper half of the
 /// nanoseconds is padding.
 ///
 /// # Errors
@@ -45,19 +45,19 @@ pub(crate) fn write<T: AsBytes>(addr: u64, value: &T) -> Result {
 /// `EFAULT`.
 pub(crate) fn read_timespec(addr: u64) -> Result<bindings::__kernel_timespec> {
     let mut ts: bindings::__kernel_timespec = read(addr)?;
-    // SAFETY: Reads the current task's state.
+    // SAFETY: Only reads the current task.
     if unsafe { bindings::miniring_in_compat_syscall() } {
         ts.tv_nsec &= i64::from(u32::MAX);
     }
     Ok(ts)
 }
 
-/// Reads the iovec of this index from an array at the user address `iovecs`, once: an address and a
-/// length. `compat` tells that they are those of a 32-bit program.
+/// Reads entry `index` of an array of iovecs at the user address `iovecs`, once. Returns an address
+/// and a length. With `compat` the array has the layout of a 32-bit program.
 ///
 /// # Errors
 ///
-/// `EFAULT`; `EINVAL` for a length that is negative.
+/// `EFAULT`; `EINVAL` for a negative length.
 pub(crate) fn read_iovec(iovecs: u64, index: u32, compat: bool) -> Result<(usize, usize)> {
     let at = |size: u64| iovecs.wrapping_add(size.wrapping_mul(index.into()));
     if compat {
@@ -70,7 +70,7 @@ pub(crate) fn read_iovec(iovecs: u64, index: u32, compat: bool) -> Result<(usize
     Ok((addr as usize, len as usize))
 }
 
-// SAFETY: Integers without padding; any bytes will do.
+// SAFETY: The structure has integers without padding, so any bytes are a value.
 unsafe impl FromBytes for bindings::miniring_setup {}
 // SAFETY: As above.
 unsafe impl FromBytes for bindings::miniring_enter {}

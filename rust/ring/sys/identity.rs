@@ -10,7 +10,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// Whom a worker acts for: a submitter's credentials and address space.
+/// A submitter's credentials and address space, for a worker that acts for it.
 pub(crate) struct Identity {
     cred: ARef<Credential>,
     /// None for a kernel thread.
@@ -18,9 +18,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The current task's.
+    /// Returns the identity of the current task.
     pub(crate) fn current() -> Self {
-        // SAFETY: The current task has credentials, which stay while it is running this.
+        // SAFETY: The credentials of the current task stay while it runs this function.
         let cred = unsafe { Credential::from_ptr(bindings::miniring_current_cred()) };
         Self {
             cred: ARef::from(cred),
@@ -31,13 +31,15 @@ impl Identity {
         }
     }
 
-    /// Calls `action` on behalf of this identity. Process context, in a kernel thread.
+    /// Calls `action` with this identity.
+    ///
+    /// Context: process, in a kernel thread.
     ///
     /// # Errors
     ///
     /// `ECANCELED` if the address space is gone, `EINVAL` in a task that has one.
     pub(crate) fn assume<T>(&self, action: impl FnOnce() -> T) -> Result<T> {
-        // SAFETY: Looks at the current task.
+        // SAFETY: Only reads the current task.
         if !unsafe { bindings::miniring_is_worker() } {
             return Err(EINVAL);
         }
@@ -46,18 +48,18 @@ impl Identity {
             None => None,
         };
         if let Some(mm) = &mm {
-            // SAFETY: The current task is a kernel thread without an address space, as was checked;
-            // this one is held.
+            // SAFETY: The current task is a kernel thread without an address space (checked above),
+            // and `mm` is held.
             unsafe { bindings::kthread_use_mm(mm.as_raw()) };
         }
-        // SAFETY: The credentials are held until they are given back below.
+        // SAFETY: `self` holds the credentials until they are reverted below.
         let old = unsafe { bindings::miniring_override_creds(self.cred.as_ptr()) };
         let result = action();
-        // SAFETY: What was overridden comes back.
+        // SAFETY: `old` was returned by the override above.
         unsafe { bindings::miniring_revert_creds(old) };
         if let Some(mm) = mm {
-            // SAFETY: Taken above. The last user of an address space tears it down, which may wait
-            // for this queue: that is left to another.
+            // SAFETY: `mm` was taken above. The last put tears the address space down, which may
+            // wait for this queue; so the put is asynchronous.
             unsafe {
                 bindings::kthread_unuse_mm(mm.as_raw());
                 bindings::mmput_async(ARef::into_raw(mm).as_ref().as_raw());

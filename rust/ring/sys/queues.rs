@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The workqueues.
+//! Workqueues: two for each user, one for the module.
 //!
-//! Each user has two, which all of that user's rings share: requests that wait for something
-//! continue in one when it has happened, and work that may block runs in the other. So a request
-//! that blocks holds up no request of another user. A third queue, which is everybody's, ends
-//! things: it stops threads, and destroys the queues of a user whose last ring is gone. No request
-//! needs that one.
+//! All rings of a user share two queues. Requests continue in one after their event, and work that
+//! may block runs in the other. So a request that blocks holds up no request of another user.
 //!
-//! The list's mutex is taken when a ring is made or freed, with no lock of the ring's held.
+//! All users share a third queue, which stops threads and destroys the queues of a user without
+//! rings. No request runs there.
+//!
+//! Locking: the mutex of the list of users is taken when a ring is made or freed, with no lock of
+//! the ring held.
 
 use crate::bindings;
 use core::ptr::{
@@ -49,10 +50,10 @@ use kernel::{
     }, //
 };
 
-/// Classes that inodes are divided into, by address.
+/// Number of classes of inodes, by address.
 const WRITERS: usize = 64;
 
-/// Which of a user's workqueues.
+/// Selects one of a user's workqueues.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Requests that continue; work that does not block.
@@ -61,57 +62,57 @@ pub(crate) enum Kind {
     Blocking,
 }
 
-/// A workqueue. Dropping it waits for what is on it.
+/// A workqueue. Dropping it waits for its work items.
 ///
 /// # Invariants
 ///
-/// A queue that nobody else destroys.
+/// Only this value destroys the queue.
 struct OwnedQueue(NonNull<bindings::workqueue_struct>);
 
 // SAFETY: A workqueue may be used from any task.
 unsafe impl Send for OwnedQueue {}
-// SAFETY: As above, by several at a time.
+// SAFETY: A workqueue may be used from several tasks at a time.
 unsafe impl Sync for OwnedQueue {}
 
 impl OwnedQueue {
-    /// May sleep.
+    /// Allocates a queue. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: The name is a string, which is copied.
+        // SAFETY: `name` is a NUL-terminated string, which is copied.
         let queue = unsafe { bindings::miniring_alloc_workqueue(name.as_char_ptr()) };
-        // INVARIANT: Made just now.
+        // INVARIANT: The queue was allocated above.
         NonNull::new(queue).map(Self).ok_or(ENOMEM)
     }
 
     fn get(&self) -> &Queue {
-        // SAFETY: By the type invariants the queue exists as long as `self`.
+        // SAFETY: Only the drop of `self` destroys the queue (type invariants).
         unsafe { Queue::from_raw(self.0.as_ptr()) }
     }
 }
 
 impl Drop for OwnedQueue {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants. Process context: see `EndQueue` and `Queues`.
+        // SAFETY: No other code destroys the queue (type invariants). Process context: see
+        // `EndQueue` and `Queues`.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
     }
 }
 
-/// What a user's rings share.
+/// The queues of a user.
 ///
-/// The last reference is dropped on the queue that ends things, since dropping waits for the user's
-/// queues.
+/// The last reference is dropped on the third queue, because the drop waits for the user's queues.
 #[pin_data]
 struct Queues {
     user: Kuid,
     prompt: OwnedQueue,
     blocking: OwnedQueue,
-    /// One for each class of inodes: workers write to a file one at a time.
+    /// One for each class of inodes, so that workers write to a file one at a time.
     #[pin]
     writers: [Mutex<()>; WRITERS],
-    /// How many rings use these. Changed with the list's mutex held.
+    /// Number of rings that use the queues. Changed with the mutex of the list held.
     rings: Atomic<usize>,
     #[pin]
     links: ListLinks,
@@ -150,7 +151,7 @@ kernel::sync::global_lock! {
 pub(crate) struct UserQueues(Option<Arc<Queues>>);
 
 impl UserQueues {
-    /// Those of the current task's user. May sleep.
+    /// Returns the queues of the current task's user. May sleep.
     ///
     /// # Errors
     ///
@@ -163,7 +164,7 @@ impl UserQueues {
         let mut users = USERS.lock();
         if let Some(queues) = users.iter().find(|queues| queues.user == user) {
             queues.rings.fetch_add(1, Relaxed);
-            // INVARIANT: Found in `USERS`, and counted.
+            // INVARIANT: The queues are in `USERS`, and the count includes this value.
             return Ok(Self(Some(queues.into())));
         }
         let queues = UniqueArc::pin_init(
@@ -179,29 +180,29 @@ impl UserQueues {
             GFP_KERNEL,
         )?;
         let queues = ListArc::from(queues);
-        // INVARIANT: It goes into `USERS`, with a count of 1.
+        // INVARIANT: The queues are added to `USERS` below, with a count of 1.
         let this = Self(Some(queues.clone_arc()));
         users.push_back(queues);
         Ok(this)
     }
 
-    /// Waits until no other worker of this user writes to `inode`, or to one of the same class. May
-    /// sleep.
+    /// Waits until no other worker of this user writes to `inode`, or to an inode of the same
+    /// class. May sleep.
     ///
-    /// Writes at the file's position read it, write and store it, without a lock of the file's.
-    /// `io_uring` has its workers write to an inode one after the other for that.
+    /// A write at the file's position loads the position and stores the new one, without a lock of
+    /// the file. `io_uring` serialises its workers by inode for the same reason.
     pub(crate) fn writer(&self, inode: usize) -> Option<MutexGuard<'_, ()>> {
         let hash = (inode as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
         let queues = self.0.as_ref()?;
         Some(queues.writers.get(hash as usize % WRITERS)?.lock())
     }
 
-    /// The queue that ends things. `None` only while `self` is dropped.
+    /// Returns the third queue. `None` only while `self` is dropped.
     pub(crate) fn ending(&self) -> Option<&Queue> {
         self.0.as_deref().map(end_queue)
     }
 
-    /// One of the two queues. `None` only while `self` is dropped.
+    /// Returns one of the user's queues. `None` only while `self` is dropped.
     pub(crate) fn get(&self, kind: Kind) -> Option<&Queue> {
         self.0.as_ref().map(|queues| match kind {
             Kind::Prompt => queues.prompt.get(),
@@ -217,7 +218,7 @@ impl Drop for UserQueues {
         if queues.rings.fetch_sub(1, Relaxed) != 1 {
             return;
         }
-        // SAFETY: By the type invariants it is in this list.
+        // SAFETY: `queues` is in `users` (type invariants).
         let entry = unsafe { users.remove(&queues) };
         drop(users);
         // Not the last reference.
@@ -228,17 +229,17 @@ impl Drop for UserQueues {
 
 static END: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
 
-/// The queue that ends things, while it exists.
+/// Owns the third queue.
 ///
 /// # Invariants
 ///
-/// The queue is what `END` points to.
+/// `END` points to the queue.
 pub(crate) struct EndQueue {
     _queue: OwnedQueue,
 }
 
 impl EndQueue {
-    /// Makes the queue, and the list of users. May sleep.
+    /// Makes the third queue and the list of users. May sleep.
     ///
     /// # Errors
     ///
@@ -248,7 +249,7 @@ impl EndQueue {
     ///
     /// Called once.
     pub(crate) unsafe fn new() -> Result<Self> {
-        // SAFETY: By the safety requirements.
+        // SAFETY: This function is called once (caller).
         unsafe { USERS.init() };
         let queue = OwnedQueue::new(c"miniring_end")?;
         END.store(queue.0.as_ptr(), Release);
@@ -262,14 +263,14 @@ impl Drop for EndQueue {
     }
 }
 
-/// Whether rings can be made: the lists that they are in exist.
+/// Returns whether rings can be made: their lists exist.
 pub(crate) fn is_open() -> bool {
     !END.load(Acquire).is_null()
 }
 
-/// The queue that ends things.
+/// Returns the third queue.
 fn end_queue(_queues: &Queues) -> &'static Queue {
-    // SAFETY: `Queues` exist only while `EndQueue` does: `UserQueues::of_current` makes them only
-    // then, and `Workers` drops the latter when no ring has any.
+    // SAFETY: `EndQueue` exists while any `Queues` does. `UserQueues::of_current` makes `Queues`
+    // only while it exists, and `Workers` drops it when no ring has any.
     unsafe { Queue::from_raw(END.load(Acquire)) }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Task work, for what rings do in their submitters' tasks.
+//! Task work: code of rings that runs in the submitter's task.
 //!
-//! Work for a task, of miniring's or others', ends its sleep as a signal would. A wait does that work
-//! and sleeps again: see [`do_work`].
+//! Queued task work ends the sleep of a task, as a signal does. A wait runs that work and sleeps
+//! again: see [`do_work`].
 
 use crate::{
     bindings,
@@ -24,13 +24,13 @@ use kernel::{
     }, //
 };
 
-/// There is an address to call for `task_work_run()`, which the kernel does not export.
+/// The address of `task_work_run()` is known. The kernel does not export the function.
 static CAN_RUN: AtomicFlag = AtomicFlag::new(false);
 
 /// A callback was queued since the module was loaded.
 static USED: AtomicFlag = AtomicFlag::new(false);
 
-/// Whether [`do_work`] can do the work of the current task.
+/// Returns whether [`do_work`] can run the work of the current task.
 pub(crate) fn can_run() -> bool {
     CAN_RUN.load(Acquire)
 }
@@ -40,11 +40,11 @@ pub(crate) fn note_callback() {
     USED.store(true, Relaxed);
 }
 
-/// Looks for what [`do_work`] needs.
+/// Looks up `task_work_run()` for [`do_work`].
 pub(crate) fn find(symbols: Result<Symbols, Missing>) {
     match symbols.and_then(|symbols| symbols.address(c"task_work_run")) {
         Ok(run) => {
-            // SAFETY: That is where the function starts.
+            // SAFETY: `run` is the address of `task_work_run()`.
             unsafe { bindings::miniring_set_task_work_run(run.as_ptr()) };
             CAN_RUN.store(true, Release);
         }
@@ -52,11 +52,12 @@ pub(crate) fn find(symbols: Result<Symbols, Missing>) {
     }
 }
 
-/// If nothing but work for the current task ended its sleep, does that work; false if it was
-/// something else, or the work has to wait until the system call returns. Process context, without
-/// locks.
+/// Runs the task work that ended the current task's sleep. Returns false if a signal ended the
+/// sleep, or if the work has to wait until the system call returns.
+///
+/// Context: process, without locks.
 pub(crate) fn do_work() -> bool {
-    // SAFETY: Looks at the current task. The function is called by it, where it holds nothing.
+    // SAFETY: Both helpers use the current task only. It holds no lock here (caller).
     unsafe {
         if bindings::miniring_sigpending() || !CAN_RUN.load(Acquire) {
             return false;
@@ -67,11 +68,13 @@ pub(crate) fn do_work() -> bool {
     true
 }
 
-/// Waits for callbacks to return that have let go of the module. For its exit. May sleep.
+/// Waits for the end of callbacks that have released the module. May sleep.
+///
+/// The module calls this on exit.
 pub(crate) fn wait_for_callbacks() {
     if USED.load(Relaxed) {
-        // SAFETY: Process context, and no lock is held. No task is in a callback unless it runs, or
-        // was preempted there.
+        // SAFETY: Process context, and no lock is held. A callback does not sleep after it has
+        // released the module, so an RCU-tasks grace period waits for its end.
         unsafe { bindings::miniring_synchronize_rcu_tasks() };
     }
 }

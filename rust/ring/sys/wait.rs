@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting for completions, in `ENTER` and through poll.
+//! Wait queues, for `ENTER` and for poll.
 
 use super::task_work;
 use crate::bindings;
@@ -13,8 +13,8 @@ use kernel::{
 
 /// A wait queue that tasks sleep on and that a poll table may hold.
 ///
-/// The memory must outlive every poll table entry, which holds for what a file owns: entries are
-/// removed before the file is released.
+/// The queue must outlive every poll table entry. A queue that a file owns does: entries are
+/// removed before the release of the file.
 #[pin_data]
 pub(crate) struct WaitQueue {
     #[pin]
@@ -23,19 +23,19 @@ pub(crate) struct WaitQueue {
 
 // SAFETY: A wait queue head has a lock of its own.
 unsafe impl Send for WaitQueue {}
-// SAFETY: As above.
+// SAFETY: A wait queue head has a lock of its own.
 unsafe impl Sync for WaitQueue {}
 
-/// When to stop waiting, in nanoseconds of CLOCK_MONOTONIC.
+/// The end of a wait, in nanoseconds of CLOCK_MONOTONIC.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) i64);
 
 impl Deadline {
-    /// In so many nanoseconds from now.
+    /// Returns the deadline `ns` nanoseconds from now.
     pub(crate) fn after(ns: i64) -> Self {
-        // SAFETY: May be called in any context.
+        // SAFETY: `ktime_get()` may be called in any context.
         let now = unsafe { bindings::ktime_get() };
-        // A timer takes a time before 0 for one that never comes.
+        // A timer never expires at a negative time.
         Self(now.saturating_add(ns).max(0))
     }
 }
@@ -44,8 +44,8 @@ impl WaitQueue {
     pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             head <- Opaque::ffi_init(|head| {
-                // SAFETY: `head` is memory for a wait queue head, pinned from here on; the name
-                // and the key are static.
+                // SAFETY: `head` is memory for a wait queue head, pinned from here on. The name and
+                // the key are static.
                 unsafe {
                     bindings::__init_waitqueue_head(head, name.as_char_ptr(), key.as_ptr())
                 }
@@ -53,10 +53,10 @@ impl WaitQueue {
         })
     }
 
-    /// Wakes everybody who waits or polls for input. Any context.
+    /// Wakes all waiters, and all that poll for input. Any context.
     #[inline]
     pub(crate) fn wake(&self) {
-        // SAFETY: The head is initialised; both functions may be called in any context.
+        // SAFETY: `head` is initialised. Both functions may be called in any context.
         unsafe {
             if bindings::miniring_wq_has_sleeper(self.head.get()) {
                 bindings::miniring_wake_up_input(self.head.get());
@@ -68,29 +68,31 @@ impl WaitQueue {
     ///
     /// # Safety
     ///
-    /// `table` is null or valid, and takes this `file`. Its entries are off the queue before that
-    /// goes.
+    /// - `table` is null or valid, and is for `file`.
+    /// - Its entries are removed before the queue is freed.
     pub(crate) unsafe fn poll(&self, file: *mut bindings::file, table: *mut bindings::poll_table) {
-        // SAFETY: By the safety requirements.
+        // SAFETY: `table` is null or valid for `file`, and its entries are removed in time
+        // (caller).
         unsafe { bindings::poll_wait(file, self.head.get(), table) }
     }
 
-    /// Sleeps until `ready`, which wakers call too: in any context, under the queue's lock. The task's
-    /// work is done meanwhile. Process context, without locks.
+    /// Sleeps until `ready`, and runs task work meanwhile. Wakers call `ready` too, in any context,
+    /// under the queue's lock.
+    ///
+    /// Context: process, without locks.
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal is pending, `ETIME` after `deadline`. If the task's work can only be
-    /// done on its way to userspace, that ends a wait with a deadline by `EINTR` too, and one
-    /// without by `ERESTARTNOHAND`.
+    /// `EINTR` if a signal is pending, `ETIME` after the deadline. If task work has to wait for the
+    /// return to userspace: `EINTR` with a deadline, `ERESTARTNOHAND` without.
     pub(crate) fn wait(&self, sleep: Sleep, ready: impl Fn() -> bool + Sync) -> Result {
         let mut waiter = Waiter {
             entry: Opaque::uninit(),
             ready: &ready,
         };
         let waiter: *mut Waiter<'_> = &mut waiter;
-        // SAFETY: The entry is the waiter's first field, is ours, and does not move. `sleep_on`
-        // takes it off the queue. A wake-up finds the waiter there until then.
+        // SAFETY: `entry` is the first field of `waiter`, which is on this stack and does not move.
+        // `sleep_on` removes it from the queue; a wake-up finds the waiter until then.
         unsafe {
             let entry = waiter.cast::<bindings::wait_queue_entry>();
             bindings::init_wait(entry);
@@ -99,7 +101,7 @@ impl WaitQueue {
                 if task_work::do_work() {
                     return Ok(());
                 }
-                // SAFETY: Reads a flag of the current task.
+                // SAFETY: Only reads the current task.
                 let signal = bindings::miniring_sigpending();
                 Err(if signal || sleep.deadline.is_some() {
                     EINTR
@@ -110,19 +112,21 @@ impl WaitQueue {
         }
     }
 
-    /// Sleeps until `ready`, which may change what it looks at, without doing the task's work: the
-    /// caller may hold a mutex. Process context.
+    /// Sleeps until `ready`, without running task work, so the caller may hold a mutex. `ready` may
+    /// change the state that it checks.
+    ///
+    /// Context: process.
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal is pending, `ERESTARTNOINTR` if only work for the task is.
+    /// `EINTR` if a signal is pending, `ERESTARTNOINTR` if only task work is.
     pub(crate) fn wait_locked(&self, ready: impl FnMut() -> bool) -> Result {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
-        // SAFETY: The entry is ours, does not move, and `sleep_on` takes it off the queue.
+        // SAFETY: `entry` is on this stack and does not move. `sleep_on` removes it from the queue.
         unsafe {
             bindings::init_wait(entry.get());
             self.sleep_on(entry.get(), Sleep::default(), ready, || {
-                // SAFETY: Reads a flag of the current task.
+                // SAFETY: Only reads the current task.
                 Err(if bindings::miniring_sigpending() {
                     EINTR
                 } else {
@@ -132,18 +136,20 @@ impl WaitQueue {
         }
     }
 
-    /// Sleeps until `ready` returns a value, which this returns. `ready` does not sleep. Neither a
-    /// signal nor work for the task ends that. Process context.
+    /// Sleeps until `ready` returns a value, and returns it. `ready` does not sleep. Neither a
+    /// signal nor task work ends the sleep.
+    ///
+    /// Context: process.
     pub(crate) fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = ready() {
             return value;
         }
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
-        // SAFETY: The entry is ours, and is initialised before it is queued.
+        // SAFETY: `entry` is on this stack, and is initialised before it is queued.
         unsafe { bindings::init_wait(entry.get()) };
         let value = loop {
-            // SAFETY: Both are initialised. The task state is set before the condition is
-            // checked, so that a wake-up in between is not lost.
+            // SAFETY: The head and `entry` are initialised. The task state is set before the check
+            // of `ready`, so that no wake-up in between is lost.
             unsafe {
                 bindings::prepare_to_wait(
                     self.head.get(),
@@ -154,20 +160,20 @@ impl WaitQueue {
             if let Some(value) = ready() {
                 break value;
             }
-            // SAFETY: Process context; the task state is set.
+            // SAFETY: Process context. The task state was set above.
             unsafe { bindings::schedule() };
         };
-        // SAFETY: Both are initialised. The entry does not stay behind.
+        // SAFETY: The head and `entry` are initialised.
         unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
         value
     }
 
-    /// Sleeps on `entry` until `ready`, or until `interrupted` returns an error, which is called
-    /// off the queue.
+    /// Sleeps on `entry` until `ready`, or until `interrupted` returns an error. `entry` is off the
+    /// queue during calls of `interrupted`.
     ///
     /// # Safety
     ///
-    /// `entry` is initialised, in no queue, and stays until this returns.
+    /// `entry` is initialised, in no queue, and lives until this function returns.
     unsafe fn sleep_on(
         &self,
         entry: *mut bindings::wait_queue_entry,
@@ -176,8 +182,8 @@ impl WaitQueue {
         interrupted: impl Fn() -> Result,
     ) -> Result {
         let result = loop {
-            // SAFETY: Both are initialised. The task state is set before the condition is
-            // checked, so that a wake-up in between is not lost.
+            // SAFETY: The head and `entry` are initialised. The task state is set before the check
+            // of `ready`, so that no wake-up in between is lost.
             unsafe {
                 bindings::prepare_to_wait(
                     self.head.get(),
@@ -189,7 +195,7 @@ impl WaitQueue {
                 break Ok(());
             }
             if kernel::current!().signal_pending() {
-                // SAFETY: Both are initialised. The entry may be queued again.
+                // SAFETY: The head and `entry` are initialised. `entry` may be queued again.
                 unsafe { bindings::finish_wait(self.head.get(), entry) };
                 match interrupted() {
                     Ok(()) => continue,
@@ -200,20 +206,20 @@ impl WaitQueue {
                 break if ready() { Ok(()) } else { Err(ETIME) };
             }
         };
-        // SAFETY: Both are initialised.
+        // SAFETY: The head and `entry` are initialised.
         unsafe { bindings::finish_wait(self.head.get(), entry) };
         result
     }
 }
 
-/// An entry that is woken only if that ends the wait.
+/// A wait queue entry that is woken only if `ready`.
 #[repr(C)]
 struct Waiter<'a> {
     entry: Opaque<bindings::wait_queue_entry>,
     ready: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Wakes a waiter if it has what it waits for. Any context, under the queue's lock.
+/// Wakes a waiter if it is `ready`. Any context, under the queue's lock.
 ///
 /// # Safety
 ///
@@ -224,33 +230,34 @@ unsafe extern "C" fn wake_if_ready(
     flags: c_int,
     key: *mut c_void,
 ) -> c_int {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `entry` is the first field of a live `Waiter` (caller).
     let waiter = unsafe { &*entry.cast::<Waiter<'_>>() };
     if !(waiter.ready)() {
         return 0;
     }
-    // SAFETY: By the safety requirements; `init_wait()` set up the entry for this function.
+    // SAFETY: `entry` is queued, under the queue's lock (caller), and `init_wait()` set it up for
+    // this function.
     unsafe { bindings::autoremove_wake_function(entry, mode, flags, key) }
 }
 
-/// How to sleep.
+/// The deadline and the accounting of a sleep.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sleep {
     pub(crate) deadline: Option<Deadline>,
-    /// It counts as a wait for I/O.
+    /// The scheduler counts the sleep as a wait for I/O.
     pub(crate) iowait: bool,
 }
 
 impl Sleep {
-    /// Gives up the CPU until woken; false once the deadline is over.
+    /// Sleeps until woken. Returns false after the deadline.
     fn sleep(self) -> bool {
         if self.iowait {
-            // SAFETY: Changes a flag of the current task.
+            // SAFETY: Only changes a flag of the current task.
             unsafe { bindings::miniring_set_iowait(true) };
         }
         let woken = self.schedule();
         if self.iowait {
-            // SAFETY: As where it was set.
+            // SAFETY: Only changes a flag of the current task.
             unsafe { bindings::miniring_set_iowait(false) };
         }
         woken
@@ -258,17 +265,17 @@ impl Sleep {
 
     fn schedule(self) -> bool {
         let Some(Deadline(ns)) = self.deadline else {
-            // SAFETY: Process context; the caller has set the task state.
+            // SAFETY: Process context. The caller has set the task state.
             unsafe { bindings::schedule_timeout(c_long::MAX) };
             return true;
         };
         let expires = UnsafeCell::new(ns);
-        // SAFETY: Process context; the caller has set the task state. `expires` lives across the
+        // SAFETY: Process context. The caller has set the task state. `expires` lives across the
         // call.
         let ret = unsafe {
             bindings::schedule_hrtimeout(expires.get(), bindings::hrtimer_mode_HRTIMER_MODE_ABS)
         };
-        // Zero is returned at the expiry.
+        // 0 means that the deadline has passed.
         ret != 0
     }
 }
