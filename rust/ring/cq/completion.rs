@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The completion queue: posting entries, and keeping those that do not fit.
+//! The completion queue: posts CQEs, and keeps those that do not fit.
 //!
-//! Owns the CQ tail and the overflow list. Its spinlock disables interrupts, because timers
-//! complete in hard interrupt context. It is a leaf: under it nothing else is locked, and nobody is
-//! woken or signalled.
+//! Owns the CQ tail and the overflow list.
+//!
+//! Locking: the spinlock disables interrupts, because timers complete in hard interrupt context. It
+//! is a leaf, and under it no task is woken and no eventfd is signalled.
 
 use crate::{
     bindings,
@@ -44,8 +45,8 @@ use kernel::{
     }, //
 };
 
-/// A completion that has no room in the CQ. Its poster brings the entry, so that no completion is
-/// lost for want of memory.
+/// A completion without room in the CQ. The poster provides the entry, so that no completion is
+/// lost without memory.
 #[pin_data]
 pub(crate) struct Overflow {
     cqe: Cqe,
@@ -60,11 +61,11 @@ impl_list_item! {
     impl ListItem<0> for Overflow { using ListLinks { self.links }; }
 }
 
-/// Room for one completion that finds the CQ full.
+/// Memory for one completion that finds the CQ full.
 pub(crate) struct Entry(Pin<UniqueArc<Overflow>>);
 
 impl Entry {
-    /// Allocates one. May sleep.
+    /// Allocates an entry. May sleep.
     ///
     /// # Errors
     ///
@@ -89,7 +90,7 @@ impl Entry {
 pub(crate) struct Spare(KVec<Entry>);
 
 impl Spare {
-    /// An empty stock with room for `len` entries.
+    /// Makes an empty stock with room for `len` entries.
     ///
     /// # Errors
     ///
@@ -102,7 +103,7 @@ impl Spare {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; what could be allocated stays.
+    /// `ENOMEM`; the entries allocated so far stay.
     #[inline]
     pub(crate) fn refill(&mut self) -> Result {
         while self.0.len() < self.0.capacity() {
@@ -111,22 +112,22 @@ impl Spare {
         Ok(())
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Adds an entry, if there is room in the stock.
     pub(crate) fn put(&mut self, entry: Entry) {
-        // An entry without room is one too many.
+        // An entry beyond the capacity is freed.
         let _ = self.0.push_within_capacity(entry);
     }
 }
 
-/// How many kept completions are moved with the lock held once.
+/// Number of kept completions that are moved under one hold of the lock.
 const FLUSH: usize = 32;
 
-/// The request that a CQE is of.
+/// The kind of request that a CQE is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
     /// A timeout that was started. Timeouts that wait for completions do not count the CQE, and it
@@ -145,14 +146,14 @@ impl Of {
 /// A number of CQEs published since the ring was made. Its low half is the CQ tail.
 pub(crate) type Published = u64;
 
-/// What the spinlock protects.
+/// State under the spinlock.
 struct State {
     published: Published,
-    /// CQEs of timeouts that were posted, published or not.
+    /// Number of CQEs of timeouts that were posted, published or not.
     timeouts: u64,
-    /// Position up to which there was room when the CQ head was last looked at.
+    /// Position up to which there was room at the last load of the CQ head.
     limit: u32,
-    /// What did not fit, in order.
+    /// CQEs that did not fit, in order.
     overflow: List<Overflow>,
 }
 
@@ -161,11 +162,11 @@ struct State {
 pub(crate) struct Completion {
     #[pin]
     state: SpinLockIrq<State>,
-    /// `state.published`, for those who do not hold the lock.
+    /// `state.published`, for readers without the lock.
     published: Atomic<Published>,
     /// `state.timeouts`, likewise.
     timeouts: Atomic<u64>,
-    /// Whether `state.overflow` has entries, likewise.
+    /// `state.overflow` has entries, likewise.
     overflowed: AtomicFlag,
 }
 
@@ -184,39 +185,41 @@ impl Completion {
         })
     }
 
-    /// How many CQEs were published. Reading it also shows the entries.
+    /// Returns the number of published CQEs. Their contents are visible after that.
     #[inline]
     pub(crate) fn published(&self) -> Published {
         self.published.load(Acquire)
     }
 
-    /// The CQ tail, likewise.
+    /// Returns the CQ tail, likewise.
     #[inline]
     pub(crate) fn tail(&self) -> u32 {
         self.published() as u32
     }
 
-    /// Returns how many CQEs of timeouts were posted. Reading it also shows those that were published.
+    /// Returns the number of posted CQEs of timeouts. The published ones are visible after that.
     pub(crate) fn timeouts(&self) -> u64 {
         self.timeouts.load(Acquire)
     }
 
-    /// Returns how many published CQEs count for timeouts that wait for completions: those of other
-    /// requests. Negative while CQEs of timeouts wait for room, as with io_uring. Any context.
+    /// Returns the number of published CQEs that count for timeouts that wait for completions: the
+    /// CQEs of other requests. The number is negative while CQEs of timeouts wait for room, as in
+    /// io_uring. Any context.
     pub(crate) fn counted(&self) -> i64 {
         let state = self.state.lock();
         state.published.wrapping_sub(state.timeouts) as i64
     }
 
-    /// Whether completions wait for room.
+    /// Returns whether completions wait for room.
     #[inline]
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed.load(Relaxed)
     }
 
-    /// Posts `cqes`, in order, `timeouts` of which are those of timeouts; those that do not fit are
-    /// kept in entries of `spare`, which has as many as there are CQEs. Returns how many CQEs were
-    /// published by now, if any of these were. Any context.
+    /// Posts `cqes`, in order; `timeouts` of them are of timeouts. CQEs that do not fit are kept in
+    /// entries of `spare`, which has one for each CQE.
+    ///
+    /// Returns the number of published CQEs, if this call published any. Any context.
     pub(crate) fn post(
         &self,
         shared: &Shared,
@@ -227,7 +230,7 @@ impl Completion {
         self.post_with(shared, cqes, timeouts, || spare.0.pop())
     }
 
-    /// Posts one CQE, which is kept in `entry` if it does not fit; else likewise.
+    /// Posts one CQE, as [`Completion::post`], and keeps it in `entry` if it does not fit.
     pub(crate) fn post_one(
         &self,
         shared: &Shared,
@@ -239,7 +242,7 @@ impl Completion {
         self.post_with(shared, &[cqe], of.timeouts(), || entry.take())
     }
 
-    /// Posts one CQE if it fits, and returns how many were published by then. Any context.
+    /// Posts one CQE if it fits, and then returns the number of published CQEs. Any context.
     pub(crate) fn try_post(&self, shared: &Shared, cqe: Cqe, of: Of) -> Option<Published> {
         let mut state = self.state.lock();
         if !state.overflow.is_empty() || !state.room(shared) {
@@ -272,7 +275,7 @@ impl Completion {
         }
         for cqe in cqes {
             let Some(entry) = spare() else {
-                // Callers keep the stock: see `Spare::refill`.
+                // Callers keep enough entries: see `Spare::refill`.
                 pr_warn_once!("a completion was posted without an overflow entry\n");
                 break;
             };
@@ -292,9 +295,8 @@ impl Completion {
         published
     }
 
-    /// Moves completions that were kept into the room there is now, at most [`FLUSH`] of them: the
-    /// lock disables interrupts. Returns how many CQEs were published by now, if any of these were.
-    /// Any context.
+    /// Moves kept completions into the CQ, at most [`FLUSH`] of them, because the lock disables
+    /// interrupts. Returns the number of published CQEs, if this call published any. Any context.
     pub(crate) fn flush(&self, shared: &Shared) -> Option<Published> {
         let mut moved = [const { None }; FLUSH];
         let mut state = self.state.lock();
@@ -307,7 +309,7 @@ impl Completion {
                 break;
             };
             state.push(shared, entry.cqe);
-            // Freed without the lock.
+            // Freed after the lock is dropped.
             *slot = Some(entry);
         }
         if state.published != before && state.overflow.is_empty() {
@@ -317,20 +319,20 @@ impl Completion {
         self.publish(&state, shared, before)
     }
 
-    /// Publishes the CQEs that were added to the first `before` ones.
+    /// Publishes the CQEs behind the first `before` ones.
     fn publish(&self, state: &State, shared: &Shared, before: Published) -> Option<Published> {
         let published = state.published != before;
         if published {
             shared.publish_cq_tail(state.published as u32);
             self.published.store(state.published, Release);
         }
-        // A waiter that this ends finds the CQEs published.
+        // Stored last, so that a waiter that sees this count finds the CQEs published.
         self.timeouts.store(state.timeouts, Release);
         published.then_some(state.published)
     }
 
-    /// The first completions that wait for room, in order, of which there may be more than anybody
-    /// should hold the lock for; and whether there are more than fit into `first`.
+    /// Copies the first completions that wait for room to `first`, in order. Returns their number,
+    /// and whether there are more. Only the first, because the lock is held meanwhile.
     pub(crate) fn first_overflow(&self, first: &mut [Cqe]) -> (usize, bool) {
         let state = self.state.lock();
         let mut nr = 0;
@@ -346,7 +348,7 @@ impl Completion {
 }
 
 impl State {
-    /// Whether the CQ has room, going by the head that userspace last showed.
+    /// Returns whether the CQ has room. Loads the CQ head only if the last one left none.
     #[inline]
     fn room(&mut self, shared: &Shared) -> bool {
         let tail = self.published as u32;
@@ -371,7 +373,7 @@ mod tests {
     use super::*;
     use crate::pure::geometry::Geometry;
 
-    /// A CQ of four entries.
+    /// Makes a CQ of four entries.
     fn shared() -> Result<Shared> {
         let geometry = Geometry::new(2, Some(4), false).map_err(|_| EINVAL)?;
         Shared::new(geometry)
@@ -417,9 +419,9 @@ mod tests {
         assert!(published == Some(4));
         assert!(completion.overflowed());
         assert_eq!(overflow(&completion), 5 + 6);
-        // No room yet.
+        // The CQ is still full.
         assert!(completion.flush(&shared).is_none());
-        // What comes now waits behind, though it would fit.
+        // A new completion waits behind the kept ones, though it would fit.
         shared.set_cq_head(3);
         assert!(completion
             .post(&shared, &cqes::<1>(7), 0, &mut spare)
@@ -445,7 +447,7 @@ mod tests {
 
     #[test]
     fn entries_without_room_are_freed_with_the_ring() -> Result {
-        // kmemleak and KASAN are the judges.
+        // kmemleak and KASAN report a leak or a use after free.
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(8)?);
         completion.post(&shared, &cqes::<8>(1), 0, &mut spare);
         assert_eq!(overflow(&completion), 5 + 6 + 7 + 8);
@@ -454,8 +456,8 @@ mod tests {
 
     #[test]
     fn every_index_stays_inside_of_the_mappings() -> Result {
-        // KASAN sees an access that does not. Each slot has values of its own, so that one that
-        // is reached by a wrong index, or lies over another, is seen too.
+        // KASAN reports an access outside. Each slot has values of its own, which show a wrong
+        // index and slots that overlap.
         let shared = shared()?;
         let geometry = shared.geometry();
         let (sq_entries, cq_entries) = (geometry.sq_entries(), geometry.cq_entries());

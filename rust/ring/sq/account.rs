@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What registered buffers count against.
+//! The account of registered buffers.
 //!
-//! As in `io_uring`: a ring made without CAP_IPC_LOCK charges the pages that its buffers pin to its
-//! maker, to the user's RLIMIT_MEMLOCK and to the process's `VmPin`. A compound page that buffers
-//! of one ring share is charged once, in full.
+//! A ring made without CAP_IPC_LOCK charges the pages that its buffers pin to its maker, as in
+//! `io_uring`: to the RLIMIT_MEMLOCK of the user and to the `VmPin` of the process. A compound page
+//! that buffers of one ring share is charged once, in full.
 //!
-//! The mutex is a leaf.
+//! Locking: the mutex is a leaf.
 
 use super::buffers::Pinned;
 use crate::bindings;
@@ -35,30 +35,31 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// Holds a reference.
+/// The value owns a reference to the user.
 struct User(NonNull<bindings::user_struct>);
 
-// SAFETY: A user is referenced from any task.
+// SAFETY: Any task may use and drop a reference to a user.
 unsafe impl Send for User {}
 // SAFETY: Only its atomic count is accessed.
 unsafe impl Sync for User {}
 
 impl User {
     fn current() -> Option<Self> {
-        // SAFETY: May be called in any task.
-        // INVARIANT: The helper takes a reference.
+        // SAFETY: The helper may be called in any task.
+        // INVARIANT: The helper takes the reference that this value owns.
         NonNull::new(unsafe { bindings::miniring_get_current_user() }).map(Self)
     }
 
-    /// Pages that are locked on the user's account.
+    /// Returns the number of pages that the user has locked.
     fn locked(&self) -> &Atomic<isize> {
-        // SAFETY: By the type invariants the user is alive; the count is atomic everywhere.
+        // SAFETY: `self` holds the user (type invariants), and all accesses to the count are
+        // atomic.
         unsafe { Atomic::from_ptr((&raw mut (*self.0.as_ptr()).locked_vm).cast()) }
     }
 
-    /// `ENOMEM` if that is more than RLIMIT_MEMLOCK.
+    /// Charges `pages` to the user; `ENOMEM` beyond RLIMIT_MEMLOCK.
     fn charge(&self, pages: usize) -> Result {
-        // SAFETY: Reads a limit of the current task's.
+        // SAFETY: Only reads a limit of the current task.
         let limit = unsafe { bindings::miniring_memlock_limit() } / PAGE_SIZE;
         let limit = isize::try_from(limit).unwrap_or(isize::MAX);
         let pages = isize::try_from(pages).map_err(|_| ENOMEM)?;
@@ -79,39 +80,39 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants.
+        // SAFETY: `self` owns the reference (type invariants).
         unsafe { bindings::free_uid(self.0.as_ptr()) };
     }
 }
 
 type Compounds = RBTree<usize, Compound>;
 
-/// A compound page that charges share: it is charged while one of them is left.
+/// A compound page that several charges share. It is charged until the last of them is dropped.
 struct Compound {
     pages: usize,
     charges: usize,
 }
 
-/// Whom a ring's buffers are charged to: who made it.
+/// The account of the ring's maker, to which its buffers are charged.
 #[pin_data]
 pub(crate) struct Account {
-    /// None if the maker may lock as much as it likes.
+    /// None if the maker has CAP_IPC_LOCK.
     user: Option<User>,
-    /// None for a kernel thread, which a test is.
+    /// None for a kernel thread, in a KUnit test.
     mm: Option<ARef<Mm>>,
-    /// By address.
+    /// Keyed by the address of the compound page.
     #[pin]
     compounds: Mutex<Compounds>,
 }
 
 impl Account {
-    /// The current task's.
+    /// Makes the account of the current task.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn of_current() -> Result<Arc<Self>> {
-        // SAFETY: The first user namespace never goes.
+        // SAFETY: `init_user_ns` is never freed.
         let exempt = unsafe {
             bindings::ns_capable_noaudit(
                 &raw mut bindings::init_user_ns,
@@ -133,7 +134,7 @@ impl Account {
         )
     }
 
-    /// Whether a charge to this account might as well be one to `other`.
+    /// Returns whether both accounts charge the same user and process.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let whose = |account: &Self| {
             (
@@ -144,11 +145,12 @@ impl Account {
         whose(self) == whose(other)
     }
 
-    /// Says that buffers of the process pin this many pages more, or less.
+    /// Adds `pages` to the pinned pages of the process. `pages` may be negative.
     fn add_pinned(&self, pages: isize) {
         if let Some(mm) = &self.mm {
             let mm = mm.as_raw();
-            // SAFETY: There is a reference to the structure; the number is atomic everywhere.
+            // SAFETY: `self` holds a reference to the `mm_struct`, and all accesses to the number
+            // are atomic.
             let pinned: &Atomic<isize> =
                 unsafe { Atomic::from_ptr((&raw mut (*mm).__bindgen_anon_1.pinned_vm).cast()) };
             pinned.add(pages, Relaxed);
@@ -156,12 +158,14 @@ impl Account {
     }
 }
 
-/// Pages charged to an [`Account`]. Dropped in process context; that may sleep.
+/// Pages charged to an [`Account`].
+///
+/// Context: dropped in process context; may sleep.
 pub(crate) struct Charge {
     account: Arc<Account>,
-    /// Pages that are charged by themselves.
+    /// Number of pages that are not compound.
     pages: usize,
-    /// Addresses of compound pages, each of which has this among its charges.
+    /// Addresses of compound pages that count this charge.
     compounds: KVVec<usize>,
 }
 
@@ -180,7 +184,8 @@ impl Charge {
         let Some(user) = &account.user else {
             return Ok(charge);
         };
-        // Held until all is charged, so that nobody counts on a compound page that is not.
+        // Held until all is charged: another charge must not rely on a compound page whose own
+        // charge fails.
         let mut shared = account.compounds.lock();
         let charged = charge.count(&mut shared, pages).and_then(|pages| {
             user.charge(pages)?;
@@ -195,7 +200,7 @@ impl Charge {
         charged.map(|()| charge)
     }
 
-    /// Adds the pages to this; returns how many are not charged yet.
+    /// Adds the pages to this charge. Returns the number of pages that are not charged yet.
     fn count(&mut self, shared: &mut Compounds, pages: &[Pinned]) -> Result<usize> {
         let mut new = 0usize;
         for page in pages {
@@ -224,7 +229,8 @@ impl Charge {
         Ok(new + self.pages)
     }
 
-    /// Takes this out of the charges of its compound pages; returns how many pages have none left.
+    /// Removes this charge from its compound pages. Returns the number of pages without any charge
+    /// left.
     fn uncount(&mut self, shared: &mut Compounds) -> usize {
         let mut pages = 0;
         while let Some(head) = self.compounds.pop() {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registered buffers: user memory that is pinned once, and read and written without the user's
-//! page tables from then on.
+//! Registered buffers: user memory that is pinned once. Later accesses do not use the user's page
+//! tables.
 //!
 //! The table is issuer state. A request takes a reference to its buffer while it is prepared, and
-//! needs the table no more; the memory is unpinned with the last reference.
+//! does not use the table later. The last reference unpins the memory.
 
 use super::account::{
     Account,
@@ -32,23 +32,23 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Most entries of a table.
+/// Maximal number of entries of a table.
 const MAX: u32 = 1 << 14;
-/// Most bytes of a buffer.
+/// Maximal number of bytes of a buffer.
 const MAX_LEN: usize = 1 << 40;
-/// Most bytes that one request may transfer (`MAX_RW_COUNT`).
+/// Maximal number of bytes that one request transfers (`MAX_RW_COUNT`).
 pub(crate) const MAX_TRANSFER: usize = c_int::MAX as usize & PAGE_MASK;
 
 /// The registered buffers of a ring: none, or a table of a fixed size. An entry may be empty.
 pub(crate) struct Table(KVVec<Option<Arc<Buffer>>>);
 
-/// Which buffers of one table go where in another.
+/// The buffers to clone, and their places in both tables.
 pub(crate) struct Clones {
     pub(crate) from: u32,
     pub(crate) to: u32,
-    /// How many; 0 for all.
+    /// Number of buffers; 0 for all.
     pub(crate) nr: u32,
-    /// A table that is there keeps its other entries.
+    /// Replaces entries of an existing table, which keeps the others.
     pub(crate) replace: bool,
 }
 
@@ -57,13 +57,13 @@ impl Table {
         Self(KVVec::new())
     }
 
-    /// Fills the table with buffers as `nr` iovecs at the user address `iovecs` describe them;
-    /// `compat` tells that these are those of a 32-bit program. May sleep.
+    /// Registers the `nr` buffers that the iovecs at the user address `iovecs` describe. With
+    /// `compat` the iovecs have the layout of a 32-bit program. May sleep.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the table is filled, `EINVAL` for a number that cannot be, or what
-    /// [`Buffer::new`] says, and then there is no table.
+    /// `EBUSY` if there is a table, `EINVAL` if `nr` is 0 or too large, and the errors of
+    /// [`Buffer::new`]. After an error the table is unchanged.
     pub(crate) fn register(
         &mut self,
         account: &Arc<Account>,
@@ -87,7 +87,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes the buffers out of the table. Requests that have one keep it.
+    /// Takes the buffers out of the table. Requests keep their references.
     ///
     /// # Errors
     ///
@@ -99,18 +99,18 @@ impl Table {
         Ok(core::mem::replace(self, Self::new()))
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// This table with buffers of `source`, which may be the same, at the places that `clones`
-    /// names. They are shared. May sleep.
+    /// Returns this table with the buffers of `source` that `clones` names. The tables share these
+    /// buffers, and may be the same table. May sleep.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the table is filled and not to be replaced, `ENXIO` if `source` is not, `EINVAL`
-    /// and `EOVERFLOW` for places that cannot be, `ENOMEM`.
+    /// `EBUSY` if there is a table that `clones` does not replace, `ENXIO` if `source` is empty,
+    /// `EINVAL` and `EOVERFLOW` for places out of range, `ENOMEM`.
     pub(crate) fn with_clones(&self, source: &Self, clones: &Clones) -> Result<Self> {
         if clones.nr == 0 && (clones.from != 0 || clones.to != 0) {
             return Err(EINVAL);
@@ -148,12 +148,12 @@ impl Table {
         Ok(Self(table))
     }
 
-    /// Whether no buffers are registered.
+    /// Returns whether no buffers are registered.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The buffer with this index.
+    /// Returns the buffer at `index`.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Table {
         if index >= len {
             return Err(EFAULT);
         }
-        // SAFETY: May be called with any numbers.
+        // SAFETY: The helper accepts any numbers.
         let index = unsafe { bindings::miniring_array_index_nospec(index, len) };
         match self.0.get(index) {
             Some(Some(buffer)) => Ok(buffer.clone()),
@@ -172,11 +172,11 @@ impl Table {
     }
 }
 
-/// A page that is pinned for long.
+/// A page with a long-term pin.
 ///
 /// # Invariants
 ///
-/// A page, with a pin that is this value's.
+/// The value owns a pin of the page.
 #[repr(transparent)]
 pub(crate) struct Pinned(*mut bindings::page);
 
@@ -186,8 +186,8 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// `EOVERFLOW` if there is no such range, `ENOMEM`, `EFAULT` if not all of it can be written,
-    /// or is of a kind that cannot be pinned for long, and what `pin_user_pages_fast()` says.
+    /// `EOVERFLOW` if the range wraps around or is too long, `ENOMEM`, `EFAULT` if a part of it
+    /// cannot be written or pinned long-term, and the errors of `pin_user_pages_fast()`.
     fn pin(addr: usize, len: usize) -> Result<KVVec<Self>> {
         let end = addr
             .checked_add(len)
@@ -198,7 +198,7 @@ impl Pinned {
             return Err(EOVERFLOW);
         }
         let mut pages = KVVec::<Self>::with_capacity(nr, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-        // SAFETY: There is room for as many pointers.
+        // SAFETY: `pages` has room for `nr` pointers.
         let pinned = unsafe {
             bindings::pin_user_pages_fast(
                 addr,
@@ -208,8 +208,8 @@ impl Pinned {
             )
         };
         to_result(pinned)?;
-        // SAFETY: So many were written, which is not more than asked for.
-        // INVARIANT: They are pinned.
+        // SAFETY: `pinned` pointers were written, at most `nr`.
+        // INVARIANT: Each of these pages is pinned.
         unsafe { pages.inc_len(pinned as usize) };
         if pages.len() != nr {
             return Err(EFAULT);
@@ -217,10 +217,10 @@ impl Pinned {
         Ok(pages)
     }
 
-    /// The address of the compound page that it is part of, or its own, and how many pages that
-    /// has.
+    /// Returns the address of the head page, and the number of pages of the compound page. A page
+    /// that is not compound is its own head.
     pub(crate) fn compound(&self) -> (usize, usize) {
-        // SAFETY: By the type invariants the page, and what it is part of, stays.
+        // SAFETY: The pin keeps the page and its compound page (type invariants).
         let (head, nr) = unsafe {
             let head = bindings::miniring_compound_head(self.0);
             (head, bindings::miniring_compound_nr(head))
@@ -228,7 +228,7 @@ impl Pinned {
         (head as usize, nr)
     }
 
-    /// The page, and its pin.
+    /// Returns the page and its pin.
     fn into_raw(self) -> *mut bindings::page {
         ManuallyDrop::new(self).0
     }
@@ -236,7 +236,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants.
+        // SAFETY: `self` owns the pin (type invariants).
         unsafe { bindings::unpin_user_page(self.0) };
     }
 }
@@ -245,13 +245,13 @@ impl Drop for Pinned {
 ///
 /// # Invariants
 ///
-/// As [`Pinned`].
+/// The value owns a pin of `bv_page`.
 #[repr(transparent)]
 struct Segment(bindings::bio_vec);
 
 impl Segment {
     fn new(page: Pinned, offset: usize, len: usize) -> Self {
-        // INVARIANT: The pin moves here.
+        // INVARIANT: `into_raw` passes the pin to this value.
         Self(bindings::bio_vec {
             bv_page: page.into_raw(),
             bv_len: len as c_uint,
@@ -262,17 +262,17 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants.
+        // SAFETY: `self` owns the pin (type invariants).
         unsafe { bindings::unpin_user_page(self.0.bv_page) };
     }
 }
 
-/// Which way data goes.
+/// The direction of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Into the buffer: it is read into.
+    /// Into the buffer: a read of the file.
     Into,
-    /// Out of the buffer: it is written from.
+    /// Out of the buffer: a write to the file.
     OutOf,
 }
 
@@ -285,9 +285,9 @@ impl Direction {
     }
 }
 
-/// A registered buffer: user memory that stays where it is.
+/// A registered buffer: pinned user memory.
 ///
-/// The last reference is dropped in process context; that may sleep.
+/// Context: the last reference is dropped in process context; may sleep.
 ///
 /// # Invariants
 ///
@@ -297,23 +297,25 @@ pub(crate) struct Buffer {
     addr: usize,
     len: usize,
     segments: KVVec<Segment>,
-    /// Ends after the pages were unpinned.
+    /// Dropped after `segments`, which unpins the pages.
     _charge: Charge,
 }
 
-// SAFETY: Pages may be accessed, and unpinned, by any task.
+// SAFETY: Any task may access and unpin the pages.
 unsafe impl Send for Buffer {}
-// SAFETY: As above; what is in them is accessed as memory that userspace writes at any time.
+// SAFETY: Any task may access the pages. Their contents are accessed as memory that userspace may
+// write at any time.
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// Registers `len` bytes at the user address `addr`; none, if both are 0. May sleep.
+    /// Pins and charges `len` bytes at the user address `addr`. Returns None if both are 0. May
+    /// sleep.
     ///
     /// # Errors
     ///
-    /// `EFAULT` for no address or no length alone, and for memory that cannot be written or pinned;
-    /// `EINVAL` for a length beyond 1 TiB; `EOVERFLOW` for a range beyond the address space;
-    /// `ENOMEM` without memory, or beyond RLIMIT_MEMLOCK.
+    /// `EFAULT` if only one of them is 0, or if the memory cannot be written or pinned; `EINVAL`
+    /// for a length beyond 1 TiB; `EOVERFLOW` for a range beyond the address space; `ENOMEM`
+    /// without memory, or beyond RLIMIT_MEMLOCK.
     fn new(account: &Arc<Account>, addr: usize, len: usize) -> Result<Option<Arc<Self>>> {
         match (addr, len) {
             (0, 0) => return Ok(None),
@@ -332,8 +334,8 @@ impl Buffer {
             left -= part;
             offset = 0;
         }
-        // INVARIANT: The pages are those of the range, in order; each segment but the last goes to
-        // the end of its page, and all but the first start with it.
+        // INVARIANT: The pages are those of the range, in order. Each segment but the last ends
+        // with its page, and each but the first starts with its page.
         Ok(Some(Arc::new(
             Self {
                 addr,
@@ -345,12 +347,12 @@ impl Buffer {
         )?))
     }
 
-    /// What an operation on a file needs to transfer `len` bytes, which userspace knows as those at
-    /// `addr`, without the user's page tables. In any task.
+    /// Returns an iterator over `len` bytes at the user address `addr`, for the operations of a
+    /// file. Any task may use it.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if they are not all in the buffer, or are more than one transfer takes.
+    /// `EFAULT` if the range is not inside of the buffer, or is longer than [`MAX_TRANSFER`].
     pub(crate) fn iter(&self, addr: u64, len: u32, direction: Direction) -> Result<Iter<'_>> {
         let len = len as usize;
         let offset = (addr as usize).checked_sub(self.addr).ok_or(EFAULT)?;
@@ -360,11 +362,11 @@ impl Buffer {
         }
         let iter = Opaque::uninit();
         let first = self.segments.first().ok_or(EFAULT)?;
-        // From the start of the first page.
+        // Offset from the start of the first page.
         let start = offset + first.0.bv_offset as usize;
         let index = start >> PAGE_SHIFT;
         let nr = (start + len).div_ceil(PAGE_SIZE) - index;
-        // There is no segment behind the end of a buffer, where nothing may be asked for.
+        // An empty range at the end of the buffer is valid, but no segment starts there.
         let segments = match len {
             0 => &[],
             _ => self.segments.get(index..index + nr).ok_or(EFAULT)?,
@@ -373,8 +375,8 @@ impl Buffer {
             0 => offset,
             _ => start & !PAGE_MASK,
         };
-        // SAFETY: `iter` is ours to write. By their type's representation the segments are an array
-        // of bio_vec, of which `skip` bytes of the first and then `len` are there.
+        // SAFETY: `iter` is a local value. `Segment` is a transparent `bio_vec`, and `segments` has
+        // at least `skip` plus `len` bytes.
         unsafe {
             bindings::iov_iter_bvec(
                 iter.get(),
@@ -387,7 +389,7 @@ impl Buffer {
                 (*iter.get()).iov_offset = skip;
             }
         }
-        // INVARIANT: Just made; the segments live as long as the buffer.
+        // INVARIANT: `iter` was initialised above, and the segments live as long as the buffer.
         Ok(Iter {
             iter,
             _buffer: PhantomData,
@@ -399,14 +401,14 @@ impl Buffer {
 ///
 /// # Invariants
 ///
-/// `iter` is initialised, and what it points to lives for `'a`.
+/// `iter` is initialised, and the segments that it points to live for `'a`.
 pub(crate) struct Iter<'a> {
     iter: Opaque<bindings::iov_iter>,
     _buffer: PhantomData<&'a Buffer>,
 }
 
 impl Iter<'_> {
-    /// The `iov_iter`. The caller leaves it valid.
+    /// Returns the `iov_iter`. The caller leaves it valid.
     pub(crate) fn as_raw(&mut self) -> *mut bindings::iov_iter {
         self.iter.get()
     }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Issuer state, and the one way to reach it.
+//! Issuer state, and the gate in front of it.
 //!
-//! What only a submitter touches (the cached SQ head, completions not yet posted, the registered
-//! buffers) needs exclusion between submitters, and nothing else: completions are posted by
-//! anybody, under a lock of their own. Exclusion is a value, [`Access`]: either the ring's mutex is
-//! held, or the ring is SINGLE_ISSUER and `current` is its submitter, which cannot be in the ring
-//! twice.
+//! Only a submitter touches issuer state: the cached SQ head, completions not yet posted, the
+//! registered buffers. So only submitters exclude each other; any context posts completions, under
+//! a lock of their own.
 //!
-//! The mutex is the outermost lock of a ring. Of two rings, that of the lower address is taken first.
+//! Exclusion is a value, [`Access`]. Either the ring's mutex is held, or the ring is SINGLE_ISSUER
+//! and `current` is its submitter, which cannot be in the ring twice.
+//!
+//! Locking: the mutex is the outermost lock of a ring. Of two rings, the mutex at the lower address
+//! is taken first.
 
 use super::{
     buffers::Table,
@@ -58,12 +60,12 @@ use kernel::{
     warn_on, //
 };
 
-/// How many completions are collected before they are posted.
+/// Number of completions that are collected before they are posted.
 pub(crate) const BATCH: usize = 32;
 
-/// What only the holder of an [`Access`] may touch.
+/// State that only the holder of an [`Access`] may touch.
 pub(crate) struct Issuer {
-    /// What was taken off the SQ.
+    /// The position of the submitter in the SQ.
     pub(crate) sq: Position,
     /// Completions of requests that ended while they were issued.
     pub(crate) done: Done,
@@ -87,14 +89,14 @@ impl Issuer {
     }
 }
 
-/// What completions are collected in.
+/// The collected completions, with an overflow entry for each.
 pub(crate) struct Batch<'a> {
     pub(crate) done: &'a mut Done,
     pub(crate) spare: &'a mut Spare,
 }
 
 impl Batch<'_> {
-    /// Whether there is an overflow entry for one more completion.
+    /// Returns whether there is an overflow entry for one more completion.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         self.done.len() < self.spare.len()
@@ -105,12 +107,12 @@ impl Batch<'_> {
 pub(crate) struct Done {
     cqes: [Cqe; BATCH],
     len: usize,
-    /// How many of them are those of timeouts.
+    /// Number of completions of timeouts among them.
     timeouts: u64,
 }
 
 impl Done {
-    /// Adds a completion; true if that was the last one there was room for.
+    /// Adds a completion. Returns true if there is no room for another.
     #[inline]
     pub(crate) fn push(&mut self, cqe: Cqe) -> bool {
         if let Some(slot) = self.cqes.get_mut(self.len) {
@@ -120,13 +122,12 @@ impl Done {
         self.len >= BATCH
     }
 
-    /// Notes that the completion added next is that of a timeout.
+    /// Counts the next completion as one of a timeout.
     pub(crate) fn count_timeout(&mut self) {
         self.timeouts += 1;
     }
 
-    /// Empties the collection and returns what was in it, and how many of that are completions of
-    /// timeouts.
+    /// Takes all completions. Returns them, and the number of completions of timeouts among them.
     #[inline]
     pub(crate) fn take(&mut self) -> (&[Cqe], u64) {
         let len = core::mem::take(&mut self.len);
@@ -145,43 +146,44 @@ impl Done {
     }
 }
 
-/// Issuer state with its gatekeeper.
+/// The issuer state of a ring, and its lock.
 ///
 /// # Invariants
 ///
-/// `state` is accessed by the holder of the only [`Access`], `inside` by the submitter.
+/// Only the holder of the one [`Access`] accesses `state`, and only the submitter accesses
+/// `inside`.
 #[pin_data]
 pub(crate) struct Gate {
     #[pin]
     lock: Mutex<()>,
-    /// On a SINGLE_ISSUER ring: the submitter, once there is one. Holding a reference keeps its
-    /// address from being reused.
+    /// On a SINGLE_ISSUER ring: the submitter, once there is one. The reference keeps its address
+    /// from being reused.
     submitter: SetOnce<ARef<Task>>,
     single_issuer: bool,
-    /// The submitter does without the lock. With IORING_SETUP_SQPOLL nobody does: the thread
-    /// submits, and the submitter registers.
+    /// The submitter takes no lock. With IORING_SETUP_SQPOLL both take it: the thread submits, and
+    /// the submitter registers.
     elided: bool,
-    /// An `Access` exists that did not take the lock. Only the submitter reads or writes it.
+    /// An `Access` without the lock exists. Only the submitter reads or writes this flag.
     inside: Cell<bool>,
-    /// An `Access` exists. Only kept where debug assertions are on, to find a second one.
+    /// An `Access` exists. Only kept with debug assertions, to find a second one.
     held: AtomicFlag,
-    /// How often the lock was taken, and for what. Written under exclusion.
+    /// Counts acquisitions of the lock and submissions. Written under exclusion.
     tally: Tally,
     state: UnsafeCell<Issuer>,
 }
 
-// SAFETY: The issuer state may be sent, and moves between tasks under exclusion.
+// SAFETY: The issuer state is `Send`, and moves between tasks under exclusion.
 unsafe impl Send for Gate {}
-// SAFETY: By the type invariants `state` is reached by one task at a time, and `inside` by the
-// submitter alone.
+// SAFETY: One task at a time accesses `state`, and only the submitter accesses `inside` (type
+// invariants).
 unsafe impl Sync for Gate {}
 
 /// Exclusive access to a ring's issuer state.
 ///
 /// # Invariants
 ///
-/// While it exists, no other `Access` to the same gate does: it holds the mutex, and nobody does
-/// without; or `current` is the submitter and has set `inside`.
+/// No other `Access` to the same gate exists. Either this one holds the mutex and no submitter
+/// elides it, or `current` is the submitter and has set `inside`.
 pub(crate) struct Access<'a> {
     gate: &'a Gate,
     _lock: Option<Guard<'a, (), MutexBackend>>,
@@ -189,12 +191,12 @@ pub(crate) struct Access<'a> {
 }
 
 impl Gate {
-    /// Returns how often the lock was taken, and how many calls submitted.
+    /// Returns the counts of acquisitions of the lock and of submitting calls.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// A gate for a ring; `single_issuer` is IORING_SETUP_SINGLE_ISSUER, and `sqpoll`
+    /// Makes the gate of a ring. `single_issuer` is IORING_SETUP_SINGLE_ISSUER, `sqpoll` is
     /// IORING_SETUP_SQPOLL.
     ///
     /// # Errors
@@ -227,7 +229,7 @@ impl Gate {
         }))
     }
 
-    /// Makes `current` the submitter of a SINGLE_ISSUER ring. Does nothing on another one.
+    /// Makes `current` the submitter of a SINGLE_ISSUER ring. Does nothing on other rings.
     ///
     /// # Errors
     ///
@@ -244,7 +246,7 @@ impl Gate {
         }
     }
 
-    /// With [`Gate::lock_second`], the one place where the mutex is taken.
+    /// Takes the mutex. Only this function and [`Gate::lock_second`] do, so both count.
     #[inline]
     fn lock(&self) -> Guard<'_, (), MutexBackend> {
         let lock = self.lock.lock();
@@ -252,11 +254,11 @@ impl Gate {
         lock
     }
 
-    /// Takes the mutex of a second ring: see [`Gate::access_two`].
+    /// Takes the mutex of a second ring, for [`Gate::access_two`].
     fn lock_second(&self) -> Guard<'_, (), MutexBackend> {
         let lock = ptr::from_ref(&self.lock).cast_mut();
-        // SAFETY: A lock without data is laid out as its state: see `Lock::from_raw`. It is
-        // initialised, and taken in an order that lockdep is told of.
+        // SAFETY: A lock without data has the layout of its state (see `Lock::from_raw`). The lock
+        // is initialised, and the guard is made while it is held.
         let lock = unsafe {
             bindings::miniring_mutex_lock_second(lock.cast());
             Guard::new(&self.lock, ())
@@ -278,11 +280,11 @@ impl Gate {
         ptr::eq(submitter.as_ptr(), Task::current_raw())
     }
 
-    /// Whether the current task may do what it can do without an [`Access`].
+    /// Checks that the current task may register, or submit, on the ring.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the ring's only submitter is another task.
+    /// `EEXIST` if the ring has one issuer and it is another task.
     pub(crate) fn check_submitter(&self) -> Result {
         match self.submitter() {
             Some(submitter) if !self.is_submitter(submitter) => Err(EEXIST),
@@ -290,7 +292,7 @@ impl Gate {
         }
     }
 
-    /// Who needs no lock, if there is somebody.
+    /// Returns the submitter that takes no lock, if there is one.
     #[inline]
     fn elider(&self) -> Option<&ARef<Task>> {
         if self.elided {
@@ -300,22 +302,24 @@ impl Gate {
         }
     }
 
-    /// Gains access for the current task, or for the thread of a ring with IORING_SETUP_SQPOLL. May
-    /// sleep, unless the ring is SINGLE_ISSUER and has a submitter.
+    /// Gains access for the current task, or for the thread of a ring with IORING_SETUP_SQPOLL.
+    ///
+    /// Context: process; may sleep, unless the ring is SINGLE_ISSUER and has a submitter.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the ring's only submitter is another task.
+    /// `EEXIST` if the ring has one issuer and it is another task.
     #[inline]
     pub(crate) fn access(&self) -> Result<Access<'_>> {
         self.access_by(Self::lock)
     }
 
-    /// Gains access to two rings, whose mutexes are taken in the order of their addresses.
+    /// Gains access to two rings. Takes their mutexes in the order of their addresses.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if either's only submitter is another task, or if they are the same.
+    /// `EEXIST` if one of the rings has one issuer and it is another task, or if both are the same
+    /// ring.
     pub(crate) fn access_two<'a>(&'a self, other: &'a Self) -> Result<(Access<'a>, Access<'a>)> {
         self.check_submitter()?;
         other.check_submitter()?;
@@ -343,25 +347,25 @@ impl Gate {
                 return Err(EEXIST);
             }
             self.inside.set(true);
-            // INVARIANT: Another `Access` would be the submitter's, and `inside` was clear; or
-            // would hold the mutex and have seen no submitter there. But the submitter was
-            // claimed under the mutex, after that one was gone.
+            // INVARIANT: No other `Access` exists:
+            // - One of the submitter would have set `inside`.
+            // - One with the mutex would have seen no submitter under the mutex. But the submitter
+            //   was claimed under the mutex, after that `Access` was dropped.
             return Ok(Access::new(self, None));
         }
         let lock = lock(self);
         if self.elider().is_some() {
-            // Claimed while we waited; if by this very task, it was another call of it, which
-            // cannot be.
+            // Another task became the submitter while we waited for the mutex.
             return Err(EEXIST);
         }
-        // INVARIANT: The mutex is held and nobody does without, nor can anybody before it is
-        // released.
+        // INVARIANT: The mutex is held, and no submitter elides it: claiming a submitter takes the
+        // mutex.
         Ok(Access::new(self, Some(lock)))
     }
 }
 
 impl<'a> Access<'a> {
-    /// For whom the type invariants hold.
+    /// Makes the value. The caller ensures the type invariants.
     #[inline]
     fn new(gate: &'a Gate, lock: Option<Guard<'a, (), MutexBackend>>) -> Self {
         if cfg!(debug_assertions) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Issuer state: what only a submitter touches, behind the gate.
+//! Issuer state, which only a submitter touches, behind the gate.
 
 pub(crate) mod account;
 pub(crate) mod buffers;

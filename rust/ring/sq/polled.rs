@@ -25,11 +25,11 @@ use kernel::{
     }, //
 };
 
-/// The polling of a ring.
+/// The polling state of a ring.
 #[pin_data]
 pub(crate) struct SqPoll {
     pub(crate) wish: Wish,
-    /// The thread sleeps here.
+    /// The idle thread sleeps here.
     #[pin]
     pub(crate) idle: WaitQueue,
     /// Callers that wait for room in the SQ sleep here.
@@ -43,7 +43,7 @@ pub(crate) struct SqPoll {
 }
 
 impl SqPoll {
-    /// Without a thread yet.
+    /// Makes the state, without a thread.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl SqPoll {
         )
     }
 
-    /// `EOWNERDEAD` if there is no thread any more.
+    /// Returns `EOWNERDEAD` if the thread has ended.
     pub(crate) fn check(&self) -> Result {
         if self.ended.load(Acquire) {
             return Err(Error::from_errno(-(bindings::EOWNERDEAD as c_int)));
@@ -69,7 +69,7 @@ impl SqPoll {
         Ok(())
     }
 
-    /// Has the thread look again.
+    /// Wakes the idle thread, which checks the SQ again.
     pub(crate) fn wake(&self) {
         self.idle.wake();
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a submitter is in the SQ.
+//! The position of a submitter in the SQ.
 
 use crate::ring::abi::{
     shared::Shared,
@@ -8,17 +8,17 @@ use crate::ring::abi::{
     trace, //
 };
 
-/// Where a submitter is in the SQ.
+/// The position of a submitter in the SQ.
 #[derive(Default)]
 pub(crate) struct Position {
-    /// Of the next SQE to take.
+    /// SQ position of the next SQE to take.
     pub(crate) head: u32,
     /// SQEs skipped because their index was out of range.
     dropped: u32,
 }
 
 impl Position {
-    /// Takes the next SQE, a copy of it; None if its index is out of range, which drops it.
+    /// Takes a copy of the next SQE. Drops the SQE and returns None if its index is out of range.
     #[inline]
     pub(crate) fn next(&mut self, shared: &Shared) -> Option<Sqe> {
         let head = self.head;
@@ -34,7 +34,7 @@ impl Position {
         Some(sqe)
     }
 
-    /// The SQE taken last was not consumed.
+    /// Returns the last SQE to the SQ: it was not consumed.
     pub(crate) fn put_back(&mut self) {
         self.head = self.head.wrapping_sub(1);
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts of a ring's calls that submit, and of how often its mutex was taken.
+//! Counts the submitting calls of a ring, and the acquisitions of its mutex.
 //!
-//! Both counts are exact, and cost an addition: the holder of the issuer state counts.
+//! Both counts are exact. The holder of the issuer state counts, so a count costs one addition.
 
 use super::gate::Access;
 use crate::ring::abi::relaxed;
@@ -31,30 +31,30 @@ impl Tally {
         }
     }
 
-    /// Returns how many calls submitted.
+    /// Returns the number of calls that submitted.
     pub(crate) fn submits(&self) -> u64 {
         self.submits.load(Relaxed)
     }
 
-    /// Returns how often the ring's mutex was taken.
+    /// Returns the number of acquisitions of the ring's mutex.
     pub(crate) fn locks(&self) -> u64 {
         self.locks.load(Relaxed)
     }
 
-    /// Counts that the ring's mutex, which `_lock` holds, was taken.
+    /// Counts an acquisition of the ring's mutex. `_lock` proves that the caller holds it.
     #[inline]
     pub(crate) fn locked(&self, _lock: &Guard<'_, (), MutexBackend>) {
         add_one(&self.locks);
     }
 
-    /// Counts a submission by who has `_access`.
+    /// Counts a submission. `_access` proves exclusion.
     #[inline]
     pub(crate) fn submitted(&self, _access: &Access<'_>) {
         add_one(&self.submits);
     }
 }
 
-/// Adds to a count that nobody else writes meanwhile.
+/// Adds 1 to a count that no other task writes meanwhile.
 #[inline]
 fn add_one(count: &Atomic<u64>) {
     relaxed::store(count, relaxed::load(count).wrapping_add(1));
