@@ -2,7 +2,7 @@
 
 //! IORING_REGISTER_CLONE_BUFFERS: buffers that two rings share.
 //!
-//! It is the one call that needs the issuer state of two rings at a time.
+//! Only this call needs the issuer state of two rings at a time.
 
 use super::device::ring_of;
 use crate::{
@@ -17,13 +17,17 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// How many rings a task may register by number (`IO_RINGFD_REG_MAX`).
+/// Number of rings that a task may register (`IO_RINGFD_REG_MAX`).
 const RING_FDS: u32 = 16;
 
 impl Ring {
-    /// `EFAULT`; `EINVAL` for an unknown flag, or if the rings do not count their buffers against
-    /// the same limits; `EBADF` or `EOPNOTSUPP` if there is no such ring, `EEXIST` if the source
-    /// has one issuer and that is another task, and what [`Table::with_clones`] says.
+    /// Clones buffers of another ring, or of this one. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`; `EINVAL` for an unknown flag, or if the rings charge different accounts; `EBADF`
+    /// or `EOPNOTSUPP` if there is no such ring; `EEXIST` if the source has one issuer and it is
+    /// another task; and the errors of [`Table::with_clones`].
     ///
     /// [`Table::with_clones`]: crate::ring::sq::buffers::Table::with_clones
     pub(crate) fn clone_buffers(&self, args: &bindings::miniring_register) -> Result<u32> {
@@ -50,12 +54,12 @@ impl Ring {
             return Err(EINVAL);
         }
         if has(bindings::IORING_REGISTER_SRC_REGISTERED) {
-            // No ring is registered, by none of the numbers that there are.
+            // Registered rings are not implemented, so no number has a ring.
             return Err(if arg.src_fd < RING_FDS { EBADF } else { EINVAL });
         }
         let file = target::file(arg.src_fd as i32).ok_or(EBADF)?;
         let source = ring_of(&file).ok_or(EOPNOTSUPP)?;
-        // What is taken out of the table goes without the mutexes.
+        // The old table is dropped after the mutexes: unpinning takes long.
         let _old = if core::ptr::eq::<Self>(self, &*source) {
             let mut access = self.gate.access()?;
             let table = access.buffers.with_clones(&access.buffers, &clones)?;

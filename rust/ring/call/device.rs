@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/miniring`: the file that becomes a ring, and its operations.
+//! `/dev/miniring`: the operations of a file, which SETUP makes a ring.
 
 use super::exec::Open;
 use crate::{
@@ -56,13 +56,13 @@ const REGISTER: u32 = _IOW::<bindings::miniring_register>(MAGIC, 0x02);
 const SUBMIT: u32 = _IO(MAGIC, 0x03);
 const EVENTFD: u32 = _IO(MAGIC, 0x04);
 
-/// An open file: no ring yet, then one for good.
+/// An open file. SETUP makes it a ring, once.
 struct Handle {
     ring: SetOnce<Open>,
 }
 
 impl Handle {
-    /// The file's ring.
+    /// Returns the file's ring.
     ///
     /// # Errors
     ///
@@ -71,7 +71,12 @@ impl Handle {
         self.ring.as_ref().map(Open::ring).ok_or(EBADFD)
     }
 
-    /// `EBUSY` if the file is a ring; `EFAULT`; and what [`Config::new`] and [`Ring::new`] say.
+    /// Makes the file a ring. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the file is a ring; `EFAULT`; and the errors of [`Config::new`] and
+    /// [`Ring::new`].
     fn setup(&self, args: &bindings::miniring_setup) -> Result {
         if self.ring.as_ref().is_some() {
             return Err(EBUSY);
@@ -80,7 +85,7 @@ impl Handle {
         let config = Config::new(args.entries, &params)?;
         config.describe(&mut params);
         let ring = Ring::new(config, args.notify_model)?;
-        // All memory is allocated before userspace can see anything.
+        // All memory is allocated before userspace sees a result.
         let open = Open::new(ring.clone())?;
         write(args.params, &params)?;
         ring.start_polling()?;
@@ -108,8 +113,8 @@ impl MiscDevice for Handle {
 
     fn ioctl(this: &Self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let arg = arg as u64;
-        // In a process with one thread the system call holds no reference to the file. A wait runs
-        // task work, which may close the descriptor.
+        // A process with one thread holds no reference to the file during a system call. Task work
+        // of a wait may close the descriptor.
         let hold = |waits: bool| waits.then(|| ARef::from(file));
         let (low, high) = (arg as u32, (arg >> 32) as u32);
         let ret = match cmd {
@@ -144,7 +149,7 @@ impl MiscDevice for Handle {
     fn mmap(this: &Self, _file: &File, vma: &VmaNew) -> Result {
         let ring = this.ring()?;
         vma.try_clear_mayexec().map_err(|_| EPERM)?;
-        // SAFETY: The VMA is being set up, and nothing else uses it.
+        // SAFETY: The VMA is being set up, and no other code uses it.
         let offset = unsafe { (*vma.as_ptr()).vm_pgoff } << bindings::PAGE_SHIFT;
         match u32::try_from(offset) {
             Ok(bindings::IORING_OFF_SQ_RING | bindings::IORING_OFF_CQ_RING) => {
@@ -171,34 +176,38 @@ impl MiscDevice for Handle {
 
 /// # Safety
 ///
-/// `file` is a file of this device and `table` null or valid, as in every poll operation.
+/// `file` is an open file of this device. `table` is null or valid, as in every poll operation.
 unsafe extern "C" fn poll(
     file: *mut bindings::file,
     table: *mut bindings::poll_table,
 ) -> bindings::__poll_t {
-    // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
+    // SAFETY: `file` is an open file of this device (caller). `open` stored the handle, and
+    // `release` comes later.
     let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
     let Ok(ring) = handle.ring() else {
         return bindings::CONST_EPOLLERR;
     };
-    // SAFETY: By the safety requirements; the ring lives until the file is released.
+    // SAFETY: `table` is null or valid (caller). The ring lives until the release of the file,
+    // which removes the entries before.
     unsafe { ring.cq_wait.poll(file, table) };
     ring.ready_for()
 }
 
-/// A descriptor is closed. If it was the last that its process has, or the process exits, some of
-/// what it has in flight is cancelled, though others may have the ring open: see `Ring::leave`.
+/// Handles the close of a descriptor. If it was the last one of its process, or the process exits,
+/// some requests of the process are cancelled, even if other processes have the ring open: see
+/// `Ring::leave`.
 ///
 /// # Safety
 ///
-/// `file` is a file of this device.
+/// `file` is an open file of this device.
 unsafe extern "C" fn flush(file: *mut bindings::file, id: bindings::fl_owner_t) -> c_int {
-    // SAFETY: By the safety requirements; `open` put the handle there, and `release` comes after.
+    // SAFETY: `file` is an open file of this device (caller). `open` stored the handle, and
+    // `release` comes later.
     let handle = unsafe { <KBox<Handle> as ForeignOwnable>::borrow((*file).private_data) };
-    // SAFETY: Reads a flag of the current task.
+    // SAFETY: Only reads the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
     if let Ok(ring) = handle.ring() {
-        // Only then does it matter who has descriptors of the ring, which is slow to find out.
+        // `is_open` searches the whole table, so it runs only if a request may keep the ring.
         if ring.had_keepers.load(Acquire) && (exiting || !is_open(file)) {
             ring.leave(Files::from_flush(id));
         }
@@ -206,27 +215,27 @@ unsafe extern "C" fn flush(file: *mut bindings::file, id: bindings::fl_owner_t) 
     0
 }
 
-/// Whether the current process has a descriptor of `file`.
+/// Returns whether the current process has a descriptor of `file`.
 fn is_open(file: *mut bindings::file) -> bool {
     extern "C" fn is_same(file: *const c_void, other: *mut bindings::file, _fd: c_uint) -> c_int {
         ptr::eq(file, other.cast()).into()
     }
-    // SAFETY: The current task's table, or null, which the function accepts.
+    // SAFETY: `files` is the current task's table, or null, which `iterate_fd()` accepts.
     unsafe {
         let files = (*Task::current_raw()).files;
         bindings::iterate_fd(files, 0, Some(is_same), file.cast_const().cast()) != 0
     }
 }
 
-/// What the requests of the ring that `file` is know of it, if it is one.
+/// Returns the core of the ring that `file` is, if it is one.
 pub(crate) fn core_of(file: &File) -> Option<Arc<Core>> {
     ring_of(file).map(|ring| ring.core.clone())
 }
 
-/// The ring that `file` is, if it is one.
+/// Returns the ring that `file` is, if it is one.
 pub(crate) fn ring_of(file: &File) -> Option<Arc<Ring>> {
-    // SAFETY: An open file has operations; neither they nor, in a file of this device, the private
-    // data change while it is open.
+    // SAFETY: An open file has operations, which do not change while it is open. Nor does the
+    // private data of a file of this device.
     let handle = unsafe {
         let file = file.as_ptr();
         let mine: PollFn = poll;
@@ -246,8 +255,7 @@ type PollFn =
 
 /// The registered device. Dropping it removes `/dev/miniring`.
 ///
-/// It adds to [`MiscDeviceRegistration`] what that has no method for: poll, flush, and the file's
-/// mode.
+/// Adds to [`MiscDeviceRegistration`] the operations poll and flush, and the file's mode.
 ///
 /// # Invariants
 ///
@@ -260,20 +268,20 @@ pub(crate) struct Registration {
     misc: Opaque<bindings::miscdevice>,
 }
 
-// SAFETY: May be deregistered from any task.
+// SAFETY: Any task may deregister the device.
 unsafe impl Send for Registration {}
-// SAFETY: There is nothing to do with a shared reference.
+// SAFETY: A shared reference has no methods.
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Registers the device. To be called once. May sleep.
+    /// Registers the device. Called once. May sleep.
     ///
     /// # Errors
     ///
-    /// What `misc_register()` says.
+    /// The errors of `misc_register()`.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         let misc = MiscDeviceOptions { name: c"miniring" }.into_raw::<Handle>();
-        // SAFETY: `into_raw` points to a constant table of operations.
+        // SAFETY: `misc.fops` points to a constant table of operations.
         let mut operations = unsafe { *misc.fops };
         operations.poll = Some(poll);
         operations.flush = Some(flush);
@@ -282,11 +290,12 @@ impl Registration {
             misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
                 let misc = bindings::miscdevice {
                     mode: 0o600,
-                    // SAFETY: The field was initialised above, and is pinned.
+                    // SAFETY: `fops` was initialised above, and is pinned.
                     fops: unsafe { Opaque::cast_into(&raw const (*this.as_ptr()).fops) },
                     ..misc
                 };
-                // SAFETY: `slot` is ours to write, pinned, and deregistered before it goes.
+                // SAFETY: `slot` is uninitialised memory of this value, which is pinned, and
+                // deregistered before it is freed.
                 unsafe {
                     slot.write(misc);
                     to_result(bindings::misc_register(slot))
@@ -299,7 +308,7 @@ impl Registration {
 #[pinned_drop]
 impl PinnedDrop for Registration {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants.
+        // SAFETY: `misc` is registered (type invariants).
         unsafe { bindings::misc_deregister(self.misc.get()) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `io_uring_enter(2)`: submit, and wait for completions.
+//! `io_uring_enter(2)`: submits, and waits for completions.
 
 use crate::{
     bindings,
@@ -29,11 +29,11 @@ use kernel::{
     }, //
 };
 
-/// Bytes of a `struct io_uring_reg_wait`.
+/// Size of a `struct io_uring_reg_wait`.
 const REG_WAIT: usize = size_of::<bindings::io_uring_reg_wait>();
 
-/// Enter flags (`IORING_ENTER_*`) that are honoured here. The two of SQ polling mean nothing to a
-/// ring without it.
+/// Enter flags (`IORING_ENTER_*`) that are honoured here. SQ_WAKEUP and SQ_WAIT mean nothing on a
+/// ring without SQ polling.
 const FLAGS: u32 = bindings::IORING_ENTER_GETEVENTS
     | bindings::IORING_ENTER_SQ_WAKEUP
     | bindings::IORING_ENTER_SQ_WAIT
@@ -43,14 +43,17 @@ const FLAGS: u32 = bindings::IORING_ENTER_GETEVENTS
     | bindings::IORING_ENTER_NO_IOWAIT;
 
 impl Ring {
-    /// Submits `to_submit` SQEs, then waits for `min_complete` CQEs if asked to. May sleep.
+    /// Submits `to_submit` SQEs, then waits for `min_complete` CQEs if `flags` has GETEVENTS. May
+    /// sleep.
     ///
-    /// Returns the number of SQEs consumed; an error of the wait is reported only if that is 0.
+    /// Returns the number of SQEs consumed. An error of the wait is reported only if that number is
+    /// 0.
     ///
     /// # Errors
     ///
     /// `EINVAL` for an unknown flag, `EBADFD` if the ring is not enabled, `EEXIST` if the ring has
-    /// one issuer and it is another task, `EOWNERDEAD` if its thread ended, `EAGAIN` without memory, `EINTR`, `ETIME`, `EFAULT`.
+    /// one issuer and it is another task, `EOWNERDEAD` if its thread has ended, `EAGAIN` without
+    /// memory, `EINTR`, `ETIME`, `EFAULT`.
     pub(crate) fn enter(self: &Arc<Self>, args: &bindings::miniring_enter) -> Result<u32> {
         if args.flags & !FLAGS != 0 || args.resv != 0 {
             return Err(EINVAL);
@@ -63,7 +66,8 @@ impl Ring {
         })
     }
 
-    /// ENTER by value, with neither a deadline nor a signal mask. Waits if `min_complete` is not 0.
+    /// Submits and waits as ENTER by value, without a deadline or a signal mask. Waits if
+    /// `min_complete` is not 0.
     ///
     /// # Errors
     ///
@@ -82,7 +86,7 @@ impl Ring {
         })
     }
 
-    /// Submits, and goes on with `wait` if all of `to_submit` was consumed.
+    /// Submits, and calls `wait` if all of `to_submit` was consumed.
     #[inline]
     fn submit_then(
         self: &Arc<Self>,
@@ -106,14 +110,14 @@ impl Ring {
             self.submit(&mut access, &in_flight, to_submit)?
         };
         if submitted == to_submit {
-            // What was consumed is what counts; an error comes back with the next call.
+            // The number of SQEs comes before an error of the wait, which the next call returns.
             let _ = wait();
         }
         Ok(submitted)
     }
 
-    /// On a ring with IORING_SETUP_SQPOLL the thread submits. What is to be submitted counts as
-    /// consumed, however much, as far as an `int` goes, which is what an ioctl returns.
+    /// Leaves submission to the thread of a ring with IORING_SETUP_SQPOLL. Returns `to_submit`, at
+    /// most `i32::MAX`: an ioctl returns an `int`.
     fn leave_to_thread(
         &self,
         sq: &SqPoll,
@@ -134,10 +138,10 @@ impl Ring {
         }
     }
 
-    /// Waits until the CQ has `min_complete` entries, or a timeout completes; but once
-    /// `limits.min_wait` is over, for one, or not at all without a deadline.
+    /// Waits until the CQ has `min_complete` entries, or a timeout completes. After
+    /// `limits.min_wait` one entry is enough; without a deadline the wait ends then.
     fn wait(&self, min_complete: u32, limits: Limits) -> Result {
-        // As io_uring has it: a number that an `int` does not hold is a negative one.
+        // As in io_uring, a number beyond an `int` is negative, and waits for nothing.
         let wanted = i32::try_from(min_complete).unwrap_or(0) as u32;
         let wanted = wanted.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
@@ -152,7 +156,7 @@ impl Ring {
                 || self.cqes_after(position) >= nr
                 || self.timeouts_completed() != timeouts
         };
-        // Without requests in flight, nothing that is waited for is I/O of this ring.
+        // Without requests in flight the wait is not for I/O of this ring.
         let iowait = !limits.no_iowait && !self.pending.is_empty();
         let sleep = |deadline| Sleep { deadline, iowait };
         let waited = match limits.min_wait {
@@ -178,18 +182,18 @@ impl Ring {
         waited
     }
 
-    /// Returns how many timeouts were completed, with a CQE or without.
+    /// Returns the number of completed timeouts, with a CQE or without.
     fn timeouts_completed(&self) -> u64 {
         let silent = self.sequenced.silent();
         self.completion.timeouts().wrapping_add(silent)
     }
 
-    /// How many CQEs there are after the CQ position `head`, which userspace wrote.
+    /// Returns the number of CQEs after the CQ position `head`, which userspace wrote.
     fn cqes_after(&self, head: u32) -> u32 {
         geometry::distance(self.completion.tail(), head)
     }
 
-    /// Moves completions that waited for room into the CQ.
+    /// Moves kept completions into the CQ, as many as fit.
     fn flush_overflow(&self) -> Result {
         while self.completion.overflowed() {
             let in_flight = self.notifier.in_flight()?;
@@ -204,7 +208,7 @@ impl Ring {
     }
 }
 
-/// What ends a wait early.
+/// The limits of a wait.
 #[derive(Default)]
 struct Limits {
     min_wait: Option<Deadline>,
@@ -214,7 +218,7 @@ struct Limits {
 }
 
 impl Limits {
-    /// Reads them from what ENTER's `arg` points to.
+    /// Reads the limits from the argument of ENTER.
     fn new(args: &bindings::miniring_enter) -> Result<Self> {
         let has = |flag| args.flags & flag != 0;
         let no_iowait = has(bindings::IORING_ENTER_NO_IOWAIT);
@@ -229,7 +233,7 @@ impl Limits {
             });
         }
         if has(bindings::IORING_ENTER_EXT_ARG_REG) {
-            // There is no registered memory, so that the argument is not in it.
+            // Registered memory is not implemented, so the argument is not inside of any.
             return Err(match args.argsz as usize {
                 REG_WAIT => EFAULT,
                 _ => EINVAL,
@@ -254,7 +258,7 @@ impl Limits {
     }
 }
 
-/// Reads a `struct __kernel_timespec`, if there is one at `addr`.
+/// Reads the deadline from a `struct __kernel_timespec` at `addr`. Returns None if `addr` is 0.
 fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
     if addr == 0 {
         return Ok(None);
@@ -265,25 +269,25 @@ fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
         .saturating_mul(NSEC_PER_SEC)
         .saturating_add(ts.tv_nsec);
     Ok(Some(if absolute {
-        // SAFETY: Looks at the current task's time namespace.
+        // SAFETY: Only reads the time namespace of the current task.
         Deadline(unsafe { bindings::miniring_timens_monotonic_to_host(ns) })
     } else {
         Deadline::after(ns)
     }))
 }
 
-/// A signal mask to wait under; none if `addr` is 0.
+/// A signal mask for a wait; none if `addr` is 0.
 #[derive(Default)]
 struct Sigmask {
     addr: u64,
     size: u64,
 }
 
-/// The mask of before is put aside, if a mask was given.
+/// Whether the old mask was saved.
 struct Pushed(bool);
 
 impl Sigmask {
-    /// Blocks the signals of the mask.
+    /// Saves the current mask and sets this one, if there is one.
     fn push(&self) -> Result<Pushed> {
         if self.addr == 0 {
             return Ok(Pushed(false));
@@ -294,18 +298,18 @@ impl Sigmask {
         let mut mask = bindings::sigset_t {
             sig: [read(self.addr)?],
         };
-        // SAFETY: Changes the mask of the current task, in process context.
+        // SAFETY: Process context. Only changes the mask of the current task.
         unsafe { bindings::miniring_push_sigmask(&mut mask) };
         Ok(Pushed(true))
     }
 }
 
 impl Pushed {
-    /// Brings the mask of before back. After an interruption that is left to the return to
-    /// userspace, which delivers the signal under the mask that was waited under.
+    /// Restores the old mask. After an interruption the return to userspace does that, so that the
+    /// signal is delivered under the mask of the wait.
     fn pop(self, interrupted: bool) {
         if self.0 && !interrupted {
-            // SAFETY: Changes the mask of the current task, in process context.
+            // SAFETY: Process context. Only changes the mask of the current task.
             unsafe { bindings::miniring_pop_sigmask() };
         }
     }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a task submitted is cancelled when the task executes another program.
+//! Cancels the requests of a task when the task executes another program.
 //!
-//! The kernel tells nobody of an exec but its tracepoint `sched_process_exec`, so a probe there
-//! queues task work. The work runs before the new program does, and cancels the requests that this
-//! task submitted before. Most tasks have none: a count for each of [`SLOTS`] classes of tasks tells
-//! the probe.
+//! A module learns of an exec only by the tracepoint `sched_process_exec`. A probe there queues
+//! task work. The work runs before the new program, and cancels the requests that this task
+//! submitted before. Most tasks have none; a count for each class of tasks ([`per_task`]) saves the
+//! task work.
 //!
-//! Every ring whose file is open is in a list, for the work to find. The list's mutex is a leaf.
+//! The work finds the rings in a list of all open rings.
+//!
+//! Locking: the mutex of the list is a leaf.
 
 use crate::{
     bindings,
@@ -71,7 +73,7 @@ impl_list_item! {
 pub(crate) struct Open(Arc<Entry>);
 
 impl Open {
-    /// May sleep.
+    /// Adds the ring to the list. May sleep.
     ///
     /// # Errors
     ///
@@ -88,7 +90,7 @@ impl Open {
             GFP_KERNEL_ACCOUNT,
         )?;
         let entry = ListArc::from(entry);
-        // INVARIANT: It goes into `OPEN`.
+        // INVARIANT: The entry is added to `OPEN` below.
         let open = Self(entry.clone_arc());
         OPEN.lock().push_back(entry);
         Ok(open)
@@ -101,35 +103,35 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants it is in no other list.
+        // SAFETY: The entry is in `OPEN` or in no list (type invariants).
         let entry = unsafe { OPEN.lock().remove(&self.0) };
         drop(entry);
     }
 }
 
-/// The probe. A module keeps one while rings can be made.
+/// The probe. The module keeps it while rings can be made.
 pub(crate) struct ExecProbe(Option<NonNull<c_void>>);
 
-// SAFETY: A tracepoint may be left from any task.
+// SAFETY: Any task may unregister a probe.
 unsafe impl Send for ExecProbe {}
-// SAFETY: There is nothing to do with a shared reference.
+// SAFETY: A shared reference has no methods.
 unsafe impl Sync for ExecProbe {}
 
 impl ExecProbe {
-    /// May sleep.
+    /// Registers the probe, and makes the list of rings. May sleep.
     ///
     /// # Safety
     ///
     /// Called once, before there is an `EndQueue`.
     pub(crate) unsafe fn new() -> Self {
-        // SAFETY: By the safety requirements.
+        // SAFETY: This function is called once, before a ring can be made (caller).
         unsafe { OPEN.init() };
-        // SAFETY: The name is a string.
+        // SAFETY: The name is NUL-terminated.
         let point =
             unsafe { bindings::miniring_find_tracepoint(c"sched_process_exec".as_char_ptr()) };
         let point = NonNull::new(point).filter(|point| {
             let probe: Probe = executed;
-            // SAFETY: `executed` is a probe of this tracepoint.
+            // SAFETY: `executed` has the signature of a probe of this tracepoint.
             let ret = unsafe {
                 bindings::miniring_tracepoint_probe_register(point.as_ptr(), probe as *mut c_void)
             };
@@ -146,7 +148,7 @@ impl Drop for ExecProbe {
     fn drop(&mut self) {
         if let Some(point) = self.0 {
             let probe: Probe = executed;
-            // SAFETY: Registered by `new`.
+            // SAFETY: `new` registered the probe.
             unsafe {
                 bindings::miniring_tracepoint_probe_unregister(point.as_ptr(), probe as *mut c_void)
             };
@@ -157,16 +159,18 @@ impl Drop for ExecProbe {
 type Probe =
     unsafe extern "C" fn(*mut c_void, *mut bindings::task_struct, bindings::pid_t, *mut c_void);
 
-/// Task work of a task that executed another program.
+/// The task work of a task that executed another program.
 struct ExecWork {
     head: Opaque<bindings::callback_head>,
 }
 
-/// A task has executed another program. Atomic context.
+/// Queues the task work of a task that has executed another program.
+///
+/// Context: atomic.
 ///
 /// # Safety
 ///
-/// As a probe of `sched_process_exec`: `task` is the current task.
+/// `task` is the current task, as in a probe of `sched_process_exec`.
 unsafe extern "C" fn executed(
     _data: *mut c_void,
     task: *mut bindings::task_struct,
@@ -176,7 +180,7 @@ unsafe extern "C" fn executed(
     if !per_task::has_any(task) {
         return;
     }
-    // Without memory the requests stay. They do not touch the new program's memory all the same.
+    // Without memory the requests stay. They do not touch the memory of the new program.
     let Ok(work) = KBox::new(
         ExecWork {
             head: Opaque::uninit(),
@@ -189,7 +193,7 @@ unsafe extern "C" fn executed(
     // SAFETY:
     // - The callback gets the work, which stays allocated until then.
     // - The callback has the reference to the module that is taken here.
-    // - `task` is the current task, by the safety requirements.
+    // - `task` is the current task (caller).
     unsafe {
         let head = (*work).head.get();
         let queued = bindings::try_module_get(bindings::this_module()) && {
@@ -209,13 +213,15 @@ unsafe extern "C" fn executed(
     }
 }
 
-/// Cancels what the current task submitted before its exec. Process context.
+/// Cancels the requests that the current task submitted before its exec.
+///
+/// Context: process.
 ///
 /// # Safety
 ///
-/// `head` is that of an [`ExecWork`] that nobody else has, with a reference to the module.
+/// `head` is the head of an [`ExecWork`] that this call owns, with a reference to the module.
 unsafe extern "C" fn cancel(head: *mut bindings::callback_head) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `head` is the head of an `ExecWork` that this call owns (caller).
     drop(unsafe {
         let work = head.byte_sub(offset_of!(ExecWork, head));
         KBox::from_raw(work.cast::<ExecWork>())
@@ -225,7 +231,7 @@ unsafe extern "C" fn cancel(head: *mut bindings::callback_head) {
     {
         let open = OPEN.lock();
         for entry in open.iter() {
-            // Without memory the rest stays, as without the task work.
+            // Without memory the requests of the remaining rings stay, as without the task work.
             if rings.push(entry.ring.clone(), GFP_KERNEL).is_err() {
                 break;
             }
@@ -237,7 +243,7 @@ unsafe extern "C" fn cancel(head: *mut bindings::callback_head) {
         });
     }
     drop(rings);
-    // SAFETY: By the safety requirements. `task_work::wait_for_callbacks` waits for the rest of this
-    // function.
+    // SAFETY: The call has a reference to the module (caller). `task_work::wait_for_callbacks`
+    // waits for the end of this function.
     unsafe { bindings::module_put(bindings::this_module()) };
 }

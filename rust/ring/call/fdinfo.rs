@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/proc/PID/fdinfo/FD` says about a ring, in `io_uring`'s words, and two lines of miniring's
-//! own: how many calls submitted, and how often the ring's mutex was taken, for whatever purpose.
+//! `/proc/PID/fdinfo/FD` of a ring, in the format of `io_uring`, with two lines of miniring's own:
+//! the numbers of calls that submitted and of acquisitions of the ring's mutex, for any purpose.
 
 use crate::{
     pure::geometry,
@@ -15,11 +15,11 @@ use kernel::{
     seq_print, //
 };
 
-/// How many completions that wait for room are shown.
+/// Number of completions that wait for room and are shown.
 const OVERFLOW: usize = 32;
 
 impl Ring {
-    /// Shows the ring's state at this moment, which no lock holds still. May sleep.
+    /// Shows the ring's state, without a lock: it may change meanwhile. May sleep.
     pub(crate) fn show(&self, m: &SeqFile) {
         let (sq_head, sq_tail, cq_head, cq_tail) = self.shared.indices();
         let sq_entries = self.config.geometry.sq_entries();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a file operation of `/dev/miniring` does.
+//! The file operations of `/dev/miniring`, and the threads and probes behind them.
 
 pub(crate) mod clone;
 pub(crate) mod device;

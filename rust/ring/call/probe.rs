@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `IORING_REGISTER_PROBE`: which operations there are.
+//! `IORING_REGISTER_PROBE`: lists the operations.
 
 use crate::{
     bindings,
@@ -18,12 +18,12 @@ use kernel::{
     }, //
 };
 
-/// Most operations that may be asked about.
+/// Maximal number of operations of a probe.
 const MAX: u32 = 256;
-/// Bytes of a `struct io_uring_probe` without its operations. The first two are `last_op` and
+/// Size of a `struct io_uring_probe` without its operations. The first two bytes are `last_op` and
 /// `ops_len`.
 const HEADER: usize = 16;
-/// Bytes of a `struct io_uring_probe_op`.
+/// Size of a `struct io_uring_probe_op`.
 const OP: usize = 8;
 
 const _: () = {
@@ -33,11 +33,11 @@ const _: () = {
     assert!(bindings::IORING_OP_LAST <= MAX);
 };
 
-/// Fills the user's `struct io_uring_probe`, which is all zero, for the first operations.
+/// Fills in the user's `struct io_uring_probe`. The structure has to be zero.
 ///
 /// # Errors
 ///
-/// `EINVAL` without a structure, for more than [`MAX`] operations or if it is not all zero;
+/// `EINVAL` without a structure, for more than [`MAX`] operations, or if the structure is not zero;
 /// `EFAULT`; `ENOMEM`.
 pub(crate) fn probe(args: &bindings::miniring_register) -> Result<u32> {
     if args.arg == 0 || args.nr_args > MAX {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `io_uring_register(2)`.
+//! `io_uring_register(2)`: the operations, and the checks common to them.
 
 use super::probe::probe;
 use crate::{
@@ -24,7 +24,7 @@ impl Ring {
     /// # Errors
     ///
     /// `EINVAL` for an unknown operation or arguments that it does not take, `EEXIST` if the ring
-    /// has one issuer and it is another task, and what the operation says.
+    /// has one issuer and it is another task, and the errors of the operation.
     pub(crate) fn register(&self, args: &bindings::miniring_register) -> Result<u32> {
         if args.opcode >= bindings::IORING_REGISTER_LAST {
             return Err(EINVAL);
@@ -51,12 +51,12 @@ impl Ring {
         })
     }
 
-    /// Carries out a register operation whose argument is a number, or nothing and `value` zero:
-    /// those on eventfds. May sleep.
+    /// Carries out a register operation on the eventfd, by value. `value` is a descriptor, or 0 to
+    /// unregister. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for any other, and otherwise as [`Ring::register`].
+    /// `EINVAL` for any other operation, else as [`Ring::register`].
     pub(crate) fn register_value(&self, opcode: u32, value: u32) -> Result<u32> {
         match opcode {
             bindings::IORING_REGISTER_EVENTFD | bindings::IORING_REGISTER_EVENTFD_ASYNC => self
@@ -70,10 +70,10 @@ impl Ring {
         }
     }
 
-    /// What is common to all operations.
+    /// Checks the submitter, carries out `operation` and traces the result.
     #[inline]
     fn do_register(&self, opcode: u32, operation: impl FnOnce() -> Result<u32>) -> Result<u32> {
-        // Before anything is looked at, or waited for.
+        // First, before the arguments are read and before any wait.
         let ret = self.gate.check_submitter().and_then(|()| operation());
         let number = match &ret {
             Ok(number) => *number as isize,
@@ -86,7 +86,8 @@ impl Ring {
         ret
     }
 
-    /// `EFAULT` without an array of iovecs, and what [`Table::register`] says.
+    /// Registers buffers. `EFAULT` without an array of iovecs, and the errors of
+    /// [`Table::register`].
     fn register_buffers(&self, args: &bindings::miniring_register) -> Result<u32> {
         if args.arg == 0 {
             return Err(EFAULT);
@@ -103,20 +104,21 @@ impl Ring {
         Ok(0)
     }
 
-    /// `ENXIO` if no buffers are registered.
+    /// Unregisters the buffers. `ENXIO` if none are registered.
     fn unregister_buffers(&self, args: &bindings::miniring_register) -> Result<u32> {
         if args.arg != 0 || args.nr_args != 0 {
             return Err(EINVAL);
         }
-        // The memory is unpinned without the mutex, unless requests keep it.
+        // Dropped after the mutex, which unpins the memory that no request holds.
         let _buffers = self.gate.access()?.buffers.unregister()?;
         dyn_debug!(unregister_buffers, "the buffers are unregistered\n");
         Ok(0)
     }
 
-    /// Registers the eventfd whose descriptor `fd` says, once, if there is none.
+    /// Registers the eventfd of the descriptor that `fd` returns. Calls `fd` once, and only if no
+    /// eventfd is registered.
     ///
-    /// `EBUSY` if an eventfd is registered; `EBADF` or `EINVAL` for a bad fd; `ENOMEM`.
+    /// `EBUSY` if an eventfd is registered; `EBADF` or `EINVAL` for a bad descriptor; `ENOMEM`.
     fn register_eventfd(&self, opcode: u32, fd: impl FnOnce() -> Result<i32>) -> Result<u32> {
         let async_only = opcode == bindings::IORING_REGISTER_EVENTFD_ASYNC;
         let mut still = self.notifier.still()?;
@@ -133,7 +135,7 @@ impl Ring {
         Ok(0)
     }
 
-    /// `ENXIO` if no eventfd is registered.
+    /// Unregisters the eventfd. `ENXIO` if none is registered.
     fn unregister_eventfd(&self) -> Result<u32> {
         let mut still = self.notifier.still()?;
         self.notifier.unregister(&mut still)?;
@@ -141,7 +143,7 @@ impl Ring {
         Ok(0)
     }
 
-    /// `EBADFD` if the ring is enabled.
+    /// Enables the ring. `EBADFD` if it is enabled.
     fn enable(&self, args: &bindings::miniring_register) -> Result<u32> {
         if args.arg != 0 || args.nr_args != 0 {
             return Err(EINVAL);

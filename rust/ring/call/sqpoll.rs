@@ -2,13 +2,14 @@
 
 //! IORING_SETUP_SQPOLL: a thread that submits.
 //!
-//! The thread polls the SQ. When nothing came for the idle time, it sets IORING_SQ_NEED_WAKEUP and
-//! sleeps until an ENTER has IORING_ENTER_SQ_WAKEUP. It is a [thread of the process](crate::ring::sys::thread)
-//! that made the ring, so it submits with that process's credentials, memory and descriptors. It
-//! takes the ring's mutex to submit, because the submitter still registers.
+//! The thread polls the SQ. After the idle time without SQEs it sets IORING_SQ_NEED_WAKEUP and
+//! sleeps until an ENTER with IORING_ENTER_SQ_WAKEUP. It is a [thread of the
+//! process](crate::ring::sys::thread) that made the ring, and submits with the credentials, memory
+//! and descriptors of that process. It takes the ring's mutex to submit, because the submitter
+//! still registers.
 //!
 //! The thread ends when the ring's file is released, and when its process exits or executes another
-//! program. What it has in flight is then cancelled, and ENTER fails with `EOWNERDEAD`.
+//! program. Its requests in flight are then cancelled, and ENTER fails with `EOWNERDEAD`.
 
 use crate::{
     bindings,
@@ -38,7 +39,7 @@ use kernel::{
 };
 
 impl Ring {
-    /// Starts the thread, if the ring is to have one. May sleep.
+    /// Starts the thread of a ring with IORING_SETUP_SQPOLL. May sleep.
     ///
     /// # Errors
     ///
@@ -51,7 +52,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Has the thread end, if there is one. Does not wait for the thread.
+    /// Ends the thread, if there is one. Does not wait for it.
     pub(crate) fn end_polling(&self) {
         let Some(sq) = &self.sq else { return };
         let thread = sq.thread.lock().take();
@@ -61,19 +62,19 @@ impl Ring {
         }
     }
 
-    /// Waits until the SQ has room. May sleep; a signal ends that.
+    /// Waits until the SQ has room, polling has ended, or a signal is pending. May sleep.
     pub(crate) fn wait_for_room(&self, sq: &SqPoll) {
         let _ = sq.room.wait(Sleep::default(), || {
             self.sq_has_room() || sq.ended.load(Acquire)
         });
     }
 
-    /// Whether there are SQEs for the thread.
+    /// Returns whether there are SQEs for the thread.
     fn has_sqes(&self) -> bool {
         self.is_enabled() && geometry::distance(self.shared.sq_tail(), self.cached_sq_head()) != 0
     }
 
-    /// Submits what there is. Returns how much that was.
+    /// Submits all SQEs. Returns their number.
     fn submit_polled(self: &Arc<Self>) -> Result<u32> {
         let in_flight = self.notifier.in_flight()?;
         let mut access = self.gate.access()?;
@@ -82,12 +83,12 @@ impl Ring {
 }
 
 impl Job for Ring {
-    /// Submits until `thread`, which is the current one, is over or has a signal. May sleep.
+    /// Submits until `thread`, the current one, is over or has a signal. May sleep.
     fn work(self: Arc<Self>, thread: &Thread) {
         let Some(sq) = &self.sq else { return };
         let mut until = now().saturating_add(sq.wish.idle_ns);
         loop {
-            // SAFETY: Looks at the current task, which is one of ours.
+            // SAFETY: The current task is a thread of miniring, and holds no lock.
             unsafe { bindings::miniring_notice_task_work() };
             if thread.is_over() || kernel::current!().signal_pending() {
                 break;
@@ -99,15 +100,15 @@ impl Job for Ring {
                     until = now().saturating_add(sq.wish.idle_ns);
                 }
             }
-            // SAFETY: Nothing is locked here.
+            // SAFETY: Process context, and no lock is held.
             unsafe { bindings::miniring_cond_resched() };
             if now() < until {
                 core::hint::spin_loop();
                 continue;
             }
-            // Set before the tail is read once more, with a full barrier between: either the thread
-            // sees the SQEs of a program that reads the flag after publishing them, or the program
-            // sees the flag.
+            // Set the flag before the last read of the tail, with a full barrier between. A program
+            // publishes SQEs before it reads the flag: either the thread sees the SQEs, or the
+            // program sees the flag.
             self.shared.raise_sq_flags(bindings::IORING_SQ_NEED_WAKEUP);
             let _ = sq
                 .idle
@@ -136,6 +137,6 @@ impl Job for Ring {
 }
 
 fn now() -> i64 {
-    // SAFETY: May be called in any context.
+    // SAFETY: `ktime_get()` may be called in any context.
     unsafe { bindings::ktime_get() }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Submission: taking SQEs off the queue and issuing them.
+//! Submission: takes SQEs off the queue and issues them.
 //!
-//! An operation that is over at once costs no allocation: its completion is collected. Any other
-//! becomes a [`crate::ring::req::request::Request`], as does each of a chain of links.
+//! An operation that ends at once costs no allocation: its completion is collected. Any other
+//! becomes a [`crate::ring::req::request::Request`], and so does each of a chain.
 
 use super::device::core_of;
 use crate::{
@@ -53,19 +53,19 @@ use kernel::{
     task::Task, //
 };
 
-/// SQE flags of a request that others are linked to.
+/// SQE flags that link the next request to this one.
 const LINKS: u32 = bindings::CONST_IOSQE_IO_LINK | bindings::CONST_IOSQE_IO_HARDLINK;
 
-/// SQE flags of a request that cannot be issued where it is.
+/// SQE flags of a request that is not issued at once.
 const APART: u32 = LINKS | bindings::CONST_IOSQE_IO_DRAIN | bindings::CONST_IOSQE_ASYNC;
 
-/// What became of an SQE.
+/// The result of taking an SQE.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Taken {
     InOrder,
-    /// It had an error, which was posted.
+    /// The SQE had an error, which was posted.
     Refused,
-    /// There is no memory for it. It was not consumed.
+    /// There is no memory for the SQE, which was not consumed.
     NoMemory,
 }
 
@@ -73,7 +73,7 @@ enum Taken {
 #[derive(Default)]
 struct Chain {
     requests: KVec<Owned>,
-    /// One of them was not in order.
+    /// One of them was refused.
     failed: bool,
 }
 
@@ -82,27 +82,28 @@ struct Submission<'a> {
     ring: &'a Arc<Ring>,
     poster: Poster<'a>,
     buffers: &'a Table,
-    /// None as long as nothing was linked: dropping even an empty vector is a call of the allocator.
+    /// None until a request is linked: dropping an empty vector calls the allocator too.
     chain: Option<Chain>,
-    /// The request after the chain is to be drained, because one in it was.
+    /// The request after the chain is drained, because one in the chain was.
     drain_next: &'a mut bool,
-    /// A request had IOSQE_CQE_SKIP_SUCCESS: none may be drained, since nobody could count.
+    /// A request had IOSQE_CQE_SKIP_SUCCESS. None may be drained after that: its CQEs cannot be
+    /// counted.
     has_skipped: &'a mut bool,
 }
 
 impl Ring {
-    /// Consumes up to `to_submit` SQEs; returns how many.
+    /// Consumes up to `to_submit` SQEs. Returns their number.
     ///
-    /// Stops after an SQE that is not in order, unless the ring has IORING_SETUP_SUBMIT_ALL, and at
-    /// one whose index is out of range, which is dropped.
+    /// Stops after a refused SQE, unless the ring has IORING_SETUP_SUBMIT_ALL. Stops at an SQE
+    /// whose index is out of range, which is dropped.
     ///
-    /// NOPs that ask for nothing are dealt with here, up to the first SQE that is something else:
-    /// they need nothing of what a [`Submission`] is made of, whose making and dropping takes longer
-    /// than they do. What they cost is what the ring costs, and is measured.
+    /// Plain NOPs are handled here, up to the first other SQE. They need no [`Submission`], and
+    /// making and dropping one takes longer than a NOP. A NOP costs what the ring itself costs, and
+    /// is measured.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if there is no memory to go on and nothing was consumed.
+    /// `EAGAIN` without memory, if no SQE was consumed.
     pub(crate) fn submit(
         self: &Arc<Self>,
         access: &mut Access<'_>,
@@ -119,7 +120,7 @@ impl Ring {
         }
         let mut submitted = 0;
         let mut no_memory = issuer.spare.refill().is_err();
-        // NOPs do not change that, and nobody else can.
+        // NOPs do not change these, and the caller has exclusion.
         let apart = issuer.drain_next || self.drain.is_active();
         while submitted < wanted {
             if !issuer.batch().is_ready() {
@@ -158,15 +159,15 @@ impl Ring {
         Ok(submitted)
     }
 
-    /// Posts what was collected, for room for more.
+    /// Posts the collected completions, to make room.
     #[cold]
     #[inline(never)]
     fn make_ready(&self, in_flight: &InFlight<'_>, issuer: &mut Issuer) {
         self.post_batch(in_flight, &mut issuer.batch());
     }
 
-    /// Goes on with `sqe`, which was taken, and what is behind it, of any kind. Returns how many of
-    /// the `wanted` SQEs were consumed, and whether that ended for want of memory.
+    /// Submits `sqe`, which was taken, and the SQEs behind it, of any kind. Returns the number of
+    /// the `wanted` SQEs that were consumed, and whether memory ran out.
     #[inline(never)]
     fn submit_others(
         self: &Arc<Self>,
@@ -177,7 +178,7 @@ impl Ring {
         wanted: u32,
     ) -> (u32, bool) {
         let mut no_memory = false;
-        // A wake-up of a request that is issued here reads it: see `defer::go_on`.
+        // Read by the wake-up of a request that is issued here: see `defer::go_on`.
         self.issuing.store(Task::current_raw(), Relaxed);
         let mut submission = Submission {
             ring: self,
@@ -252,7 +253,7 @@ impl Submission<'_> {
         if apart || u32::from(sqe.flags) & APART != 0 {
             return self.take_apart(sqe, op);
         }
-        // An operation is large, and moved only if it has to wait.
+        // An operation is large, so it is moved only if it has to wait.
         let (outcome, taken) = match &mut op {
             Ok(op) => (
                 op.run_now(&self.ring.core, &mut self.poster),
@@ -274,10 +275,10 @@ impl Submission<'_> {
         taken
     }
 
-    /// Issues a request that is not over at once.
+    /// Issues a request that did not end at once.
     fn issue(&mut self, sqe: &Sqe, op: Op) -> Taken {
         let Ok(room) = Room::new() else {
-            // What was transferred cannot be taken back, and so is the result.
+            // A transfer cannot be undone, so the short result is reported.
             let Some(outcome) = op.so_far() else {
                 return Taken::NoMemory;
             };
@@ -300,7 +301,8 @@ impl Submission<'_> {
         Taken::InOrder
     }
 
-    /// Takes an SQE whose request is, or may be, issued later.
+    /// Takes an SQE whose request is not issued at once: linked, drained, ASYNC, or behind one of
+    /// these.
     fn take_apart(&mut self, sqe: &Sqe, op: Result<Op>) -> Taken {
         let flags = u32::from(sqe.flags);
         let chain = self.chain.get_or_insert_default();
@@ -328,7 +330,7 @@ impl Submission<'_> {
             _ => (),
         }
         chain.failed |= refused;
-        // There is room.
+        // Reserved above.
         let _ = chain.requests.push_within_capacity(request);
         if flags & LINKS != 0 {
             return Taken::InOrder;
@@ -341,7 +343,7 @@ impl Submission<'_> {
         }
     }
 
-    /// Issues what was linked.
+    /// Issues the chain, if there is one.
     fn end_of_chain(&mut self) {
         let Some(chain) = &mut self.chain else {
             return;
@@ -369,7 +371,7 @@ impl Submission<'_> {
             return;
         }
         if chain.drain.load(Relaxed) || self.ring.drain.is_active() {
-            // What it has to wait for includes these.
+            // A drained chain waits for these completions too.
             self.poster.flush();
         }
         if let Some(chain) = self.ring.drain.admit(chain) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What all rings need while the module is loaded.
+//! State for all rings, while the module is loaded.
 
 use super::exec::ExecProbe;
 use crate::ring::{
@@ -13,17 +13,17 @@ use crate::ring::{
 };
 use kernel::prelude::*;
 
-/// The count of rings, the exec probe and the queue that ends things. Dropping this waits for the
-/// rings to be freed, for what is on that queue, and for task work.
+/// The count of rings, the exec probe and the third queue. Dropping this waits until all rings are
+/// freed, for the work items of that queue, and for task work.
 ///
-/// A module keeps one in its state, and drops it when no ring can be made any more.
+/// The module keeps this in its state, and drops it when no ring can be made any more.
 pub(crate) struct Workers {
     _probe: ExecProbe,
     _end: EndQueue,
 }
 
 impl Workers {
-    /// May sleep.
+    /// Makes the lists, the probe and the queue. May sleep.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Workers {
         if !thread::available() {
             pr_info!("no IORING_SETUP_SQPOLL: the kernel has no CONFIG_VHOST_TASK\n");
         }
-        // SAFETY: By the safety requirements. There is no device to make a ring of yet.
+        // SAFETY: This function is called once, before there is a device to make a ring of (caller).
         unsafe {
             let (probe, end) = (ExecProbe::new(), EndQueue::new()?);
             rings::init()?;
@@ -50,7 +50,7 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // A ring's requests may outlive its file. While there is one it may use any queue.
+        // The requests of a ring may outlive its file, and a request may use any queue.
         rings::wait_until_none();
         task_work::wait_for_callbacks();
     }

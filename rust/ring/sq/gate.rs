@@ -390,7 +390,7 @@ impl Deref for Access<'_> {
 
     #[inline]
     fn deref(&self) -> &Issuer {
-        // SAFETY: By the type invariants this is the only access.
+        // SAFETY: No other `Access` to the gate exists (type invariants).
         unsafe { &*self.gate.state.get() }
     }
 }
@@ -398,7 +398,7 @@ impl Deref for Access<'_> {
 impl DerefMut for Access<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Issuer {
-        // SAFETY: By the type invariants this is the only access.
+        // SAFETY: No other `Access` to the gate exists (type invariants).
         unsafe { &mut *self.gate.state.get() }
     }
 }

@@ -3,15 +3,15 @@
 //! A thread of the current process, for IORING_SETUP_SQPOLL.
 //!
 //! `vhost_task_create()` makes a thread with the memory, credentials, namespaces, limits and
-//! signals of its maker. The exit of the process, a SIGKILL and an exec end the thread, as they end
-//! any other. The thread is made without descriptors, and adopts the table of its maker when it
-//! first runs. So what it opens is what the process has open, and never more.
+//! signals of its maker. The exit of the process, a SIGKILL and an exec end the thread, as any
+//! other thread. The thread is made without descriptors, and adopts the table of its maker when it
+//! first runs. So it has the descriptors of the process, and no others.
 //!
 //! The thread holds its [`Job`], a ring, and the ring holds the thread until its file is released.
-//! Then the thread ends at its next step, and a work item stops it. Nothing waits for a thread that
-//! is inside an operation, so closing a ring never blocks.
+//! Then the thread ends at its next step, and a work item stops it. The release does not wait for a
+//! thread that is inside an operation, so closing a ring never blocks.
 //!
-//! The lock is a leaf.
+//! Locking: the lock is a leaf.
 
 use super::queues::UserQueues;
 use crate::bindings;
@@ -42,39 +42,41 @@ use kernel::{
     }, //
 };
 
-/// What a thread does.
+/// The work of a thread.
 pub(crate) trait Job: Send + Sync {
-    /// Works until `thread`, which is the current one, is over or has a signal. May sleep.
+    /// Works until `thread`, the current one, is over or has a signal. May sleep.
     fn work(self: Arc<Self>, thread: &Thread);
 
-    /// Notes that `work` is not called any more.
+    /// Marks that `work` is not called any more.
     fn ended(&self);
 
-    /// Cancels what the thread began, which is killed. Process context.
+    /// Cancels the work in flight of a killed thread.
+    ///
+    /// Context: process.
     fn killed(&self);
 
-    /// Returns the queues of the thread's user, the ending one of which stops the thread.
+    /// Returns the queues of the thread's user. The third queue stops the thread.
     fn queues(&self) -> &UserQueues;
 }
 
-/// A thread.
+/// A thread with a [`Job`].
 ///
 /// # Invariants
 ///
-/// `task` is null, or a thread that was started with this value for its data and that nobody
-/// stopped. `files` is null, or a descriptor table with a reference.
+/// - `task` is null, or a thread that was started with this value as its data and was not stopped.
+/// - `files` is null, or a descriptor table with a reference.
 #[pin_data]
 pub(crate) struct Thread {
     job: Arc<dyn Job>,
     cpu: Option<u32>,
     task: Atomic<*mut c_void>,
-    /// To be adopted.
+    /// The descriptor table that the thread adopts.
     files: Atomic<*mut c_void>,
     /// The thread is to end.
     over: AtomicFlag,
     /// The thread does not work any more.
     left: AtomicFlag,
-    /// A work item stops the thread, or did.
+    /// The work item that stops the thread was queued.
     stopping: AtomicFlag,
     #[pin]
     stop: Work<Self>,
@@ -84,14 +86,14 @@ impl_has_work! {
     impl HasWork<Self> for Thread { self.stop }
 }
 
-/// Whether the kernel can make such threads.
+/// Returns whether the kernel can make such threads.
 pub(crate) fn available() -> bool {
     // SAFETY: Returns a constant.
     unsafe { bindings::miniring_has_threads() }
 }
 
 impl Thread {
-    /// Starts a thread of the current process that does `job`. May sleep.
+    /// Starts a thread of the current process, which does `job`. May sleep.
     ///
     /// # Errors
     ///
@@ -112,11 +114,11 @@ impl Thread {
             GFP_KERNEL_ACCOUNT,
         )?;
         let name = CString::try_from_fmt(fmt!("mr-sqp-{}", kernel::current!().pid()))?;
-        // The thread's own reference, which `WorkItem::run` drops.
+        // The reference of the thread, which `WorkItem::run` drops.
         let data = Arc::into_raw(thread.clone());
         // SAFETY:
-        // - The thread calls `step` and `killed` only, with `data`.
-        // - `data` has a reference until the thread was stopped.
+        // - The thread calls only `step` and `killed`, with `data`.
+        // - `data` has a reference until the thread is stopped.
         // - The name is copied.
         let task = from_err_ptr(unsafe {
             bindings::miniring_thread_create(
@@ -129,37 +131,36 @@ impl Thread {
         let task = match task {
             Ok(task) => task,
             Err(error) => {
-                // SAFETY: Nobody else has the reference from `into_raw`.
+                // SAFETY: The thread was not made, so this code owns the reference from `into_raw`.
                 drop(unsafe { Arc::from_raw(data) });
                 return Err(error);
             }
         };
-        // SAFETY: The current task has a descriptor table.
+        // SAFETY: The current task has a descriptor table, because it is in a system call.
         let files = unsafe { bindings::miniring_get_files() };
-        // INVARIANT: The table has a reference for this value, and the thread is started below.
+        // INVARIANT: `files` has a reference, taken above. `task` is started below.
         thread.files.store(files, Relaxed);
         thread.task.store(task, Release);
-        // SAFETY: The thread was made above, and not started before.
+        // SAFETY: `task` was made above, and was not started.
         unsafe { bindings::miniring_thread_start(task) };
         Ok(thread)
     }
 
-    /// Whether the thread is to end.
+    /// Returns whether the thread has to end.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Acquire)
     }
 
-    /// Has the thread end. Does not wait. The caller wakes the thread where that sleeps.
+    /// Ends the thread, without waiting for it. The caller wakes the thread.
     pub(crate) fn end(self: &Arc<Self>) {
-        // A full barrier: either this call sees that the thread has left, or the thread sees that it
-        // is over.
+        // A full barrier: either this call sees `left`, or the thread sees `over`.
         self.over.xchg(true, Full);
         if self.left.load(Acquire) {
             self.stop_later();
         }
     }
 
-    /// Notes that the current thread, which is this one, does not work any more.
+    /// Marks that this thread, the current one, does not work any more.
     fn leave(self: &Arc<Self>) {
         self.left.xchg(true, Full);
         if self.is_over() {
@@ -167,7 +168,7 @@ impl Thread {
         }
     }
 
-    /// Has a work item stop the thread.
+    /// Queues the work item that stops the thread, once.
     fn stop_later(self: &Arc<Self>) {
         if !self.stopping.xchg(true, Full) {
             if let Some(queue) = self.job.queues().ending() {
@@ -176,16 +177,18 @@ impl Thread {
         }
     }
 
-    /// Adopts the descriptor table of the process, once. In the thread.
+    /// Adopts the descriptor table of the process, once.
+    ///
+    /// Context: the thread.
     fn adopt(&self) {
         let files = self.files.xchg(ptr::null_mut(), Relaxed);
         if files.is_null() {
             return;
         }
-        // SAFETY: By the type invariants the table has a reference, which goes to the current task.
+        // SAFETY: `files` has a reference (type invariants), which passes to the current task.
         unsafe { bindings::miniring_adopt_files(files) };
         if let Some(cpu) = self.cpu {
-            // SAFETY: The current task is a thread of ours.
+            // SAFETY: The current task is a thread of miniring.
             unsafe { bindings::miniring_stay_on_cpu(cpu) };
         }
     }
@@ -196,29 +199,29 @@ impl WorkItem for Thread {
 
     fn run(this: Arc<Self>) {
         let task = this.task.load(Acquire);
-        // SAFETY: By the type invariants nobody stopped the thread, and `stop_later` queues this
-        // once. After the call the thread is in no function of this module.
+        // SAFETY: `task` was not stopped (type invariants), and `stop_later` queues this work once.
+        // After the call the thread is in no function of this module.
         unsafe { bindings::miniring_thread_stop(task) };
-        // SAFETY: The thread's own reference, from `start`, which the thread does not use any more.
+        // SAFETY: `start` made this reference for the thread, which does not use it any more.
         drop(unsafe { Arc::from_raw(Arc::as_ptr(&this)) });
     }
 }
 
-/// What the thread does again and again until it is stopped. Returns whether it did anything; if
-/// not, it sleeps.
+/// Runs one step of the thread, which calls this until it is stopped. Returns false if the thread
+/// has to sleep.
 ///
 /// # Safety
 ///
-/// `data` is a [`Thread`] with a reference, and the current task is its thread, in the state
-/// `TASK_INTERRUPTIBLE`.
+/// - `data` is a [`Thread`] with a reference.
+/// - The current task is its thread, in the state `TASK_INTERRUPTIBLE`.
 unsafe extern "C" fn step(data: *mut c_void) -> bool {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `data` is a `Thread` with a reference (caller).
     let thread = unsafe { borrow(data) };
     if thread.left.load(Relaxed) {
-        // In the state in which a stop wakes it.
+        // The task stays in TASK_INTERRUPTIBLE, so that a stop wakes it.
         return false;
     }
-    // SAFETY: Changes the state of the current task.
+    // SAFETY: Only changes the state of the current task.
     unsafe { bindings::miniring_set_running() };
     thread.adopt();
     thread.job.clone().work(&thread);
@@ -229,15 +232,16 @@ unsafe extern "C" fn step(data: *mut c_void) -> bool {
     true
 }
 
-/// The process was killed, exits or executes another program. The thread ends behind this.
+/// Ends the job and cancels its work in flight: the process was killed, exits or executes another
+/// program. The thread ends after this call.
 ///
 /// # Safety
 ///
 /// As for [`step`], in any state.
 unsafe extern "C" fn killed(data: *mut c_void) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `data` is a `Thread` with a reference (caller).
     let thread = unsafe { borrow(data) };
-    // The exit of the thread drops what it adopted.
+    // Adopted here, because the exit of the thread drops the table.
     thread.adopt();
     thread.job.ended();
     thread.job.killed();
@@ -246,8 +250,8 @@ unsafe extern "C" fn killed(data: *mut c_void) {
 
 /// # Safety
 ///
-/// `data` is a [`Thread`] with a reference that is not dropped meanwhile.
+/// `data` is a [`Thread`] with a reference that is not dropped during the call.
 unsafe fn borrow(data: *mut c_void) -> Arc<Thread> {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `data` is a `Thread` with a reference (caller).
     unsafe { ArcBorrow::from_raw(data.cast::<Thread>()) }.into()
 }
