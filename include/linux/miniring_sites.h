@@ -5,10 +5,10 @@
 
 #include <linux/moduleparam.h>
 
-/* Keeps the values of the parameter "dyndbg", a char *, until the module goes. */
+/* Operations of the parameter "dyndbg", a char *, which keep its values. */
 extern const struct kernel_param_ops miniring_dyndbg_ops;
 
-/* The values, each on a line, or NULL; register_sites!() reads them. */
+/* The values, each on a line, or NULL. register_sites!() reads them. */
 extern char *miniring_sites_dyndbg;
 
 #endif /* _LINUX_MINIRING_SITES_H */

@@ -3,9 +3,11 @@
  * Queued static keys: request any number of changes, then make them all with
  * one machine-wide synchronisation per batch of jump entries.
  *
- * Exported by miniring.ko. The functions sleep; they take, in this order, a
- * mutex of their own, cpus_read_lock() and the jump label mutex, so none of
- * these may be held by the caller.
+ * Exported by miniring.ko.
+ *
+ * Context: process; may sleep. The functions take, in this order, a mutex of
+ * their own, cpus_read_lock() and the jump label mutex. The caller must not
+ * hold any of these.
  */
 #ifndef _LINUX_STATIC_KEY_QUEUED_H
 #define _LINUX_STATIC_KEY_QUEUED_H
@@ -13,37 +15,39 @@
 #include <linux/jump_label.h>
 
 /**
- * static_key_enable_queued() - request that a key be on
+ * static_key_enable_queued() - requests that a key be on
  * @key: a key that is used as a boolean
  *
- * Nothing changes before static_key_apply_queued(): the branches and
- * static_key_enabled() stay as they are. The last request for a key wins. A
- * request is forgotten when the module that the key is in goes away. Where
- * there is no memory to remember it, the change is made at once.
+ * The branches and static_key_enabled() do not change before
+ * static_key_apply_queued(). The last request for a key wins. A request is
+ * dropped when the module of the key goes away. Without memory for the request
+ * the change is made at once.
  *
- * A key that is reference counted by the time of the apply is left alone, and
- * counted as refused in the statistics.
+ * An apply does not change a key that is reference counted by then, and counts
+ * it as refused in the statistics.
  *
- * Return: 0; -EBUSY if the key has more than one reference; -EROFS if it was
- * sealed at the end of boot (DEFINE_STATIC_KEY_*_RO). Other requests stay.
+ * Return: 0; -EBUSY if the key has more than one reference; -EROFS if it is
+ * read-only: sealed at the end of boot (DEFINE_STATIC_KEY_*_RO), or
+ * __ro_after_init in a module that is loaded; -ENODEV if the module of the key
+ * goes. Other requests stay.
  */
 int static_key_enable_queued(struct static_key *key);
 
 /**
- * static_key_disable_queued() - request that a key be off
+ * static_key_disable_queued() - requests that a key be off
  * @key: a key that is used as a boolean
  *
- * As static_key_enable_queued().
+ * Works as static_key_enable_queued().
  *
  * Return: as static_key_enable_queued().
  */
 int static_key_disable_queued(struct static_key *key);
 
 /**
- * static_key_apply_queued() - make the requested changes
+ * static_key_apply_queued() - makes the requested changes
  *
- * Every request that the caller made before is carried out when this returns,
- * by this call or by another one.
+ * When this function returns, every earlier request of the caller has been
+ * carried out, by this call or by another one.
  */
 void static_key_apply_queued(void);
 

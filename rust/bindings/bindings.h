@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Input of bindgen; rust/bindings/parameters says what is taken from it. */
+/* Input of bindgen. rust/bindings/parameters selects the items. */
 
 #include <linux/dynamic_debug.h>
 #include <linux/eventfd.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bindings for what the kernel crate does not bind.
+//! Bindings that the kernel crate lacks.
 //!
-//! Generated from `bindings.h`; types that are not named in `parameters` are the kernel crate's.
+//! Generated from `bindings.h`. Types that `parameters` does not name are those of the kernel crate.
 
 #![allow(
     clippy::all,

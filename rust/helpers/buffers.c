@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What rust/ring needs of C for registered buffers and their account. */
+/* Inline functions and macros for registered buffers and their account. */
 
 #include <linux/compat.h>
 #include <linux/cred.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What rust/dyndbg needs of C. */
+/* Rate limit and parameter operations for rust/dyndbg. */
 
 #include <linux/miniring_sites.h>
 #include <linux/ratelimit.h>
@@ -8,7 +8,7 @@
 
 #include "helpers.h"
 
-/* Whether another message about bad input is in order. */
+/* Returns whether the rate limit allows another message about bad input. */
 bool miniring_may_complain(void)
 {
 	static DEFINE_RATELIMIT_STATE(complaints, DEFAULT_RATELIMIT_INTERVAL,
@@ -18,8 +18,9 @@ bool miniring_may_complain(void)
 }
 
 /*
- * Keeps each value of "dyndbg", a line each: the module is not initialised yet.
- * No value means "+p", as in the kernel.
+ * Appends a value of "dyndbg" to the kept ones, a line each. The queries run
+ * later, because the module is not initialised yet. No value means "+p", as in
+ * the kernel.
  */
 static int set_queries(const char *val, const struct kernel_param *kp)
 {
@@ -46,7 +47,7 @@ static void free_queries(void *arg)
 	*queries = NULL;
 }
 
-/* For the parameter in sites_begin.c of each module that has sites. */
+/* Operations of the parameter in sites_begin.c of each module with sites. */
 const struct kernel_param_ops miniring_dyndbg_ops = {
 	.flags = KERNEL_PARAM_OPS_FL_NOARG,
 	.set = set_queries,

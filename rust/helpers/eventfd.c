@@ -4,7 +4,10 @@
 
 #include "helpers.h"
 
-/* Two inline functions that belong together, in one call: it is a hot path. */
+/*
+ * Signals the eventfd. Returns false if eventfd_signal_allowed() forbids that.
+ * Both inline functions are in one helper, because this is a hot path.
+ */
 bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask)
 {
 	if (!eventfd_signal_allowed())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Exports of the Rust code to other modules in Rust, under the names that the
- * compiler gave the functions. Kbuild has the list made from the object.
+ * Exports of the Rust code to other Rust modules, under the mangled names.
+ * Kbuild makes the list from the object.
  */
 
 #include <linux/export.h>

@@ -5,7 +5,7 @@
 
 #include "helpers.h"
 
-/* An inline function without CONFIG_RCU_LAZY. */
+/* call_rcu_hurry() is an inline function without CONFIG_RCU_LAZY. */
 void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func)
 {
 	call_rcu_hurry(head, func);

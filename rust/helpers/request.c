@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What requests that complete later need of C: inline functions. */
+/* Inline functions for requests that complete later. */
 
 #include <linux/cred.h>
 #include <linux/dcache.h>
@@ -25,7 +25,7 @@ __poll_t miniring_vfs_poll(struct file *file, struct poll_table_struct *table)
 	return vfs_poll(file, table);
 }
 
-/* Does nothing to an entry that list_del_init() took off before. */
+/* Removes @entry from its queue. Does nothing if list_del_init() removed it before. */
 void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry *entry)
 {
 	unsigned long flags;
@@ -35,7 +35,7 @@ void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry 
 	spin_unlock_irqrestore(&head->lock, flags);
 }
 
-/* Likewise, for who holds the lock. */
+/* Removes an entry likewise. The caller holds the lock of the queue. */
 void miniring_wait_take(struct wait_queue_entry *entry)
 {
 	list_del_init(&entry->entry);
@@ -46,7 +46,7 @@ bool miniring_exiting(struct task_struct *task)
 	return READ_ONCE(task->flags) & PF_EXITING;
 }
 
-/* Whether the current task is in a system call, or a fault, that it returns from. */
+/* Returns whether the current task returns to userspace: from a system call or a fault. */
 bool miniring_in_system_call(void)
 {
 	return in_task() && !(current->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING));
@@ -57,7 +57,7 @@ bool miniring_current_exiting(void)
 	return miniring_exiting(current);
 }
 
-/* AF_UNSPEC for what is no socket. */
+/* Returns the family of a socket, AF_UNSPEC for other files. */
 int miniring_socket_family(struct file *file)
 {
 	struct socket *sock = sock_from_file(file);
@@ -65,25 +65,28 @@ int miniring_socket_family(struct file *file)
 	return sock ? sock->ops->family : AF_UNSPEC;
 }
 
-/* The name of a file that is in no file system, which stays; NULL for others. */
+/* Returns the name of an anonymous-inode file, which is never freed; NULL for others. */
 const char *miniring_anon_name(const struct file *file)
 {
 	return IS_ANON_FILE(file_inode(file)) ? file->f_path.dentry->d_name.name : NULL;
 }
 
-/* Tells tables of descriptors apart, and nothing else: what flush operations get. */
+/*
+ * Returns the identity of the current descriptor table, as flush operations get
+ * it. The pointer is only compared.
+ */
 void *miniring_current_files(void)
 {
 	return current->files;
 }
 
-/* Changes when @task executes another program. */
+/* Returns a number that changes when @task executes another program. */
 u64 miniring_exec_id(const struct task_struct *task)
 {
 	return READ_ONCE(task->self_exec_id);
 }
 
-/* Whether the current task is a kernel thread that may borrow an address space. */
+/* Returns whether the current task is a kernel thread without an address space. */
 bool miniring_is_worker(void)
 {
 	return in_task() && current->flags & PF_KTHREAD && !current->mm;
@@ -104,7 +107,7 @@ const struct cred *miniring_revert_creds(const struct cred *cred)
 	return revert_creds(cred);
 }
 
-/* Waits until no task is anywhere that it can only have been preempted. */
+/* Waits for an RCU-tasks grace period: no task is still inside a callback. */
 void miniring_synchronize_rcu_tasks(void)
 {
 	synchronize_rcu_tasks();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What rings need of C beyond requests: macros and inline functions. */
+/* Macros and inline functions for rings, other than those for requests. */
 
 #include <linux/cpumask.h>
 #include <linux/mutex.h>

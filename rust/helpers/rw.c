@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What reading and writing a file needs of C: inline functions. */
+/* Inline functions for reading and writing a file. */
 
 #include <linux/fs.h>
 #include <linux/fsnotify.h>
@@ -39,7 +39,7 @@ void miniring_fsnotify_modify(struct file *file)
 	fsnotify_modify(file);
 }
 
-/* Whether a range of addresses is one that userspace can have. */
+/* Returns whether a range of addresses is inside of the user address space. */
 bool miniring_access_ok(unsigned long addr, size_t len)
 {
 	return access_ok((void __user *)addr, len);

@@ -5,19 +5,19 @@
 
 #include "helpers.h"
 
-/* Whether a signal is pending, and not only work for the task. */
+/* Returns whether a signal is pending. Task work does not count. */
 bool miniring_sigpending(void)
 {
 	return task_sigpending(current);
 }
 
-/* The current task does its work now, and need not be reminded of it. */
+/* Clears TIF_NOTIFY_SIGNAL. The caller runs the task work now. */
 void miniring_clear_notify_signal(void)
 {
 	clear_notify_signal();
 }
 
-/* Blocks the signals of @mask, and has the mask of now come back on return. */
+/* Sets the signal mask to @mask. The return to userspace restores the old one. */
 void miniring_push_sigmask(sigset_t *mask)
 {
 	sigdelsetmask(mask, sigmask(SIGKILL) | sigmask(SIGSTOP));
@@ -26,7 +26,7 @@ void miniring_push_sigmask(sigset_t *mask)
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-/* Brings back what miniring_push_sigmask() put aside, at once. */
+/* Restores the mask that miniring_push_sigmask() saved, at once. */
 void miniring_pop_sigmask(void)
 {
 	if (test_and_clear_restore_sigmask())

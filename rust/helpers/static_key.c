@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What rust/static_key needs of C: inline functions, exports, and calls to
- * functions that the kernel does not export.
+ * C for rust/static_key: inline functions, exports, and calls of functions that
+ * the kernel does not export.
  */
 
 #include <linux/jump_label.h>
@@ -65,9 +65,9 @@ void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,
 }
 
 /*
- * A function that is not exported, once its address is known, is called
- * through a static call: a direct call does not need the ENDBR that the kernel
- * may have removed from a function whose address it never takes.
+ * Calls a function that is not exported through a static call, once its address
+ * is known. With IBT the kernel may have sealed the ENDBR of a function whose
+ * address it never takes, so a call through a pointer would trap.
  */
 #define MINIRING_UNEXPORTED(ret, name, params, args)		\
 	DEFINE_STATIC_CALL_NULL(miniring_##name, name);		\
@@ -95,7 +95,7 @@ MINIRING_UNEXPORTED(int, stop_machine_cpuslocked,
 		    (cpu_stop_fn_t fn, void *data, const struct cpumask *cpus),
 		    (fn, data, cpus))
 
-/* The address of a function, or what register_kprobe() says. */
+/* Returns the address of a function, or the error of register_kprobe(). */
 void *miniring_probe_address(const char *name)
 {
 	struct kprobe probe = { .symbol_name = name };
@@ -117,7 +117,7 @@ void miniring_mmap_read_unlock(void *mm)
 	mmap_read_unlock(mm);
 }
 
-/* The page of an address in the text of the kernel or of a module. */
+/* Returns the page of an address in the text of the kernel or of a module. */
 void *miniring_text_page(unsigned long addr)
 {
 	if (is_vmalloc_or_module_addr((void *)addr))
@@ -180,7 +180,7 @@ bool miniring_within_ro_after_init(unsigned long addr, const void *mod)
 	return within_module_mem_type(addr, mod, MOD_RO_AFTER_INIT);
 }
 
-/* Whether the kernel maps @addr for writing. */
+/* Returns whether the kernel maps @addr for writing. */
 bool miniring_is_writable(unsigned long addr)
 {
 #ifdef CONFIG_X86
@@ -204,8 +204,8 @@ void miniring_cond_resched(void)
 }
 
 /*
- * A branch in this module on a key of the kernel's own makes that key a linked
- * one, whose list of users rust/static_key compares with what it expects.
+ * A branch in this module on a key of the kernel makes that a linked key.
+ * rust/static_key compares the key's list of users with the expected layout.
  */
 struct static_key *miniring_linked_key(void)
 {

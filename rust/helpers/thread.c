@@ -52,14 +52,14 @@ void miniring_thread_stop(void *thread)
 
 #endif
 
-/* The current task's descriptor table, with a reference for the thread that adopts it. */
+/* Takes a reference to the current descriptor table, for the thread that adopts it. */
 void *miniring_get_files(void)
 {
 	atomic_inc(&current->files->count);
 	return current->files;
 }
 
-/* The exit of the current task drops the reference. */
+/* Makes @files the table of the current task, whose exit drops the reference. */
 void miniring_adopt_files(void *files)
 {
 	task_lock(current);
@@ -72,13 +72,16 @@ void miniring_set_running(void)
 	__set_current_state(TASK_RUNNING);
 }
 
-/* Fails if the CPU went offline: the thread then stays where it is. */
+/* Binds the current thread to @cpu. If that CPU is offline, the affinity stays. */
 void miniring_stay_on_cpu(unsigned int cpu)
 {
 	set_cpus_allowed_ptr(current, cpumask_of(cpu));
 }
 
-/* A thread that never returns to userspace is reminded of work for it by a signal only. */
+/*
+ * Sets TIF_NOTIFY_SIGNAL if task work is pending. This thread never returns to
+ * userspace, which would run task work that was queued without that flag.
+ */
 void miniring_notice_task_work(void)
 {
 	if (task_work_pending(current))

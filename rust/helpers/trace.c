@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The events of rings; rust/ring/abi/trace.rs calls these where one is enabled. */
+/* Trace events of rings. rust/ring/abi/trace.rs calls these if the event is enabled. */
 
 #include <trace/events/miniring.h>
 

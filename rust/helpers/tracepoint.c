@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Probes on tracepoints of the kernel, which are found by name. */
+/* Probes on tracepoints of the kernel, found by name. */
 
 #include <linux/string.h>
 #include <linux/tracepoint.h>
@@ -19,7 +19,7 @@ static void compare(struct tracepoint *tp, void *data)
 		wanted->found = tp;
 }
 
-/* NULL if the kernel has no such tracepoint. */
+/* Returns the tracepoint, NULL if the kernel has none of that name. */
 void *miniring_find_tracepoint(const char *name)
 {
 	struct wanted wanted = { .name = name };
@@ -33,7 +33,7 @@ int miniring_tracepoint_probe_register(void *tp, void *probe)
 	return tracepoint_probe_register(tp, probe, NULL);
 }
 
-/* Returns when no probe runs any more. */
+/* Unregisters a probe, and waits until it does not run any more. */
 void miniring_tracepoint_probe_unregister(void *tp, void *probe)
 {
 	tracepoint_probe_unregister(tp, probe, NULL);

@@ -12,13 +12,13 @@ bool miniring_wq_has_sleeper(struct wait_queue_head *wq)
 	return wq_has_sleeper(wq);
 }
 
-/* A time of CLOCK_MONOTONIC as the current task's namespace has it. */
+/* Converts CLOCK_MONOTONIC of the current time namespace to that of the host. */
 s64 miniring_timens_monotonic_to_host(s64 ns)
 {
 	return timens_ktime_to_host(CLOCK_MONOTONIC, ns);
 }
 
-/* Whether the current task's sleep counts as a wait for I/O. */
+/* Sets whether the sleep of the current task counts as a wait for I/O. */
 void miniring_set_iowait(bool on)
 {
 	current->in_iowait = on;

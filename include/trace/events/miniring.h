@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What rings do, in io_uring's words, and what an apply of queued static keys
- * did; called from rust/ring and rust/static_key.
+ * Events of rings, in the format of io_uring, and of applies of queued static
+ * keys. Called from rust/ring and rust/static_key.
  */
 
 #undef TRACE_SYSTEM
@@ -13,8 +13,8 @@
 #include <linux/tracepoint.h>
 
 /*
- * A batch was patched: so many jump entries, with so many synchronisations of
- * all CPUs, after which all places of so many keys are done.
+ * A batch of @entries jump entries was patched, with @syncs synchronisations of
+ * all CPUs. It completed @keys keys.
  */
 TRACE_EVENT(static_key_batch,
 
@@ -41,8 +41,8 @@ TRACE_EVENT(static_key_batch,
 );
 
 /*
- * All requests were carried out. Keys that were changed one at a time are among
- * the keys; their entries and synchronisations are not counted.
+ * All requests were carried out. @keys includes keys that were changed one at a
+ * time, whose entries and synchronisations are not counted.
  */
 TRACE_EVENT(static_key_apply,
 
@@ -97,7 +97,7 @@ TRACE_EVENT(miniring_create,
 		  __entry->sq_entries, __entry->cq_entries, __entry->flags)
 );
 
-/* A register operation ended: what is registered now, and what it returned. */
+/* A register operation ended. @nr_bufs and @eventfd are the state after it. */
 TRACE_EVENT(miniring_register,
 
 	TP_PROTO(const void *ctx, unsigned int opcode, unsigned int nr_bufs,
@@ -183,7 +183,7 @@ DEFINE_EVENT(miniring_cqe, miniring_complete,
 	TP_ARGS(ctx, user_data, res, cflags)
 );
 
-/* A CQE did not fit into the queue, and is kept until it does. */
+/* A CQE did not fit into the queue. It is kept until there is room. */
 DEFINE_EVENT_PRINT(miniring_cqe, miniring_cqe_overflow,
 
 	TP_PROTO(const void *ctx, u64 user_data, int res, unsigned int cflags),
@@ -196,5 +196,5 @@ DEFINE_EVENT_PRINT(miniring_cqe, miniring_cqe_overflow,
 
 #endif /* _TRACE_MINIRING_H */
 
-/* Must be outside of the guard. */
+/* Outside of the guard: define_trace.h includes this file again. */
 #include <trace/define_trace.h>

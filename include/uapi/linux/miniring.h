@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The user interface of /dev/miniring: three ioctls that are the three
- * io_uring system calls, and two of them once more with their argument passed
- * by value. Flags, opcodes, offsets, structures and error codes are those of
+ * The user interface of /dev/miniring. Three ioctls are the three io_uring
+ * system calls; two more pass the argument of ENTER and of REGISTER by value.
+ * Flags, opcodes, offsets, structures and error codes are those of
  * <linux/io_uring.h>, unchanged.
  */
 #ifndef _UAPI_LINUX_MINIRING_H
@@ -14,8 +14,8 @@
 #define MINIRING_IOC_MAGIC	0xf0
 
 /*
- * How the ring's eventfd registration is protected against the completions
- * that signal it; see Documentation/review/eventfd-rcu.rst.
+ * Selects how a change of the eventfd registration excludes signals of
+ * completions. See Documentation/review/eventfd-rcu.rst.
  */
 enum {
 	MINIRING_NOTIFY_RCU		= 0,
@@ -42,7 +42,7 @@ struct miniring_setup {
  * @flags:	IORING_ENTER_*
  * @resv:	must be zero
  * @arg:	address of a signal mask, or of a struct io_uring_getevents_arg
- * @argsz:	size of what @arg points to, in bytes
+ * @argsz:	size of the structure at @arg, in bytes
  */
 struct miniring_enter {
 	__u32	to_submit;
@@ -65,11 +65,11 @@ struct miniring_register {
 	__u64	arg;
 };
 
-/* Returns 0; the file is a ring from then on. */
+/* Makes the file a ring. Returns 0. */
 #define MINIRING_IOC_SETUP	_IOW(MINIRING_IOC_MAGIC, 0x00, struct miniring_setup)
-/* Returns the number of submission queue entries consumed. */
+/* Submits and waits. Returns the number of submission queue entries consumed. */
 #define MINIRING_IOC_ENTER	_IOW(MINIRING_IOC_MAGIC, 0x01, struct miniring_enter)
-/* Returns what the opcode returns. */
+/* Carries out a register operation. Returns the result of the operation. */
 #define MINIRING_IOC_REGISTER	_IOW(MINIRING_IOC_MAGIC, 0x02, struct miniring_register)
 /*
  * ENTER by value: ioctl(fd, MINIRING_IOC_SUBMIT,
