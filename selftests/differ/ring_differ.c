@@ -76,7 +76,7 @@ TEST_F(differ, miniring_agrees_with_io_uring)
 }
 
 /* One result of io_uring is changed, in a program of several steps. */
-TEST_F(differ, changed_result_is_found_and_the_program_made_smaller)
+TEST_F(differ, changed_result_is_found_in_a_reduced_program)
 {
 	struct program program;
 	unsigned int made, ops = 0;

@@ -106,7 +106,7 @@ FIXTURE_TEARDOWN(control)
 	close(self->log);
 }
 
-TEST_F(control, lists_its_sites_behind_a_header)
+TEST_F(control, control_lists_its_sites_behind_a_header)
 {
 	char *text = slurp(CONTROL);
 
@@ -117,12 +117,12 @@ TEST_F(control, lists_its_sites_behind_a_header)
 	free(text);
 }
 
-TEST_F(control, is_not_in_the_list_of_the_kernel)
+TEST_F(control, dyn_debug_sites_are_not_in_the_kernels_list)
 {
 	EXPECT_STREQ("none", flags_of(KERNEL, "[miniring]"));
 }
 
-TEST_F(control, turns_all_sites_on_and_off)
+TEST_F(control, query_turns_all_sites_on_and_off)
 {
 	EXPECT_EQ(0, put(CONTROL, "+p"));
 	EXPECT_STREQ("p", flags_of(CONTROL, ""));
@@ -130,7 +130,7 @@ TEST_F(control, turns_all_sites_on_and_off)
 	EXPECT_STREQ("_", flags_of(CONTROL, ""));
 }
 
-TEST_F(control, selects_by_module)
+TEST_F(control, query_selects_sites_by_module)
 {
 	EXPECT_EQ(0, put(CONTROL, "module other +p"));
 	EXPECT_STREQ("_", flags_of(CONTROL, ""));
@@ -138,14 +138,14 @@ TEST_F(control, selects_by_module)
 	EXPECT_STREQ("p", flags_of(CONTROL, ""));
 }
 
-TEST_F(control, selects_by_function)
+TEST_F(control, query_selects_sites_by_function)
 {
 	EXPECT_EQ(0, put(CONTROL, "func write +p"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
 	EXPECT_STREQ("_", flags_of(CONTROL, "]register_eventfd "));
 }
 
-TEST_F(control, selects_by_file_path_or_base_name)
+TEST_F(control, query_selects_sites_by_file_path_or_base_name)
 {
 	EXPECT_EQ(0, put(CONTROL, "file control.rs +p"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
@@ -157,7 +157,7 @@ TEST_F(control, selects_by_file_path_or_base_name)
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
 }
 
-TEST_F(control, selects_by_line)
+TEST_F(control, query_selects_sites_by_line)
 {
 	int line = line_of("write");
 	char query[128];
@@ -172,14 +172,14 @@ TEST_F(control, selects_by_line)
 	EXPECT_STREQ("_", flags_of(CONTROL, "]register_eventfd "));
 }
 
-TEST_F(control, selects_by_format)
+TEST_F(control, query_selects_sites_by_format)
 {
 	EXPECT_EQ(0, put(CONTROL, "format \"an eventfd is\" +p"));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]register_eventfd "));
 	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
 }
 
-TEST_F(control, replaces_adds_and_removes_flags)
+TEST_F(control, query_replaces_adds_and_removes_flags)
 {
 	EXPECT_EQ(0, put(CONTROL, "func write =pmflt"));
 	EXPECT_STREQ("pmflt", flags_of(CONTROL, "]write "));
@@ -191,7 +191,7 @@ TEST_F(control, replaces_adds_and_removes_flags)
 	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
 }
 
-TEST_F(control, applies_once_however_many_queries)
+TEST_F(control, write_of_several_queries_applies_once)
 {
 	long applies = stat("applies"), coalesced = stat("coalesced");
 
@@ -204,14 +204,14 @@ TEST_F(control, applies_once_however_many_queries)
 	EXPECT_STREQ("p", flags_of(CONTROL, "]register_eventfd "));
 }
 
-TEST_F(control, prints_nothing_while_off)
+TEST_F(control, site_prints_nothing_while_it_is_off)
 {
 	EXPECT_EQ(0, put(CONTROL, "func write +mf"));
 	EXPECT_EQ(0, put(CONTROL, "func write +l"));
 	EXPECT_FALSE(logged(self->log, "queries in"));
 }
 
-TEST_F(control, prints_with_the_decorations_of_its_flags)
+TEST_F(control, site_prints_with_the_decorations_of_its_flags)
 {
 	char expected[256];
 
@@ -228,7 +228,7 @@ TEST_F(control, prints_with_the_decorations_of_its_flags)
 		TH_LOG("expected in the log: %s", expected);
 }
 
-TEST_F(control, prints_a_call_trace_when_asked_to)
+TEST_F(control, site_prints_a_call_trace_with_its_flag)
 {
 	EXPECT_EQ(0, put(CONTROL, "func write +pd"));
 	EXPECT_EQ(0, put(CONTROL, "#"));
@@ -236,7 +236,7 @@ TEST_F(control, prints_a_call_trace_when_asked_to)
 	EXPECT_TRUE(logged(self->log, "Call Trace:"));
 }
 
-TEST_F(control, refuses_bad_queries_and_changes_nothing)
+TEST_F(control, write_with_a_bad_query_changes_nothing)
 {
 	static const char * const bad[] = {
 		"foo", "func write", "func write p", "func write *p", "func write +x",
@@ -268,7 +268,7 @@ TEST_F(control, refuses_bad_queries_and_changes_nothing)
 	free(kernel);
 }
 
-TEST_F(control, says_what_is_wrong_and_at_which_word)
+TEST_F(control, log_names_the_error_and_the_word_of_a_bad_query)
 {
 	/* The log is rate limited: what tests before said counts. */
 	sleep(6);
@@ -278,7 +278,7 @@ TEST_F(control, says_what_is_wrong_and_at_which_word)
 	EXPECT_TRUE(logged(self->log, "unknown flag: \"+pz\""));
 }
 
-TEST_F(control, takes_4095_bytes_and_no_more)
+TEST_F(control, write_of_more_than_4095_bytes_is_refused)
 {
 	char text[4097];
 
@@ -290,7 +290,7 @@ TEST_F(control, takes_4095_bytes_and_no_more)
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
 }
 
-TEST_F(control, takes_an_empty_write_and_bytes_that_are_no_text)
+TEST_F(control, write_accepts_no_bytes_and_bytes_that_are_no_text)
 {
 	char bytes[256];
 	int i;
@@ -302,7 +302,7 @@ TEST_F(control, takes_an_empty_write_and_bytes_that_are_no_text)
 	EXPECT_STREQ("_", flags_of(CONTROL, ""));
 }
 
-TEST_F(control, keeps_the_module_while_it_is_open)
+TEST_F(control, open_control_file_keeps_the_module)
 {
 	int fd = open(CONTROL, O_RDONLY | O_CLOEXEC);
 
@@ -312,7 +312,7 @@ TEST_F(control, keeps_the_module_while_it_is_open)
 }
 
 /* That it survives; the sites of a module that loads are off in any case. */
-TEST_F(control, lets_the_module_go_with_its_sites_on)
+TEST_F(control, module_unloads_with_its_sites_on)
 {
 	char backend[64] = "", parameters[128];
 	char *text = slurp(BACKEND);
@@ -433,7 +433,7 @@ static bool equal(struct __test_metadata *_metadata, const char *start, const ch
 	return came_back && at < 0 && kernel_said == we_said;
 }
 
-TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel, 600)
+TEST_F_TIMEOUT(kernel_sites, kernel_sites_change_as_by_the_kernel, 600)
 {
 	static const char * const queries[] = {
 		"+p", "-p", "=_", "=p", "=pmfslt", "+mt", "-fl", "=", "+", "-", "+_", "+pd",
@@ -533,7 +533,7 @@ static void generate(char *query, size_t room, unsigned int *seed, char *lines[]
 		query += snprintf(query, query_end - query, "%c", letters[next_random(seed) % 7]);
 }
 
-TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel_for_300_generated_queries, 900)
+TEST_F_TIMEOUT(kernel_sites, kernel_sites_change_as_by_the_kernel_for_300_generated_queries, 900)
 {
 	static char *lines[MAX_SITES];
 	char *text = strdup(self->start), *rest = text, *line;
@@ -557,7 +557,7 @@ TEST_F_TIMEOUT(kernel_sites, change_as_by_the_kernel_for_300_generated_queries, 
 }
 
 /* Those with a class, which nothing in the kernel of a test VM has. */
-TEST_F_TIMEOUT(kernel_sites, of_classes_change_as_by_the_kernel, 120)
+TEST_F_TIMEOUT(kernel_sites, class_sites_change_as_by_the_kernel, 120)
 {
 	static const char * const queries[] = {
 		"class MINIRING_RED +p", "class MINIRING_RED =pmfslt", "class MINIRING_RED -m",
@@ -596,7 +596,7 @@ TEST_F_TIMEOUT(kernel_sites, of_classes_change_as_by_the_kernel, 120)
 }
 
 /* A query names a class, and sites have numbers: a number has names, or is 63. */
-TEST_F_TIMEOUT(kernel_sites, of_overlapping_class_maps_change_as_by_the_kernel, 120)
+TEST_F_TIMEOUT(kernel_sites, sites_of_overlapping_class_maps_change_as_by_the_kernel, 120)
 {
 	static const char * const queries[] = {
 		"class MINIRING_A0 +p", "class MINIRING_B0 +p", "class MINIRING_A1 =pf",
@@ -625,7 +625,7 @@ TEST_F_TIMEOUT(kernel_sites, of_overlapping_class_maps_change_as_by_the_kernel, 
 }
 
 /* A module that needs nothing of miniring, and was there before it. */
-TEST_F(kernel_sites, of_a_module_that_was_loaded_before)
+TEST_F(kernel_sites, sites_of_a_module_loaded_before_miniring_change)
 {
 	int log = open_log(), changed = 0;
 	char *text;
@@ -661,7 +661,7 @@ TEST_F(kernel_sites, of_a_module_that_was_loaded_before)
 	close(log);
 }
 
-TEST_F(kernel_sites, change_query_by_query_in_one_apply)
+TEST_F(kernel_sites, kernel_sites_change_query_by_query_in_one_apply)
 {
 	long applies = stat("applies");
 	char *by_kernel, *by_us;
@@ -679,7 +679,7 @@ TEST_F(kernel_sites, change_query_by_query_in_one_apply)
 	free(by_us);
 }
 
-TEST_F(kernel_sites, of_a_module_print_when_turned_on)
+TEST_F(kernel_sites, sites_of_a_module_print_when_turned_on)
 {
 	int log = open_log();
 	char *text;
@@ -703,7 +703,7 @@ TEST_F(kernel_sites, of_a_module_print_when_turned_on)
 	close(log);
 }
 
-TEST_F(kernel_sites, leave_our_own_alone)
+TEST_F(kernel_sites, kernel_query_leaves_dyn_debug_sites_alone)
 {
 	EXPECT_EQ(0, put(CONTROL, "kernel +p"));
 	EXPECT_STREQ("_", flags_of(CONTROL, ""));

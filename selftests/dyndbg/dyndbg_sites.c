@@ -63,7 +63,7 @@ FIXTURE_TEARDOWN(sites)
 	put(CONTROL, "=_");
 }
 
-TEST_F(sites, are_listed_while_their_module_is_there)
+TEST_F(sites, sites_are_listed_while_their_module_is_loaded)
 {
 	EXPECT_EQ(SITES, listed());
 	EXPECT_EQ(A_FUNCTION, lines_with("[" MODULE "]group_42 =_ \"octal {}{}\\n\""));
@@ -73,7 +73,7 @@ TEST_F(sites, are_listed_while_their_module_is_there)
 	EXPECT_EQ(SITES, listed());
 }
 
-TEST_F(sites, go_on_and_off_by_one_apply_each)
+TEST_F(sites, sites_go_on_and_off_by_one_apply_each)
 {
 	long applies = stat("applies"), keys = stat("keys"), batches = stat("batches");
 
@@ -88,7 +88,7 @@ TEST_F(sites, go_on_and_off_by_one_apply_each)
 	EXPECT_EQ(applies + 2, stat("applies"));
 }
 
-TEST_F(sites, are_selected_like_any_others)
+TEST_F(sites, sites_of_other_modules_are_selected_by_queries)
 {
 	EXPECT_EQ(0, put(CONTROL, "func group_1? +p"));
 	EXPECT_EQ(8 * A_FUNCTION, on());
@@ -98,7 +98,7 @@ TEST_F(sites, are_selected_like_any_others)
 	EXPECT_EQ(SITES - 8 * A_FUNCTION + 1, on());
 }
 
-TEST_F(sites, print_when_they_are_on_and_for_their_module)
+TEST_F(sites, sites_print_with_the_name_of_their_module_while_on)
 {
 	char record[8192];
 	int log, said = 0, decorated = 0;
@@ -121,12 +121,12 @@ TEST_F(sites, print_when_they_are_on_and_for_their_module)
 	EXPECT_EQ(A_FUNCTION, decorated);
 }
 
-TEST_F(sites, keep_miniring_there)
+TEST_F(sites, registered_sites_keep_miniring_loaded)
 {
 	EXPECT_EQ(-EWOULDBLOCK, unload("miniring"));
 }
 
-TEST_F(sites, that_are_on_go_with_their_module_and_come_back_off)
+TEST_F(sites, sites_that_were_on_are_off_after_a_reload)
 {
 	EXPECT_EQ(0, put(CONTROL, "module " MODULE " +p"));
 	ASSERT_EQ(0, unload(MODULE));
@@ -153,7 +153,7 @@ static void *toggle(void *arg)
 }
 
 /* The unload comes when keys are queued, being applied, on, or off again. */
-TEST_F(sites, come_and_go_while_they_are_toggled)
+TEST_F(sites, sites_can_be_toggled_while_their_module_comes_and_goes)
 {
 	long before = stat("applies"), applies = 0;
 	struct timespec start, now;
@@ -205,7 +205,7 @@ FIXTURE_TEARDOWN(dyndbg)
 	close(self->log);
 }
 
-TEST_F(dyndbg, turns_all_sites_of_the_module_on)
+TEST_F(dyndbg, dyndbg_parameter_turns_all_sites_of_the_module_on)
 {
 	long applies = stat("applies");
 
@@ -219,13 +219,13 @@ TEST_F(dyndbg, turns_all_sites_of_the_module_on)
 	EXPECT_EQ(0, on());
 }
 
-TEST_F(dyndbg, without_a_value_means_plus_p)
+TEST_F(dyndbg, dyndbg_parameter_without_a_value_means_plus_p)
 {
 	ASSERT_EQ(0, load(MODULE, "dyndbg"));
 	EXPECT_EQ(SITES, on());
 }
 
-TEST_F(dyndbg, takes_queries_in_order_from_each_value)
+TEST_F(dyndbg, dyndbg_parameter_runs_the_queries_of_all_values_in_order)
 {
 	static const char parameters[] =
 		"dyndbg=\"func group_0? +pm; func group_00 -p\" dyndbg=\"func group_01 =_\"";
@@ -237,14 +237,14 @@ TEST_F(dyndbg, takes_queries_in_order_from_each_value)
 	EXPECT_EQ(6 * A_FUNCTION, lines_with(" =pm "));
 }
 
-TEST_F(dyndbg, reaches_another_module_that_a_query_names)
+TEST_F(dyndbg, dyndbg_parameter_changes_another_module_that_a_query_names)
 {
 	ASSERT_EQ(0, load(MODULE, "dyndbg=\"module miniring func write +pf\""));
 	EXPECT_EQ(1, on());
 	EXPECT_EQ(1, lines_with("[miniring]write =pf "));
 }
 
-TEST_F(dyndbg, with_a_bad_query_changes_nothing_and_lets_the_module_load)
+TEST_F(dyndbg, dyndbg_parameter_with_a_bad_query_changes_nothing_and_loads)
 {
 	char *text, *error, line[128];
 
@@ -260,7 +260,7 @@ TEST_F(dyndbg, with_a_bad_query_changes_nothing_and_lets_the_module_load)
 	free(text);
 }
 
-TEST_F(dyndbg, is_no_unknown_parameter)
+TEST_F(dyndbg, dyndbg_is_not_logged_as_unknown_parameter)
 {
 	ASSERT_EQ(0, load(MODULE, "dyndbg=+p nosuch=1"));
 	EXPECT_TRUE(logged(self->log, "unknown parameter 'nosuch' ignored"));
@@ -269,7 +269,7 @@ TEST_F(dyndbg, is_no_unknown_parameter)
 	EXPECT_FALSE(logged(self->log, "unknown parameter"));
 }
 
-TEST_F(dyndbg, works_for_miniring_itself_and_kernel_queries)
+TEST_F(dyndbg, dyndbg_parameter_of_miniring_takes_kernel_queries)
 {
 	ASSERT_EQ(0, load("miniring_pr_debug", ""));
 	ASSERT_EQ(0, unload("miniring"));

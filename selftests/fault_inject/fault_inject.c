@@ -21,7 +21,7 @@ static void close_device(struct state *s)
 	s->fd = -1;
 }
 
-TEST_F(fault, open)
+TEST_F(fault, open_survives_faults)
 {
 	FAIL_EACH(&self->state, (&(struct call){ .make = open_device, .undo = close_device }));
 	EXPECT_LT(0, self->state.count.nomem);
@@ -78,27 +78,27 @@ static void fail_setup(struct __test_metadata *_metadata, struct state *s, unsig
 	EXPECT_EQ(3, s->count.fault);
 }
 
-TEST_F(fault, setup_rcu)
+TEST_F(fault, setup_rcu_survives_faults)
 {
 	fail_setup(_metadata, &self->state, MINIRING_NOTIFY_RCU, 0);
 }
 
-TEST_F(fault, setup_spinlock)
+TEST_F(fault, setup_spinlock_survives_faults)
 {
 	fail_setup(_metadata, &self->state, MINIRING_NOTIFY_SPINLOCK, 0);
 }
 
-TEST_F(fault, setup_quiesce)
+TEST_F(fault, setup_quiesce_survives_faults)
 {
 	fail_setup(_metadata, &self->state, MINIRING_NOTIFY_QUIESCE, 0);
 }
 
-TEST_F(fault, setup_single_issuer)
+TEST_F(fault, setup_single_issuer_survives_faults)
 {
 	fail_setup(_metadata, &self->state, MINIRING_NOTIFY_RCU, IORING_SETUP_SINGLE_ISSUER);
 }
 
-TEST_F(fault, setup_no_sqarray)
+TEST_F(fault, setup_no_sqarray_survives_faults)
 {
 	fail_setup(_metadata, &self->state, MINIRING_NOTIFY_RCU, IORING_SETUP_NO_SQARRAY);
 }
@@ -129,7 +129,7 @@ static void unmap_sqes(struct state *s)
 	munmap(s->map, s->ring.sqes_len);
 }
 
-TEST_F(fault, mmap)
+TEST_F(fault, mmap_survives_faults)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, ENTRIES));
 	FAIL_EACH(&self->state, (&(struct call){ .make = map_rings, .undo = unmap_rings }));
@@ -187,7 +187,7 @@ static const char *completed_one(struct state *s, int ret)
 	return what ?: s->seen != before + 1 ? "did not complete" : NULL;
 }
 
-TEST_F(fault, enter)
+TEST_F(fault, enter_survives_faults)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, ENTRIES));
 	FAIL_EACH(&self->state, (&(struct call){
@@ -238,7 +238,7 @@ static const char *completed_chain(struct state *s, int ret)
 	return seen != 3 || uring_ready(&s->ring) ? "a completion is wrong" : NULL;
 }
 
-TEST_F_TIMEOUT(fault, chain, 240)
+TEST_F_TIMEOUT(fault, chain_survives_faults, 240)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, ENTRIES));
 	FAIL_EACH(&self->state, (&(struct call){
@@ -299,7 +299,7 @@ static const char *lost_none(struct state *s, int ret)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(fault, enter_with_a_full_cq, 240)
+TEST_F_TIMEOUT(fault, enter_with_a_full_cq_survives_faults, 240)
 {
 	struct state *s = &self->state;
 	static const struct call call = {
@@ -316,7 +316,7 @@ TEST_F_TIMEOUT(fault, enter_with_a_full_cq, 240)
 	EXPECT_EQ(0, self->state.count.nomem);
 }
 
-TEST_F_TIMEOUT(fault, short_submit_with_a_full_cq, 240)
+TEST_F_TIMEOUT(fault, short_submit_with_a_full_cq_survives_faults, 240)
 {
 	struct state *s = &self->state;
 	static const struct call call = {
@@ -363,7 +363,7 @@ static int submit_and_wait(struct state *s)
 	return wait_call(s, 1);
 }
 
-TEST_F(fault, wait)
+TEST_F(fault, wait_survives_faults)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, ENTRIES));
 	FAIL_EACH(&self->state, (&(struct call){ .make = wait_only }));
@@ -371,7 +371,7 @@ TEST_F(fault, wait)
 	EXPECT_EQ(4, self->state.count.fault);
 }
 
-TEST_F(fault, submit_and_wait)
+TEST_F(fault, submit_and_wait_survives_faults)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, ENTRIES));
 	FAIL_EACH(&self->state, (&(struct call){
@@ -484,17 +484,17 @@ static void fail_register(struct __test_metadata *_metadata, struct state *s, un
 	EXPECT_EQ(5, s->count.fault);
 }
 
-TEST_F(fault, register_rcu)
+TEST_F(fault, register_rcu_survives_faults)
 {
 	fail_register(_metadata, &self->state, MINIRING_NOTIFY_RCU);
 }
 
-TEST_F(fault, register_spinlock)
+TEST_F(fault, register_spinlock_survives_faults)
 {
 	fail_register(_metadata, &self->state, MINIRING_NOTIFY_SPINLOCK);
 }
 
-TEST_F(fault, register_quiesce)
+TEST_F(fault, register_quiesce_survives_faults)
 {
 	fail_register(_metadata, &self->state, MINIRING_NOTIFY_QUIESCE);
 }
@@ -525,7 +525,7 @@ static void disabled_ring(struct state *s)
 		s->ring.map = NULL;
 }
 
-TEST_F(fault, enable_rings)
+TEST_F(fault, enable_rings_survives_faults)
 {
 	disabled_ring(&self->state);
 	ASSERT_NE(NULL, self->state.ring.map);
@@ -542,7 +542,7 @@ static int unknown_opcode(struct state *s)
 	return ret == -EINVAL ? 0 : ret;
 }
 
-TEST_F(fault, unknown_opcode)
+TEST_F(fault, unknown_opcode_survives_faults)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, ENTRIES));
 	FAIL_EACH(&self->state, (&(struct call){ .make = unknown_opcode }));
@@ -571,7 +571,7 @@ static void epoll_del(struct state *s)
 	epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->ring.fd, NULL);
 }
 
-TEST_F(fault, poll)
+TEST_F(fault, poll_survives_faults)
 {
 	struct state *s = &self->state;
 

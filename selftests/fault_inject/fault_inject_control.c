@@ -43,7 +43,7 @@ static bool lists_init(struct state *s)
 	return s->before && s->after && s->wanted;
 }
 
-TEST_F(fault, files_read)
+TEST_F(fault, files_read_survives_faults)
 {
 	static const struct call call = { .make = read_path, .wrong = reads_otherwise };
 	const char *const paths[] = { CONTROL, STATS, BACKEND, REACH, NULL };
@@ -125,21 +125,21 @@ static void fail_queries(struct __test_metadata *_metadata, struct state *s,
 	EXPECT_EQ(NULL, sites_changed(s));
 }
 
-TEST_F(fault, query_of_own_sites)
+TEST_F(fault, query_of_own_sites_survives_faults)
 {
 	fail_queries(_metadata, &self->state, "+p", "-p");
 	EXPECT_LT(0, self->state.count.nomem);
 	EXPECT_LT(0, self->state.count.fault);
 }
 
-TEST_F(fault, queries_that_build_on_each_other)
+TEST_F(fault, queries_that_build_on_each_other_survives_faults)
 {
 	fail_queries(_metadata, &self->state, "+p; +m\n-p; func apply_queued +fl; line 1- =pl",
 		     "=_");
 	EXPECT_LT(0, self->state.count.nomem);
 }
 
-TEST_F(fault, query_of_the_kernels_sites)
+TEST_F(fault, query_of_the_kernels_sites_survives_faults)
 {
 	if (access(KERNEL_CONTROL, F_OK))
 		SKIP(return, "the kernel has no CONFIG_DYNAMIC_DEBUG");
@@ -148,7 +148,7 @@ TEST_F(fault, query_of_the_kernels_sites)
 	EXPECT_LT(0, self->state.count.nomem);
 }
 
-TEST_F(fault, queries_of_both)
+TEST_F(fault, queries_of_both_survives_faults)
 {
 	if (access(KERNEL_CONTROL, F_OK))
 		SKIP(return, "the kernel has no CONFIG_DYNAMIC_DEBUG");
@@ -171,7 +171,7 @@ static const char *changed_after_all(struct state *s, int ret)
 	return ret ? "was not refused" : sites_changed(s);
 }
 
-TEST_F(fault, bad_query)
+TEST_F(fault, bad_query_survives_faults)
 {
 	ASSERT_TRUE(lists_init(&self->state));
 	ASSERT_EQ(0, lists_read(self->state.before));

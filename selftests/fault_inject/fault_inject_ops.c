@@ -117,7 +117,7 @@ static const char *wrong_read(struct state *s, int ret)
 	return wrong;
 }
 
-TEST_F(fault, read)
+TEST_F(fault, read_survives_faults)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_read, LEN, true },
 		     wrong_read);
@@ -144,7 +144,7 @@ static const char *wrong_write(struct state *s, int ret)
 	return poll(&pfd, 1, 0) ? "too much was written" : NULL;
 }
 
-TEST_F(fault, write)
+TEST_F(fault, write_survives_faults)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_write, LEN, false },
 		     wrong_write);
@@ -158,7 +158,7 @@ static void prepare_readv(struct state *s)
 	prep_rw(&s->ring, IORING_OP_READV, pipe_fds[0], parts, 2, 0, OURS);
 }
 
-TEST_F(fault, readv)
+TEST_F(fault, readv_survives_faults)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_readv, LEN, true },
 		     wrong_read);
@@ -175,7 +175,7 @@ static void prepare_writev(struct state *s)
 	prep_rw(&s->ring, IORING_OP_WRITEV, pipe_fds[1], parts, 64, 0, OURS);
 }
 
-TEST_F(fault, writev)
+TEST_F(fault, writev_survives_faults)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_writev, LEN, false },
 		     wrong_write);
@@ -198,7 +198,7 @@ static const char *wrong_read_fixed(struct state *s, int ret)
 	return wrong;
 }
 
-TEST_F(fault, read_fixed)
+TEST_F(fault, read_fixed_survives_faults)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_read_fixed, LEN, true },
 		     wrong_read_fixed);
@@ -209,7 +209,7 @@ static void prepare_write_fixed(struct state *s)
 	prep_rw(&s->ring, IORING_OP_WRITE_FIXED, pipe_fds[1], data, LEN, 0, OURS);
 }
 
-TEST_F(fault, write_fixed)
+TEST_F(fault, write_fixed_survives_faults)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_write_fixed, LEN, false },
 		     wrong_write);
@@ -247,7 +247,7 @@ static const char *wrong_in_parts(struct state *s, int ret)
 	return wrong;
 }
 
-TEST_F(fault, in_parts)
+TEST_F(fault, in_parts_survives_faults)
 {
 	static const struct request read = { prepare_in_parts, LEN, false };
 	struct state *s = &self->state;
@@ -273,7 +273,7 @@ static void prepare_poll(struct state *s)
 	prep_poll(&s->ring, s->eventfd, POLLOUT, 0, OURS);
 }
 
-TEST_F(fault, poll_add)
+TEST_F(fault, poll_add_survives_faults)
 {
 	fail_request(_metadata, &self->state, &(struct request){ prepare_poll, POLLOUT, false },
 		     wrong_result);
@@ -295,7 +295,7 @@ static const char *wrong_cancel(struct state *s, int ret)
 	return uring_submit(&s->ring) != 1 || uring_ready(&s->ring) ? "does not wait" : NULL;
 }
 
-TEST_F(fault, async_cancel)
+TEST_F(fault, async_cancel_survives_faults)
 {
 	struct state *s = &self->state;
 	static const struct request cancel = { prepare_cancel, 0, false };
@@ -345,7 +345,7 @@ static void fail_message(struct __test_metadata *_metadata, struct state *s)
 	uring_close(&other);
 }
 
-TEST_F(fault, message)
+TEST_F(fault, message_survives_faults)
 {
 	fail_message(_metadata, &self->state);
 }
@@ -375,7 +375,7 @@ static void set_up_anew(struct state *s)
 	s->fd = open(MINIRING_DEVICE, O_RDWR | O_CLOEXEC);
 }
 
-TEST_F(fault, setup_sqpoll)
+TEST_F(fault, setup_sqpoll_survives_faults)
 {
 	static const struct call polled = {
 		.make = set_up_polled, .changed = became_a_ring, .undo = set_up_anew,
@@ -454,7 +454,7 @@ static void open_with_memory(struct __test_metadata *_metadata, struct state *s)
 	ASSERT_NE(MAP_FAILED, s->map);
 }
 
-TEST_F(fault, register_buffers)
+TEST_F(fault, register_buffers_survives_faults)
 {
 	struct state *s = &self->state;
 
@@ -468,7 +468,7 @@ TEST_F(fault, register_buffers)
 	EXPECT_EQ(1 + BUFFERS, s->count.fault);
 }
 
-TEST_F(fault, unregister_buffers)
+TEST_F(fault, unregister_buffers_survives_faults)
 {
 	struct state *s = &self->state;
 
@@ -488,7 +488,7 @@ static int clone_buffers(struct state *s)
 	return uring_register(&s->ring, IORING_REGISTER_CLONE_BUFFERS, &arg, 1);
 }
 
-TEST_F(fault, clone_buffers)
+TEST_F(fault, clone_buffers_survives_faults)
 {
 	struct state *s = &self->state;
 	struct uring ring;
@@ -530,7 +530,7 @@ static const char *wrong_probe(struct state *s, int ret)
 		"says nothing" : NULL;
 }
 
-TEST_F(fault, probe)
+TEST_F(fault, probe_survives_faults)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, 8));
 	FAIL_EACH(&self->state, (&(struct call){ .make = probe, .wrong = wrong_probe }));

@@ -10,7 +10,7 @@
 #define _GNU_SOURCE
 #include "keys.h"
 
-TEST_F(keys, start_as_they_were_defined)
+TEST_F(keys, keys_start_as_defined)
 {
 	EXPECT_EQ(ON(2), state("on"));
 	EXPECT_EQ(OFF, state("off"));
@@ -33,7 +33,7 @@ TEST_F(keys, disable_takes_effect_at_the_apply)
 	EXPECT_EQ(OFF, state("on"));
 }
 
-TEST_F(keys, go_back_and_forth)
+TEST_F(keys, keys_go_back_and_forth)
 {
 	int i;
 
@@ -63,7 +63,7 @@ TEST_F(keys, last_request_wins_disable_then_enable)
 	EXPECT_EQ(ON(2), state("off"));
 }
 
-TEST_F(keys, a_thousand_requests_for_one_key_are_one)
+TEST_F(keys, thousand_requests_for_one_key_are_one)
 {
 	long coalesced = stat("coalesced");
 	int i;
@@ -75,7 +75,7 @@ TEST_F(keys, a_thousand_requests_for_one_key_are_one)
 	EXPECT_EQ(coalesced + 1000, stat("coalesced"));
 }
 
-TEST_F(keys, a_request_for_what_is_so_patches_nothing)
+TEST_F(keys, request_for_the_current_state_patches_nothing)
 {
 	long entries = stat("entries"), keys = stat("keys");
 
@@ -108,13 +108,13 @@ TEST_F(keys, all_branches_of_a_key_change_together)
 	EXPECT_EQ(OFF, state("many"));
 }
 
-TEST_F(keys, a_key_without_branches_changes)
+TEST_F(keys, key_without_branches_changes)
 {
 	EXPECT_EQ(0, command("queue_on unused\napply"));
 	EXPECT_EQ(1000, state("unused"));
 }
 
-TEST_F(keys, an_immediate_enable_in_between_is_kept)
+TEST_F(keys, immediate_enable_before_the_apply_is_kept)
 {
 	EXPECT_EQ(0, command("queue_on off\non off"));
 	EXPECT_EQ(ON(2), state("off"));
@@ -122,7 +122,7 @@ TEST_F(keys, an_immediate_enable_in_between_is_kept)
 	EXPECT_EQ(ON(2), state("off"));
 }
 
-TEST_F(keys, an_immediate_disable_in_between_is_overridden)
+TEST_F(keys, immediate_disable_before_the_apply_is_overridden)
 {
 	EXPECT_EQ(0, command("queue_on on\noff on"));
 	EXPECT_EQ(OFF, state("on"));
@@ -130,7 +130,7 @@ TEST_F(keys, an_immediate_disable_in_between_is_overridden)
 	EXPECT_EQ(ON(2), state("on"));
 }
 
-TEST_F(keys, an_immediate_change_after_the_apply_works)
+TEST_F(keys, immediate_change_after_the_apply_works)
 {
 	EXPECT_EQ(0, command("queue_on off\napply\noff off"));
 	EXPECT_EQ(OFF, state("off"));
@@ -138,7 +138,7 @@ TEST_F(keys, an_immediate_change_after_the_apply_works)
 	EXPECT_EQ(OFF, state("off"));
 }
 
-TEST_F(keys, a_reference_counted_key_is_refused_and_the_others_are_not)
+TEST_F(keys, reference_counted_key_alone_is_refused)
 {
 	EXPECT_EQ(0, command("inc counted\ninc counted\nqueue_on off"));
 	EXPECT_EQ(-EBUSY, command("queue_off counted"));
@@ -150,7 +150,7 @@ TEST_F(keys, a_reference_counted_key_is_refused_and_the_others_are_not)
 	EXPECT_EQ(OFF, state("counted"));
 }
 
-TEST_F(keys, a_key_that_becomes_reference_counted_is_left_alone)
+TEST_F(keys, key_that_becomes_reference_counted_is_left_alone)
 {
 	long refused = stat("refused");
 
@@ -162,7 +162,7 @@ TEST_F(keys, a_key_that_becomes_reference_counted_is_left_alone)
 	EXPECT_EQ(OFF, state("counted"));
 }
 
-TEST_F(keys, a_key_sealed_at_boot_is_refused)
+TEST_F(keys, key_sealed_at_boot_is_refused)
 {
 	if (state("sealed") < 0)
 		SKIP(return, "no such key without CONFIG_HARDENED_USERCOPY");
@@ -170,7 +170,7 @@ TEST_F(keys, a_key_sealed_at_boot_is_refused)
 	EXPECT_EQ(-EROFS, command("queue_off sealed"));
 }
 
-TEST_F(keys, a_hundred_thousand_change_in_one_apply)
+TEST_F(keys, hundred_thousand_keys_change_in_one_apply)
 {
 	long keys = stat("keys"), applies = stat("applies");
 
@@ -217,7 +217,7 @@ static int events(const char *event, long *entries, char *fields, size_t room)
 	return nr;
 }
 
-TEST_F(keys, an_apply_and_its_batches_are_traced)
+TEST_F(keys, apply_and_its_batches_are_traced)
 {
 	char fields[256] = "", expected[256] = "";
 	unsigned long long ns, all_ns;
@@ -263,7 +263,7 @@ TEST_F(keys, an_apply_and_its_batches_are_traced)
 }
 
 /* What stats and the tracepoints say of the same applies must agree. */
-TEST_F(keys, stats_count_what_is_traced)
+TEST_F(keys, stats_agree_with_the_trace)
 {
 	long applies = stat("applies"), keys = stat("keys"), entries = stat("entries");
 	long batches = stat("batches"), immediate = stat("immediate");
@@ -341,7 +341,7 @@ static bool armed(void)
  * once, until there is none left to fail.
  */
 /* Each of some hundred points has two applies fail. */
-TEST_F_TIMEOUT(keys, without_memory_nothing_is_lost, 240)
+TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 {
 	static const char * const orders[] = {
 		"queue_on many\nqueue_off on\napply",

@@ -8,7 +8,7 @@
 #define _GNU_SOURCE
 #include "keys.h"
 
-TEST_F(keys, a_linked_key_changes_in_all_modules)
+TEST_F(keys, linked_key_changes_in_all_modules)
 {
 	long immediate = stat("immediate");
 
@@ -24,7 +24,7 @@ TEST_F(keys, a_linked_key_changes_in_all_modules)
 		EXPECT_EQ(immediate, stat("immediate"));
 }
 
-TEST_F(keys, a_key_of_three_modules_changes_in_all_and_then_in_the_two_that_stay)
+TEST_F(keys, key_of_three_modules_changes_in_all_and_after_one_unloads)
 {
 	long entries = stat("entries");
 
@@ -45,7 +45,7 @@ TEST_F(keys, a_key_of_three_modules_changes_in_all_and_then_in_the_two_that_stay
 		EXPECT_EQ(entries + 5, stat("entries"));
 }
 
-TEST_F(keys, a_linked_key_changes_after_one_of_its_modules_went)
+TEST_F(keys, linked_key_changes_after_one_module_unloads)
 {
 	ASSERT_EQ(0, load("miniring_keys_user", ""));
 	EXPECT_EQ(0, command("queue_on shared"));
@@ -54,21 +54,21 @@ TEST_F(keys, a_linked_key_changes_after_one_of_its_modules_went)
 	EXPECT_EQ(ON(1), state("shared"));
 }
 
-TEST_F(keys, a_module_that_loads_gets_the_state_of_a_linked_key)
+TEST_F(keys, loading_module_gets_the_state_of_a_linked_key)
 {
 	EXPECT_EQ(0, command("queue_on shared\napply"));
 	ASSERT_EQ(0, load("miniring_keys_user", ""));
 	EXPECT_EQ(ON(1), state_of(USER_STATE, "shared"));
 }
 
-TEST_F(keys, a_module_may_apply_while_it_loads)
+TEST_F(keys, module_may_apply_while_it_loads)
 {
 	ASSERT_EQ(0, load("miniring_keys_user", "queue=1 apply=1"));
 	EXPECT_EQ(ON(1), state_of(USER_STATE, "own"));
 	EXPECT_EQ(ON(1), state_of(USER_STATE, "init"));
 }
 
-TEST_F(keys, a_request_from_a_module_that_fails_to_load_is_dropped)
+TEST_F(keys, request_from_a_module_that_fails_to_load_is_dropped)
 {
 	long dropped = stat("dropped");
 
@@ -77,7 +77,7 @@ TEST_F(keys, a_request_from_a_module_that_fails_to_load_is_dropped)
 	EXPECT_EQ(0, command("apply"));
 }
 
-TEST_F(keys, requests_for_a_module_that_unloads_are_dropped)
+TEST_F(keys, requests_for_an_unloading_module_are_dropped)
 {
 	long dropped = stat("dropped"), applies = stat("applies");
 
@@ -93,7 +93,7 @@ TEST_F(keys, requests_for_a_module_that_unloads_are_dropped)
 	EXPECT_EQ(OFF, state("off"));
 }
 
-TEST_F(keys, a_module_unloads_with_its_keys_on)
+TEST_F(keys, module_unloads_with_its_keys_on)
 {
 	EXPECT_EQ(0, command("queue_on many\nqueue_on off\napply"));
 	ASSERT_EQ(0, unload("miniring_keys_test"));
@@ -120,7 +120,7 @@ static int branches_of_sample(void)
 	return taken;
 }
 
-TEST_F_TIMEOUT(keys, the_sample_module_changes_the_branches_of_thousands, 120)
+TEST_F_TIMEOUT(keys, sample_module_changes_thousands_of_branches, 120)
 {
 	long dropped;
 
@@ -173,7 +173,7 @@ TEST_F(keys, request_for_a_read_only_key_is_refused)
 	EXPECT_EQ(0, unload("miniring_keys_sealed"));
 }
 
-TEST_F(keys, request_of_an_init_that_fails_is_dropped)
+TEST_F(keys, request_of_a_failing_init_is_dropped)
 {
 	long dropped = stat("dropped");
 
@@ -201,7 +201,7 @@ static long request_of_a_key_that_goes(const char *parameter)
 	return result;
 }
 
-TEST_F(keys, request_for_a_key_of_a_module_that_goes_is_refused)
+TEST_F(keys, request_for_a_key_of_an_unloading_module_is_refused)
 {
 	static const char *const priorities[] = {
 		"priority=0", "priority=-1", "priority=-2147483647", "priority=2147483646",
@@ -246,7 +246,7 @@ static bool logged(int fd, const char *message)
 	return found;
 }
 
-TEST_F(keys, the_sample_module_in_rust_says_what_it_sees)
+TEST_F(keys, rust_sample_prints_the_state_of_its_keys)
 {
 	int log = open_log();
 	char expected[128];

@@ -94,7 +94,7 @@ static void *fight(void *arg)
 	return NULL;
 }
 
-TEST_F(keys, callers_who_disagree_leave_all_branches_alike)
+TEST_F(keys, disagreeing_callers_leave_all_branches_alike)
 {
 	struct fighter fighters[2] = {
 		{ .commands = "queue_on many\nqueue_on left\napply" },
@@ -139,7 +139,7 @@ static void *enable_when_off(void *arg)
  * when it is disabled between two looks of someone who enables what is on: so
  * the key is off when that starts.)
  */
-TEST_F(keys, a_request_meets_an_immediate_enable_half_way)
+TEST_F(keys, request_survives_an_immediate_enable_half_way)
 {
 	time_t start = seconds();
 	pthread_t thread;
@@ -181,7 +181,7 @@ static void *hotplug(void *arg)
 	return NULL;
 }
 
-TEST_F(keys, change_while_a_cpu_comes_and_goes)
+TEST_F(keys, keys_change_while_a_cpu_comes_and_goes)
 {
 	time_t start = seconds();
 	int i, cycles = 0;
@@ -235,7 +235,7 @@ static void *watch(void *arg)
 /* An apply of many batches does not keep its CPU for itself: another task that is
  * ready runs in between. That it is done in one go is the point of "stopped".
  */
-TEST_F_TIMEOUT(keys, an_apply_lets_others_run_in_between, 120)
+TEST_F_TIMEOUT(keys, apply_lets_others_run_between_batches, 120)
 {
 	bool immediate = ON_BACKEND("immediate");
 	const char *on = immediate ? "queued on 500" : "queued on 20000";

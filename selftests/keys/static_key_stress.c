@@ -126,7 +126,7 @@ static void *load_and_unload(void *arg)
 	return NULL;
 }
 
-TEST_F(keys, modules_come_and_go_with_keys_queued)
+TEST_F(keys, modules_can_unload_with_keys_queued)
 {
 	struct loader loader = { .end = seconds() + STRESS_SECONDS };
 	pthread_t thread;

@@ -90,7 +90,7 @@ FIXTURE_TEARDOWN(without)
 	close(self->log);
 }
 
-TEST_F(without, says_what_it_does_instead_and_why)
+TEST_F(without, log_names_the_fallback_for_a_missing_symbol)
 {
 	static const struct {
 		int use;
@@ -120,7 +120,7 @@ TEST_F(without, says_what_it_does_instead_and_why)
 	free(text);
 }
 
-TEST_F(without, changes_keys_by_the_backend_that_is_left)
+TEST_F(without, keys_change_by_the_remaining_backend)
 {
 	bool immediate = variant->use & (LOOKUP | ENTRIES | BATCHED);
 	long changed, batches;
@@ -136,7 +136,7 @@ TEST_F(without, changes_keys_by_the_backend_that_is_left)
 	EXPECT_EQ(batches + (immediate ? 0 : 1), stat("batches"));
 }
 
-TEST_F(without, refuses_a_backend_that_needs_the_symbol)
+TEST_F(without, backend_that_needs_a_missing_symbol_is_refused)
 {
 	static const struct {
 		const char *name;
@@ -170,7 +170,7 @@ TEST_F(without, refuses_a_backend_that_needs_the_symbol)
 	}
 }
 
-TEST_F(without, refuses_kernel_queries_only_if_the_sites_are_out_of_reach)
+TEST_F(without, kernel_queries_are_refused_only_without_access_to_the_sites)
 {
 	bool refused = variant->use & (LOOKUP | KERNEL_SITES);
 
@@ -194,7 +194,7 @@ static void *send_signal(void *signal)
 }
 
 /* A signalfd is asked by its submitter, in a wait or on the way to userspace. */
-TEST_F(without, polls_end_the_wait_of_their_submitter)
+TEST_F(without, polls_end_their_submitters_wait_without_the_symbol)
 {
 	int fd = eventfd(0, EFD_CLOEXEC), signals;
 	struct uring ring = {};

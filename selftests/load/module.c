@@ -74,7 +74,7 @@ TEST_F(module, unload_is_refused_while_a_ring_is_mapped)
 	EXPECT_EQ(0, unload(MODULE));
 }
 
-TEST_F(module, unload_takes_its_files_along)
+TEST_F(module, unload_removes_the_modules_files)
 {
 	EXPECT_EQ(0, access(DIR "/control", F_OK));
 	EXPECT_EQ(0, unload(MODULE));
@@ -85,12 +85,12 @@ TEST_F(module, unload_takes_its_files_along)
 	EXPECT_EQ(0, access(DIR "/control", F_OK));
 }
 
-TEST_F(module, loads_only_once)
+TEST_F(module, module_loads_only_once)
 {
 	EXPECT_EQ(-EEXIST, load(MODULE, ""));
 }
 
-TEST_F_TIMEOUT(module, unloads_with_a_callback_pending, 120)
+TEST_F_TIMEOUT(module, module_unloads_with_a_callback_pending, 120)
 {
 	for (int i = 0; i < CYCLES; i++) {
 		struct uring ring = {};
@@ -106,7 +106,7 @@ TEST_F_TIMEOUT(module, unloads_with_a_callback_pending, 120)
 	}
 }
 
-TEST_F_TIMEOUT(module, unloads_straight_after_a_ring_with_an_eventfd, 120)
+TEST_F_TIMEOUT(module, module_unloads_right_after_a_ring_with_an_eventfd, 120)
 {
 	for (int i = 0; i < CYCLES; i++) {
 		struct uring ring = {};
@@ -165,7 +165,7 @@ static void *queue_and_hog(void *arg)
  * Unloading waits for a grace period anyway. The callbacks of another CPU that
  * is busy can come long after that: a few at each of its timer interrupts.
  */
-TEST_F_TIMEOUT(module, unloads_with_callbacks_pending_on_another_cpu, 120)
+TEST_F_TIMEOUT(module, module_unloads_with_callbacks_pending_on_another_cpu, 120)
 {
 	if (run_on(1))
 		SKIP(return, "no second CPU");
@@ -200,7 +200,7 @@ TEST_F(module, unload_waits_for_the_rcu_callbacks_of_a_using_module)
 	close(log);
 }
 
-TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)
+TEST_F(module, unload_does_not_change_the_kernels_sites)
 {
 	int before, on;
 
@@ -220,7 +220,7 @@ TEST_F(module, unload_leaves_the_kernels_sites_as_they_are)
  * A chain that goes on behind the close of its ring, from one worker to the next. The
  * module waits for the last of them.
  */
-TEST_F_TIMEOUT(module, unload_waits_for_what_a_closed_ring_goes_on_with, 120)
+TEST_F_TIMEOUT(module, unload_waits_for_requests_of_a_closed_ring, 120)
 {
 	for (int i = 0; i < 3; i++) {
 		struct uring ring = {};

@@ -30,7 +30,7 @@ static int nops(struct uring *ring, int nr)
 	return completed;
 }
 
-TEST(a_submitter_takes_no_lock)
+TEST(single_issuer_submission_takes_no_lock)
 {
 	struct ring_tally before, after;
 	struct uring ring;
@@ -45,7 +45,7 @@ TEST(a_submitter_takes_no_lock)
 	uring_close(&ring);
 }
 
-TEST(others_take_one_a_submission)
+TEST(submission_without_single_issuer_takes_one_lock)
 {
 	struct ring_tally before, after;
 	struct uring ring;
@@ -67,7 +67,7 @@ static void *submit_nothing(void *arg)
 }
 
 /* Counts are not lost between threads. */
-TEST(counts_are_exact)
+TEST(submits_and_locks_are_counted_exactly)
 {
 	struct ring_tally before, after;
 	pthread_t threads[4];
@@ -85,7 +85,7 @@ TEST(counts_are_exact)
 	uring_close(&ring);
 }
 
-TEST(a_ring_is_counted_until_it_is_closed)
+TEST(ring_is_counted_until_it_is_closed)
 {
 	struct uring rings[3];
 
@@ -141,7 +141,7 @@ static int mutexes(struct uring *ring, int nr)
 	return traced();
 }
 
-TEST(a_probe_agrees)
+TEST(probe_on_mutex_lock_agrees_with_the_counts)
 {
 	struct uring ring, locked;
 	char filter[64];

@@ -91,7 +91,7 @@ FIXTURE_TEARDOWN(buffers)
 	uring_close(&self->ring);
 }
 
-TEST_F(buffers, are_registered_and_unregistered)
+TEST_F(buffers, buffers_can_be_registered_and_unregistered)
 {
 	for (int i = 0; i < 3; i++) {
 		EXPECT_EQ(0, register_one(&self->ring, self->mem, page_size));
@@ -99,7 +99,7 @@ TEST_F(buffers, are_registered_and_unregistered)
 	}
 }
 
-TEST_F(buffers, are_registered_once)
+TEST_F(buffers, second_registration_of_buffers_is_refused)
 {
 	EXPECT_EQ(0, register_one(&self->ring, self->mem, page_size));
 	EXPECT_EQ(-EBUSY, register_one(&self->ring, self->mem, page_size));
@@ -107,7 +107,7 @@ TEST_F(buffers, are_registered_once)
 	EXPECT_EQ(0, unregister(&self->ring));
 }
 
-TEST_F(buffers, cannot_be_unregistered_when_there_are_none)
+TEST_F(buffers, unregister_without_buffers_is_refused)
 {
 	EXPECT_EQ(-ENXIO, unregister(&self->ring));
 	EXPECT_EQ(0, register_one(&self->ring, self->mem, page_size));
@@ -115,7 +115,7 @@ TEST_F(buffers, cannot_be_unregistered_when_there_are_none)
 	EXPECT_EQ(-ENXIO, unregister(&self->ring));
 }
 
-TEST_F(buffers, unregistering_takes_no_arguments)
+TEST_F(buffers, unregister_of_buffers_takes_no_arguments)
 {
 	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_UNREGISTER_BUFFERS,
 					  NULL, 1));
@@ -123,7 +123,7 @@ TEST_F(buffers, unregistering_takes_no_arguments)
 					  self->mem, 0));
 }
 
-TEST_F(buffers, number_from_1_to_16384)
+TEST_F(buffers, number_of_buffers_is_1_to_16384)
 {
 	struct iovec *sparse = calloc(MAX_BUFFERS + 1, sizeof(*sparse));
 
@@ -135,7 +135,7 @@ TEST_F(buffers, number_from_1_to_16384)
 	free(sparse);
 }
 
-TEST_F(buffers, that_cannot_be_read_from_the_array_fault)
+TEST_F(buffers, unreadable_iovec_faults)
 {
 	struct iovec *end = (struct iovec *)(self->mem + page_size) - 1;
 
@@ -149,7 +149,7 @@ TEST_F(buffers, that_cannot_be_read_from_the_array_fault)
 	EXPECT_EQ(0, register_iovecs(&self->ring, end, 1));
 }
 
-TEST_F(buffers, of_a_length_that_cannot_be_are_refused)
+TEST_F(buffers, buffer_of_invalid_length_is_refused)
 {
 	const struct {
 		void *base;
@@ -186,7 +186,7 @@ TEST_F(buffers, of_a_length_that_cannot_be_are_refused)
 	}
 }
 
-TEST_F(buffers, of_memory_that_is_not_there_or_read_only_fault)
+TEST_F(buffers, buffer_of_unmapped_or_read_only_memory_faults)
 {
 	ASSERT_EQ(0, mprotect(self->mem + 2 * page_size, page_size, PROT_READ));
 	ASSERT_EQ(0, munmap(self->mem + 4 * page_size, page_size));
@@ -197,7 +197,7 @@ TEST_F(buffers, of_memory_that_is_not_there_or_read_only_fault)
 	EXPECT_EQ(0, register_one(&self->ring, self->mem, 2 * page_size));
 }
 
-TEST_F(buffers, may_be_a_file_in_memory_and_the_ring_itself)
+TEST_F(buffers, buffer_may_be_a_memfd_or_the_ring_itself)
 {
 	int fd = memfd_create("buffer", 0);
 	void *file;
@@ -212,7 +212,7 @@ TEST_F(buffers, may_be_a_file_in_memory_and_the_ring_itself)
 	close(fd);
 }
 
-TEST_F(buffers, may_be_anywhere_in_a_page)
+TEST_F(buffers, buffer_may_start_and_end_anywhere_in_a_page)
 {
 	struct iovec iov[] = {
 		{ self->mem, 1 },
@@ -226,7 +226,7 @@ TEST_F(buffers, may_be_anywhere_in_a_page)
 	EXPECT_EQ(0, register_iovecs(&self->ring, iov, ARRAY_SIZE(iov)));
 }
 
-TEST_F(buffers, all_or_none_are_registered)
+TEST_F(buffers, failed_registration_registers_no_buffer)
 {
 	struct iovec iov[] = {
 		{ self->mem, page_size },
@@ -239,7 +239,7 @@ TEST_F(buffers, all_or_none_are_registered)
 	EXPECT_EQ(0, register_iovecs(&self->ring, iov, 2));
 }
 
-TEST_F(buffers, stay_when_the_mapping_goes)
+TEST_F(buffers, buffer_survives_unmap)
 {
 	ASSERT_EQ(0, register_one(&self->ring, self->mem, 8 * page_size));
 	ASSERT_EQ(0, munmap(self->mem, 8 * page_size));
@@ -254,7 +254,7 @@ static void *register_in_thread(void *arg)
 	return (void *)(long)register_one(ring, mem, page_size);
 }
 
-TEST(only_the_submitter_registers_buffers)
+TEST(buffers_are_registered_by_the_submitter_only)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_SINGLE_ISSUER };
 	pthread_t thread;
@@ -300,7 +300,7 @@ static int register_in_time(struct uring *ring, const struct iovec *iov, unsigne
 	return ret;
 }
 
-TEST(the_memory_of_a_ring_is_not_counted)
+TEST(ring_memory_is_not_charged_to_memlock)
 {
 	struct uring ring = {};
 
@@ -332,7 +332,7 @@ TEST(buffers_count_as_locked_and_pinned_memory)
 	uring_close(&ring);
 }
 
-TEST(memory_counts_for_each_buffer)
+TEST(memory_is_charged_for_each_buffer)
 {
 	struct uring ring = {};
 	struct iovec iov[2];
@@ -374,7 +374,7 @@ static char *huge_page(void)
 	return kb ? huge : NULL;
 }
 
-TEST(a_huge_page_counts_once_and_in_full)
+TEST(huge_page_is_charged_once_and_in_full)
 {
 	struct uring ring = {};
 	struct iovec iov[3];
@@ -401,7 +401,7 @@ TEST(a_huge_page_counts_once_and_in_full)
 	uring_close(&ring);
 }
 
-TEST(closing_the_ring_unpins)
+TEST(close_of_a_ring_unpins_its_buffers)
 {
 	struct uring ring = {};
 	struct iovec iov;
@@ -418,7 +418,7 @@ TEST(closing_the_ring_unpins)
 	}
 }
 
-TEST(who_may_lock_memory_is_not_counted)
+TEST(maker_with_cap_ipc_lock_is_not_charged)
 {
 	struct uring ring = {};
 
@@ -428,7 +428,7 @@ TEST(who_may_lock_memory_is_not_counted)
 	uring_close(&ring);
 }
 
-TEST(who_made_the_ring_is_charged)
+TEST(maker_of_the_ring_is_charged)
 {
 	struct uring ring = {};
 	char *mem;

@@ -75,7 +75,7 @@ FIXTURE_TEARDOWN(cancel)
 	uring_close(&self->ring);
 }
 
-TEST_F(cancel, each_kind_by_user_data)
+TEST_F(cancel, cancel_by_user_data_finds_each_kind_of_request)
 {
 	struct uring *ring = &self->ring;
 	struct seen seen;
@@ -103,7 +103,7 @@ TEST_F(cancel, each_kind_by_user_data)
 	}
 }
 
-TEST_F(cancel, all_with_the_same_user_data)
+TEST_F(cancel, cancel_all_ends_each_request_with_the_user_data)
 {
 	struct uring *ring = &self->ring;
 	struct seen seen;
@@ -123,7 +123,7 @@ TEST_F(cancel, all_with_the_same_user_data)
 	EXPECT_EQ(0, collect(ring, 1, 50).result);
 }
 
-TEST_F(cancel, by_file)
+TEST_F(cancel, cancel_by_file_ends_requests_of_that_file_only)
 {
 	struct uring *ring = &self->ring;
 	struct io_uring_sqe *sqe;
@@ -154,7 +154,7 @@ TEST_F(cancel, by_file)
 	EXPECT_EQ(-EBADF, collect(ring, 1, 50).result);
 }
 
-TEST_F(cancel, by_operation_and_any)
+TEST_F(cancel, cancel_by_operation_and_any_end_matching_requests)
 {
 	struct uring *ring = &self->ring;
 	struct seen seen;
@@ -234,7 +234,7 @@ TEST_F_TIMEOUT(cancel, two_searches_find_each_request_once, 180)
 	close(file);
 }
 
-TEST_F(cancel, bad_arguments)
+TEST_F(cancel, cancel_refuses_bad_arguments)
 {
 	struct uring *ring = &self->ring;
 	const unsigned int flags[] = {
@@ -252,7 +252,7 @@ TEST_F(cancel, bad_arguments)
 	EXPECT_EQ(-EINVAL, collect(ring, 1, 50).result);
 }
 
-TEST_F(cancel, the_chain_behind_is_cancelled_too)
+TEST_F(cancel, cancelled_request_cancels_the_rest_of_its_chain)
 {
 	struct uring *ring = &self->ring;
 	struct seen seen;
@@ -273,7 +273,7 @@ TEST_F(cancel, the_chain_behind_is_cancelled_too)
  * Whatever a ring holds goes with it. The pipe's read end is the child's and its
  * requests'; its write end here sees it go.
  */
-TEST_F(cancel, the_last_close)
+TEST_F(cancel, last_close_cancels_all_requests)
 {
 	struct uring ring = {};
 	int fds[2];
@@ -291,7 +291,7 @@ TEST_F(cancel, the_last_close)
 	}
 }
 
-TEST_F(cancel, a_killed_process)
+TEST_F(cancel, requests_of_a_killed_process_are_cancelled)
 {
 	int status;
 
@@ -322,7 +322,7 @@ TEST_F(cancel, a_killed_process)
 	}
 }
 
-TEST_F(cancel, rings_that_poll_each_other_and_themselves)
+TEST_F(cancel, rings_that_poll_each_other_are_freed_on_close)
 {
 	int status, fds[2];
 	pid_t pid;
@@ -355,7 +355,7 @@ TEST_F(cancel, rings_that_poll_each_other_and_themselves)
 	close(fds[1]);
 }
 
-TEST_F(cancel, a_ring_inherited_by_fork)
+TEST_F(cancel, close_by_a_forked_child_keeps_the_requests)
 {
 	struct uring *ring = &self->ring;
 	int status;
@@ -382,7 +382,7 @@ TEST_F(cancel, a_ring_inherited_by_fork)
  * To a ring that others have open: what is about a ring is cancelled, a timer goes on, and what
  * waits for a file says so at its event.
  */
-TEST_F(cancel, what_a_process_that_ended_left)
+TEST_F(cancel, timer_survives_its_process_but_a_poll_of_the_ring_does_not)
 {
 	bool updated = false, expired = false;
 	struct __kernel_timespec now = {};
@@ -428,7 +428,7 @@ TEST_F(cancel, what_a_process_that_ended_left)
 }
 
 /* A buffer of a process that is gone is not read into, nor is anything else. */
-TEST_F(cancel, a_reader_whose_process_ended)
+TEST_F(cancel, read_of_an_ended_process_is_cancelled)
 {
 	struct uring *ring = &self->ring;
 	int status;
@@ -453,7 +453,7 @@ static void *reads_and_ends(void *arg)
 	return uring_submit(ring) == 1 ? NULL : "nothing was submitted";
 }
 
-TEST_F(cancel, a_reader_whose_thread_ended)
+TEST_F(cancel, read_of_an_ended_thread_is_cancelled)
 {
 	struct uring *ring = &self->ring;
 	pthread_t thread;
@@ -471,7 +471,7 @@ TEST_F(cancel, a_reader_whose_thread_ended)
 }
 
 /* Reading this file waits whatever it is told, but it can be polled. */
-TEST_F(cancel, a_worker_that_may_wait_polls_instead)
+TEST_F(cancel, read_of_a_pollable_file_is_polled_and_can_be_cancelled)
 {
 	int fd = inotify_init1(IN_CLOEXEC);
 	char events[512];

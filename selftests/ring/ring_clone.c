@@ -160,7 +160,7 @@ FIXTURE_TEARDOWN(clone)
 	uring_close(&self->b);
 }
 
-TEST_F(clone, shares_all_buffers)
+TEST_F(clone, clone_shares_all_buffers)
 {
 	EXPECT_STREQ("", slots(&self->b, self->mem, 0));
 	ASSERT_EQ(0, clone_from(&self->b, &self->a));
@@ -180,7 +180,7 @@ TEST_F(clone, shares_all_buffers)
 	EXPECT_STREQ("", slots(&self->a, self->mem, 0));
 }
 
-TEST_F(clone, does_not_take_the_place_of_others_unless_told_to)
+TEST_F(clone, clone_replaces_buffers_only_with_dst_replace)
 {
 	const unsigned int replace = IORING_REGISTER_DST_REPLACE;
 
@@ -203,7 +203,7 @@ TEST_F(clone, does_not_take_the_place_of_others_unless_told_to)
 	EXPECT_STREQ("-bcbc", slots(&self->b, self->mem, NR + 1));
 }
 
-TEST_F(clone, may_be_from_the_same_ring)
+TEST_F(clone, clone_within_one_ring_works)
 {
 	EXPECT_EQ(-EBUSY, clone_from(&self->a, &self->a));
 	EXPECT_EQ(0, clone_some(&self->a, &self->a, IORING_REGISTER_DST_REPLACE, 0, NR, NR));
@@ -214,7 +214,7 @@ TEST_F(clone, may_be_from_the_same_ring)
 					 2 * NR, 0, 1));
 }
 
-TEST_F(clone, places_are_checked)
+TEST_F(clone, clone_checks_offsets_and_numbers)
 {
 	struct uring *a = &self->a, *b = &self->b;
 
@@ -232,7 +232,7 @@ TEST_F(clone, places_are_checked)
 	EXPECT_EQ(0, clone_some(b, a, 0, 0, 16383, 1));
 }
 
-TEST_F(clone, arguments_are_checked)
+TEST_F(clone, clone_checks_its_arguments)
 {
 	struct io_uring_clone_buffers arg = { .src_fd = self->a.fd };
 	int fds[2];
@@ -261,7 +261,7 @@ TEST_F(clone, arguments_are_checked)
 	close(fds[1]);
 }
 
-TEST_F(clone, another_process_has_other_limits)
+TEST_F(clone, clone_between_accounts_is_refused)
 {
 	int status;
 	pid_t pid;
@@ -304,7 +304,7 @@ static void *other_main(void *arg)
 }
 
 /* The hole that the series closes first: both submitters are asked for. */
-TEST_F(clone, both_submitters_are_checked)
+TEST_F(clone, clone_checks_both_submitters)
 {
 	const int expected = variant->flags ? -EEXIST : 0;
 	struct other o = { .ring = &self->a, .mem = self->mem };
@@ -344,7 +344,7 @@ static void *race(void *arg)
 	return NULL;
 }
 
-TEST(rings_clone_from_each_other)
+TEST(rings_clone_from_each_other_without_deadlock)
 {
 	const size_t page = getpagesize();
 	struct uring a, b;

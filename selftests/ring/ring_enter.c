@@ -114,7 +114,7 @@ static void pest_stop(struct pest *p)
 	pthread_join(p->thread, NULL);
 }
 
-TEST_F(enter, with_nothing_to_do_returns_zero)
+TEST_F(enter, enter_with_nothing_to_do_returns_zero)
 {
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, 0, 0));
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, 0, WAIT));
@@ -123,7 +123,7 @@ TEST_F(enter, with_nothing_to_do_returns_zero)
 	}
 }
 
-TEST_F(enter, unknown_flags_are_refused)
+TEST_F(enter, enter_refuses_unknown_flags)
 {
 	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
 	uring_publish(&self->ring);
@@ -132,7 +132,7 @@ TEST_F(enter, unknown_flags_are_refused)
 	EXPECT_EQ(0, uring_load(self->ring.sq.head));
 }
 
-TEST(unknown_flags_come_before_the_state_of_the_ring)
+TEST(enter_checks_flags_before_the_ring_is_enabled)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_R_DISABLED };
 
@@ -141,14 +141,14 @@ TEST(unknown_flags_come_before_the_state_of_the_ring)
 	EXPECT_EQ(-EBADFD, uring_enter(&ring, 0, 0, 0));
 }
 
-TEST_F(enter, returns_at_once_when_enough_has_completed)
+TEST_F(enter, enter_returns_at_once_when_enough_has_completed)
 {
 	ASSERT_EQ(3, submit_nops(&self->ring, 3));
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, 3, WAIT));
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, 1, WAIT));
 }
 
-TEST_F(enter, submits_and_waits_in_one_call)
+TEST_F(enter, enter_submits_and_waits_in_one_call)
 {
 	for (int i = 0; i < 4; i++)
 		ASSERT_NE(NULL, uring_nop(&self->ring, i));
@@ -173,7 +173,7 @@ TEST_F(enter, min_complete_beyond_an_int_does_not_wait)
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, ~0U, WAIT));
 }
 
-TEST_F(enter, times_out)
+TEST_F(enter, enter_times_out)
 {
 	long long start = now_ms();
 
@@ -182,7 +182,7 @@ TEST_F(enter, times_out)
 	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
 }
 
-TEST_F(enter, a_timeout_of_zero_does_not_sleep)
+TEST_F(enter, timeout_of_zero_does_not_sleep)
 {
 	long long start = now_ms();
 
@@ -190,7 +190,7 @@ TEST_F(enter, a_timeout_of_zero_does_not_sleep)
 	EXPECT_GT(1000, now_ms() - start);
 }
 
-TEST_F(enter, an_absolute_timeout_is_on_the_monotonic_clock)
+TEST_F(enter, absolute_timeout_is_on_the_monotonic_clock)
 {
 	long long start = now_ns(), end = start + 200000000;
 	struct __kernel_timespec ts = {
@@ -210,13 +210,13 @@ TEST_F(enter, an_absolute_timeout_is_on_the_monotonic_clock)
 	EXPECT_GT(end + FOREVER_MS / 2 * 1000000LL, now_ns());
 }
 
-TEST_F(enter, a_timeout_with_some_completions_is_no_error)
+TEST_F(enter, timeout_with_some_completions_is_no_error)
 {
 	ASSERT_EQ(2, submit_nops(&self->ring, 2));
 	EXPECT_EQ(0, enter_timeout(&self->ring, 3, 100));
 }
 
-TEST_F(enter, a_timeout_after_submission_returns_what_was_submitted)
+TEST_F(enter, timeout_after_submission_returns_the_submitted_count)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 100000000 };
 	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
@@ -227,7 +227,7 @@ TEST_F(enter, a_timeout_after_submission_returns_what_was_submitted)
 	EXPECT_STREQ("none", next_cqe(&self->ring));
 }
 
-TEST_F(enter, an_extended_argument_of_another_size_is_refused)
+TEST_F(enter, extended_argument_of_wrong_size_is_refused)
 {
 	struct io_uring_getevents_arg arg = {};
 
@@ -239,7 +239,7 @@ TEST_F(enter, an_extended_argument_of_another_size_is_refused)
 	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 0, WAIT_EXT, &arg, sizeof(arg)));
 }
 
-TEST_F(enter, an_extended_argument_that_cannot_be_read_faults)
+TEST_F(enter, unreadable_extended_argument_faults)
 {
 	struct io_uring_getevents_arg arg = { .ts = (unsigned long)bad_pointer() };
 
@@ -254,7 +254,7 @@ TEST_F(enter, an_extended_argument_that_cannot_be_read_faults)
 					   &arg, sizeof(arg)));
 }
 
-TEST_F(enter, a_bad_argument_after_submission_returns_what_was_submitted)
+TEST_F(enter, bad_argument_after_submission_returns_the_submitted_count)
 {
 	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
 	EXPECT_EQ(1, uring_enter_arg(&self->ring, uring_publish(&self->ring), 1,
@@ -262,7 +262,7 @@ TEST_F(enter, a_bad_argument_after_submission_returns_what_was_submitted)
 	EXPECT_STREQ("1 0", next_cqe(&self->ring));
 }
 
-TEST_F(enter, a_signal_ends_the_wait)
+TEST_F(enter, signal_ends_the_wait)
 {
 	const int flags[] = { 0, SA_RESTART };
 	struct pest pest;
@@ -278,7 +278,7 @@ TEST_F(enter, a_signal_ends_the_wait)
 	}
 }
 
-TEST_F(enter, a_signal_with_some_completions_is_no_error)
+TEST_F(enter, signal_with_some_completions_is_no_error)
 {
 	struct pest pest;
 
@@ -307,7 +307,7 @@ static void *errand_main(void *arg)
 	return NULL;
 }
 
-TEST_F(enter, work_for_the_task_does_not_end_the_wait)
+TEST_F(enter, task_work_does_not_end_the_wait)
 {
 	struct uring other = {};
 	struct errand errand = { .ring = &self->ring };
@@ -335,7 +335,7 @@ TEST_F(enter, work_for_the_task_does_not_end_the_wait)
 	uring_close(&other);
 }
 
-TEST_F(enter, the_signal_mask_holds_while_waiting)
+TEST_F(enter, signal_mask_holds_while_waiting)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 400000000 };
 	struct io_uring_getevents_arg arg = {
@@ -367,7 +367,7 @@ TEST_F(enter, the_signal_mask_holds_while_waiting)
 	pest_stop(&pest);
 }
 
-TEST_F(enter, a_bad_signal_mask_is_refused_when_it_has_to_wait)
+TEST_F(enter, bad_signal_mask_is_refused_only_if_enter_waits)
 {
 	sigset_t mask;
 
@@ -377,7 +377,7 @@ TEST_F(enter, a_bad_signal_mask_is_refused_when_it_has_to_wait)
 	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 0, WAIT, &mask, 7));
 }
 
-TEST_F(enter, a_waiter_wakes_when_enough_has_completed)
+TEST_F(enter, waiter_wakes_when_enough_has_completed)
 {
 	struct waiter w;
 
@@ -389,7 +389,7 @@ TEST_F(enter, a_waiter_wakes_when_enough_has_completed)
 	EXPECT_EQ(3, uring_ready(&self->ring));
 }
 
-TEST_F(enter, every_waiter_that_has_enough_wakes)
+TEST_F(enter, each_waiter_with_enough_completions_wakes)
 {
 	struct waiter w[3];
 
@@ -403,7 +403,7 @@ TEST_F(enter, every_waiter_that_has_enough_wakes)
 	EXPECT_EQ(0, waiter_join(&w[0]));
 }
 
-TEST_F(enter, a_waiter_can_be_killed)
+TEST_F(enter, waiter_can_be_killed)
 {
 	long long start = now_ms();
 	int status;
@@ -484,7 +484,7 @@ TEST_F(enter, min_wait_ends_when_enough_has_completed)
 	EXPECT_EQ(2, uring_ready(&self->ring));
 }
 
-TEST_F(enter, after_min_wait_one_completion_is_enough)
+TEST_F(enter, one_completion_is_enough_after_min_wait)
 {
 	struct poster poster;
 	long long start = now_ms();
@@ -512,7 +512,7 @@ TEST_F(enter, silent_timeout_ends_a_wait_after_min_wait)
 	}
 }
 
-TEST_F(enter, min_wait_without_a_timeout_is_one)
+TEST_F(enter, min_wait_without_a_timeout_is_the_timeout)
 {
 	long long start = now_ms();
 
@@ -520,7 +520,7 @@ TEST_F(enter, min_wait_without_a_timeout_is_one)
 	EXPECT_LE(100, now_ms() - start);
 }
 
-TEST_F(enter, min_wait_and_then_the_timeout)
+TEST_F(enter, timeout_ends_the_wait_after_min_wait)
 {
 	long long start = now_ms();
 
@@ -532,7 +532,7 @@ TEST_F(enter, min_wait_and_then_the_timeout)
 	EXPECT_LE(200, now_ms() - start);
 }
 
-TEST_F(enter, flags_of_sq_polling_mean_nothing_without_it)
+TEST_F(enter, sq_polling_flags_are_ignored_without_sqpoll)
 {
 	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
 	EXPECT_EQ(1, uring_enter(&self->ring, uring_publish(&self->ring), 0,
@@ -541,7 +541,7 @@ TEST_F(enter, flags_of_sq_polling_mean_nothing_without_it)
 	EXPECT_STREQ("1 0", next_cqe(&self->ring));
 }
 
-TEST_F(enter, an_argument_in_registered_memory_needs_that)
+TEST_F(enter, ext_arg_reg_faults_without_registered_memory)
 {
 	const unsigned int flags = WAIT_EXT | IORING_ENTER_EXT_ARG_REG;
 
@@ -556,7 +556,7 @@ TEST_F(enter, an_argument_in_registered_memory_needs_that)
 				     NULL, 0));
 }
 
-TEST_F(enter, a_registered_ring_is_unknown)
+TEST_F(enter, registered_ring_flag_is_refused)
 {
 	/* io_uring looks for it, and finds none. */
 	EXPECT_EQ(on_io_uring() ? -EBADF : -EINVAL,

@@ -92,7 +92,7 @@ static int open_fds(void)
 	return fd;
 }
 
-TEST_F(eventfd, register_twice_is_busy)
+TEST_F(eventfd, second_register_is_busy)
 {
 	int other = eventfd(0, EFD_NONBLOCK);
 
@@ -110,7 +110,7 @@ TEST_F(eventfd, register_twice_is_busy)
 	EXPECT_EQ(0, count(other));
 }
 
-TEST_F(eventfd, unregister_needs_one_to_be_there)
+TEST_F(eventfd, unregister_without_eventfd_is_refused)
 {
 	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
@@ -135,7 +135,7 @@ TEST_F(eventfd, register_right_after_unregister_succeeds)
 	}
 }
 
-TEST_F(eventfd, register_takes_exactly_one)
+TEST_F(eventfd, register_takes_exactly_one_eventfd)
 {
 	int fds[2] = { self->fd, self->fd };
 
@@ -146,7 +146,7 @@ TEST_F(eventfd, register_takes_exactly_one)
 	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 }
 
-TEST_F(eventfd, unregister_takes_no_argument)
+TEST_F(eventfd, unregister_of_an_eventfd_takes_no_argument)
 {
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 	EXPECT_EQ(-EINVAL, uring_register(&self->ring, IORING_UNREGISTER_EVENTFD, &self->fd, 0));
@@ -154,7 +154,7 @@ TEST_F(eventfd, unregister_takes_no_argument)
 	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
 }
 
-TEST_F(eventfd, a_bad_pointer_faults)
+TEST_F(eventfd, register_from_a_bad_pointer_faults)
 {
 	EXPECT_EQ(-EFAULT, uring_register(&self->ring, IORING_REGISTER_EVENTFD, NULL, 1));
 	EXPECT_EQ(-EFAULT, uring_register(&self->ring, IORING_REGISTER_EVENTFD,
@@ -162,7 +162,7 @@ TEST_F(eventfd, a_bad_pointer_faults)
 	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 }
 
-TEST_F(eventfd, what_is_no_eventfd_is_refused)
+TEST_F(eventfd, register_of_a_file_that_is_no_eventfd_is_refused)
 {
 	int pipes[2], closed = open_fds();
 
@@ -183,7 +183,7 @@ TEST_F(eventfd, what_is_no_eventfd_is_refused)
 	EXPECT_EQ(0, register_pointed(&self->ring, self->fd));
 }
 
-TEST_F(eventfd, numbers_that_are_no_fd_are_bad)
+TEST_F(eventfd, register_of_a_number_that_is_no_fd_is_ebadf)
 {
 	const int fds[] = { -1, -2, -100, INT_MIN, INT_MAX, 1 << 20 };
 
@@ -195,7 +195,7 @@ TEST_F(eventfd, numbers_that_are_no_fd_are_bad)
 	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 }
 
-TEST_F(eventfd, files_of_other_kinds_are_invalid)
+TEST_F(eventfd, register_of_files_of_other_kinds_is_einval)
 {
 	sigset_t none;
 	int fds[] = {
@@ -221,7 +221,7 @@ TEST_F(eventfd, files_of_other_kinds_are_invalid)
 	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 }
 
-TEST_F(eventfd, the_fd_is_read_whole_or_not_at_all)
+TEST_F(eventfd, register_reads_the_fd_whole_or_faults)
 {
 	const size_t page = getpagesize();
 	unsigned long bad[] = { 1, -1UL, -page, 1UL << 63, 1UL << 47, 0x800000000000UL - 2 };
@@ -249,7 +249,7 @@ TEST_F(eventfd, the_fd_is_read_whole_or_not_at_all)
 	munmap(pages, page);
 }
 
-TEST_F(eventfd, counts_completions)
+TEST_F(eventfd, eventfd_counts_completions)
 {
 	ASSERT_EQ(1, post(&self->ring, 1));
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
@@ -261,7 +261,7 @@ TEST_F(eventfd, counts_completions)
 	EXPECT_EQ(4, count(self->fd));
 }
 
-TEST_F(eventfd, a_batch_counts_at_least_once_and_at_most_each)
+TEST_F(eventfd, batch_signals_the_eventfd_at_most_once_per_cqe)
 {
 	unsigned long long value;
 
@@ -272,7 +272,7 @@ TEST_F(eventfd, a_batch_counts_at_least_once_and_at_most_each)
 	EXPECT_GE(8, value);
 }
 
-TEST_F(eventfd, does_not_count_what_posts_nothing)
+TEST_F(eventfd, eventfd_is_silent_for_skipped_completions)
 {
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, 0, IORING_ENTER_GETEVENTS));
@@ -284,7 +284,7 @@ TEST_F(eventfd, does_not_count_what_posts_nothing)
 	EXPECT_EQ(0, count(self->fd));
 }
 
-TEST_F(eventfd, counts_errors_like_success)
+TEST_F(eventfd, eventfd_counts_errors_like_success)
 {
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 	uring_nop(&self->ring, 1)->opcode = 255;
@@ -292,7 +292,7 @@ TEST_F(eventfd, counts_errors_like_success)
 	EXPECT_EQ(1, count(self->fd));
 }
 
-TEST_F(eventfd, is_silent_when_unregistered)
+TEST_F(eventfd, eventfd_is_silent_after_unregister)
 {
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 	ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
@@ -300,7 +300,7 @@ TEST_F(eventfd, is_silent_when_unregistered)
 	EXPECT_EQ(0, count(self->fd));
 }
 
-TEST_F(eventfd, overflow_counts_when_it_is_flushed)
+TEST_F(eventfd, eventfd_counts_overflowed_cqes_when_flushed)
 {
 	struct uring *ring = &self->ring;
 
@@ -318,7 +318,7 @@ TEST_F(eventfd, overflow_counts_when_it_is_flushed)
 	EXPECT_LE(1, count(self->fd));
 }
 
-TEST_F(eventfd, the_user_can_disable_it_in_the_ring)
+TEST_F(eventfd, cq_flag_of_the_user_disables_the_eventfd)
 {
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 	uring_store(self->ring.cq.flags, IORING_CQ_EVENTFD_DISABLED);
@@ -338,7 +338,7 @@ TEST_F(eventfd, the_user_can_disable_it_in_the_ring)
 	}
 }
 
-TEST_F(eventfd, async_is_silent_for_inline_completions)
+TEST_F(eventfd, async_eventfd_is_silent_for_inline_completions)
 {
 	ASSERT_EQ(0, register_async(&self->ring, self->fd));
 	ASSERT_EQ(4, post(&self->ring, 4));
@@ -350,7 +350,7 @@ TEST_F(eventfd, async_is_silent_for_inline_completions)
 	EXPECT_EQ(1, count(self->fd));
 }
 
-TEST_F(eventfd, async_counts_completions_of_workers)
+TEST_F(eventfd, async_eventfd_counts_completions_of_workers)
 {
 	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
 	struct io_uring_cqe *cqe;
@@ -367,7 +367,7 @@ TEST_F(eventfd, async_counts_completions_of_workers)
 }
 
 /* A read that waits completes later than its submission, by a worker or not. */
-TEST_F(eventfd, async_signals_for_a_read_that_waited)
+TEST_F(eventfd, async_eventfd_is_signalled_for_a_read_that_waited)
 {
 	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
 	const __u64 one = 1;
@@ -405,7 +405,7 @@ TEST_F(eventfd, async_signals_for_a_read_that_waited)
 }
 
 /* The submitter finds the message when its call returns. */
-TEST_F(eventfd, async_is_silent_for_a_message_of_the_ring_to_itself)
+TEST_F(eventfd, async_eventfd_is_silent_for_a_message_to_the_own_ring)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
 
@@ -425,7 +425,7 @@ static void *post_later(void *arg)
 	return NULL;
 }
 
-TEST_F(eventfd, wakes_epoll)
+TEST_F(eventfd, eventfd_wakes_epoll)
 {
 	int epoll = epoll_create1(0);
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -466,7 +466,7 @@ static int ready(int epoll, int *fd)
 }
 
 /* Each epoll wakes the next one from inside the eventfd's wake-up. */
-TEST_F(eventfd, wakes_a_chain_of_epolls_once)
+TEST_F(eventfd, eventfd_wakes_a_chain_of_epolls_once)
 {
 	int epolls[4], fd;
 
@@ -490,7 +490,7 @@ TEST_F(eventfd, wakes_a_chain_of_epolls_once)
 }
 
 /* A completion wakes the epoll by the ring, then by the ring's eventfd. */
-TEST_F(eventfd, may_be_in_an_epoll_with_its_ring)
+TEST_F(eventfd, eventfd_may_be_in_an_epoll_with_its_ring)
 {
 	int inner = epoll_create1(0), outer = epoll_create1(0), fd;
 	struct pollfd poll_outer = { .fd = outer, .events = POLLIN };
@@ -527,7 +527,7 @@ TEST_F(eventfd, may_be_in_an_epoll_with_its_ring)
  * The ring polls its own eventfd, directly or through an epoll: the completion
  * is posted from inside the eventfd's wake-up, or by what that set off.
  */
-TEST_F(eventfd, polled_by_its_own_ring_is_signalled_for_that)
+TEST_F(eventfd, eventfd_polled_by_its_ring_is_signalled_for_that_poll)
 {
 	int epoll = epoll_create1(0);
 	int targets[] = { self->fd, epoll };
@@ -559,7 +559,7 @@ TEST_F(eventfd, polled_by_its_own_ring_is_signalled_for_that)
 	}
 }
 
-TEST_F(eventfd, a_blocked_reader_wakes)
+TEST_F(eventfd, blocked_reader_of_the_eventfd_wakes)
 {
 	int fd = eventfd(0, 0);
 	pthread_t thread;
@@ -570,7 +570,7 @@ TEST_F(eventfd, a_blocked_reader_wakes)
 	pthread_join(thread, NULL);
 }
 
-TEST_F(eventfd, can_be_closed_while_registered)
+TEST_F(eventfd, eventfd_can_be_closed_while_registered)
 {
 	struct pollfd fd;
 	int copy = dup(self->fd);
@@ -591,7 +591,7 @@ TEST_F(eventfd, can_be_closed_while_registered)
 	EXPECT_EQ(1, poll(&fd, 1, 0));
 }
 
-TEST_F(eventfd, outlives_its_ring)
+TEST_F(eventfd, eventfd_outlives_its_ring)
 {
 	struct uring ring = { .model = variant->model };
 
@@ -609,7 +609,7 @@ TEST_F(eventfd, outlives_its_ring)
 	close(self->fd);
 }
 
-TEST_F(eventfd, one_serves_several_rings)
+TEST_F(eventfd, one_eventfd_serves_several_rings)
 {
 	struct uring rings[4] = {};
 
@@ -630,7 +630,7 @@ TEST_F(eventfd, one_serves_several_rings)
 	EXPECT_EQ(2, count(self->fd));
 }
 
-TEST_F(eventfd, a_full_counter_does_not_block_the_ring)
+TEST_F(eventfd, full_eventfd_counter_does_not_block_the_ring)
 {
 	const unsigned long long full = -2ULL;
 
@@ -642,7 +642,7 @@ TEST_F(eventfd, a_full_counter_does_not_block_the_ring)
 	EXPECT_EQ(4, uring_reap(&self->ring));
 }
 
-TEST_F(eventfd, can_be_registered_on_a_disabled_ring)
+TEST_F(eventfd, eventfd_can_be_registered_on_a_disabled_ring)
 {
 	struct uring ring = {
 		.p.flags = IORING_SETUP_R_DISABLED,
@@ -678,7 +678,7 @@ static bool ends(pid_t pid)
 }
 
 /* Where registering waits for what is in flight, and the next in line for that. */
-TEST(who_waits_to_register_can_be_killed)
+TEST(task_that_waits_to_register_can_be_killed)
 {
 	struct uring ring = { .model = MINIRING_NOTIFY_QUIESCE };
 	int fd = eventfd(0, EFD_CLOEXEC), fds[2];

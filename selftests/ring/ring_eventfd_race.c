@@ -118,7 +118,7 @@ FIXTURE_TEARDOWN(change)
 	close(self->fd);
 }
 
-TEST_F(change, without_delay_never_fails)
+TEST_F(change, change_without_delay_never_fails)
 {
 	long long end = now_ms() + RACE_MS;
 	unsigned long long cycles = 0;
@@ -150,7 +150,7 @@ TEST_F(change, without_delay_never_fails)
 	EXPECT_EQ(1, count(self->fd));
 }
 
-TEST_F(change, holds_for_the_next_submission)
+TEST_F(change, change_holds_for_the_next_submission)
 {
 	long long end = now_ms() + RACE_MS;
 	unsigned long long cycles = 0;
@@ -177,7 +177,7 @@ TEST_F(change, holds_for_the_next_submission)
 	EXPECT_EQ(0, self->poster.errors);
 }
 
-TEST_F(change, to_another_eventfd_moves_the_signals)
+TEST_F(change, change_to_another_eventfd_moves_the_signals)
 {
 	long long end = now_ms() + RACE_MS;
 	int fds[2] = { self->fd, eventfd(0, EFD_NONBLOCK) };
@@ -206,7 +206,7 @@ TEST_F(change, to_another_eventfd_moves_the_signals)
  * A completion that is posted inline is none of a worker's. So what is registered
  * for those alone is never signalled, however soon after or before another is.
  */
-TEST_F(change, to_one_for_workers_signals_only_the_other)
+TEST_F(change, change_to_async_eventfd_signals_only_the_plain_one)
 {
 	int async = eventfd(0, EFD_NONBLOCK);
 	long long end = now_ms() + RACE_MS;
@@ -262,7 +262,7 @@ static int least_free_id(void)
  * Each eventfd is gone from this process as soon as it is registered, and none is
  * left in the kernel: the next one has a number that they had.
  */
-TEST_F(change, of_eventfds_that_only_the_ring_holds)
+TEST_F(change, change_of_closed_eventfds_leaves_none_in_the_kernel)
 {
 	int wanted = variant->model == MINIRING_NOTIFY_QUIESCE ? 20 : 500;
 	long long start = now_ms(), end;
@@ -312,7 +312,7 @@ static void *changer_main(void *arg)
 	return NULL;
 }
 
-TEST_F(change, by_several_threads_adds_up)
+TEST_F(change, changes_by_several_threads_add_up)
 {
 	struct changer changers[3];
 	unsigned long long registered = 0, unregistered = 0;
@@ -338,7 +338,7 @@ TEST_F(change, by_several_threads_adds_up)
 	EXPECT_TRUE(left == 0 || left == -ENXIO);
 }
 
-TEST_F(change, disabled_in_the_ring_is_seen_by_the_next_submission)
+TEST_F(change, disabling_in_the_ring_holds_for_the_next_submission)
 {
 	long long end = now_ms() + RACE_MS / 2;
 
@@ -464,7 +464,7 @@ static bool linger(struct judge *j)
 	return true;
 }
 
-TEST_F_TIMEOUT(change, a_hundred_thousand_times_keeps_count, 3600)
+TEST_F_TIMEOUT(change, eventfd_keeps_count_over_100000_changes, 3600)
 {
 	bool quiesce = variant->model == MINIRING_NOTIFY_QUIESCE;
 	struct judge j = { .ring = &self->ring, .fd = self->fd };
@@ -535,7 +535,7 @@ static void *sharer_main(void *arg)
 	return NULL;
 }
 
-TEST_F(change, of_one_eventfd_on_many_rings_keeps_count)
+TEST_F(change, eventfd_on_many_rings_keeps_count)
 {
 	static struct sharer sharers[RINGS];
 	int changes = variant->model == MINIRING_NOTIFY_QUIESCE ? 2 : 50;
@@ -558,7 +558,7 @@ TEST_F(change, of_one_eventfd_on_many_rings_keeps_count)
 }
 
 /* Rings that go while what they unregistered is still waiting to be freed. */
-TEST_F(change, outstanding_when_the_ring_goes)
+TEST_F(change, ring_can_go_with_a_change_outstanding)
 {
 	long long end = now_ms() + RACE_MS / 2;
 

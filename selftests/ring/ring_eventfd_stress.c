@@ -255,7 +255,7 @@ static bool wait_for_signals(struct _test_data_eventfd *self, unsigned long long
 	return self->signals >= least && self->signals <= most;
 }
 
-TEST_F_TIMEOUT(eventfd, that_stays_wakes_for_each, 600)
+TEST_F_TIMEOUT(eventfd, eventfd_that_stays_is_signalled_for_each_completion, 600)
 {
 	long long end = now_ms() + STRESS_MS;
 	unsigned long long before, target;
@@ -325,7 +325,7 @@ static bool sleep_for_workers(struct _test_data_eventfd *self)
 	return true;
 }
 
-TEST_F_TIMEOUT(eventfd, async_registration_wakes_for_each_worker_completion, 600)
+TEST_F_TIMEOUT(eventfd, async_eventfd_is_signalled_for_each_worker_completion, 600)
 {
 	long long end = now_ms() + STRESS_MS / 2;
 	unsigned int rounds = 0;
@@ -360,7 +360,7 @@ TEST_F_TIMEOUT(eventfd, async_registration_wakes_for_each_worker_completion, 600
 	EXPECT_EQ(0, self->errors);
 }
 
-TEST_F_TIMEOUT(eventfd, async_registration_is_silent_for_inline_completions, 600)
+TEST_F_TIMEOUT(eventfd, async_eventfd_stays_silent_for_inline_completions, 600)
 {
 	long long end = now_ms() + STRESS_MS / 4;
 	unsigned int rounds = 0;
@@ -393,7 +393,7 @@ static bool go_on(struct _test_data_eventfd *self, unsigned int us)
 	return true;
 }
 
-TEST_F_TIMEOUT(eventfd, that_changes_amid_them_has_no_signal_too_many, 600)
+TEST_F_TIMEOUT(eventfd, eventfd_that_changes_gets_no_extra_signal, 600)
 {
 	long long end = now_ms() + STRESS_MS;
 	unsigned int seed = variant->model, changes = 0;

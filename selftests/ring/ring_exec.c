@@ -70,7 +70,7 @@ static int keeps_its_memory(void)
 	return 0;
 }
 
-TEST(read_of_a_signalfd_does_not_write_into_an_executed_program)
+TEST(signalfd_read_does_not_write_into_an_executed_program)
 {
 	int status;
 	pid_t pid = fork();
@@ -292,7 +292,7 @@ FIXTURE_TEARDOWN(busy_thread)
 	close(self->go[1]);
 }
 
-TEST_F(busy_thread, does_not_keep_a_killed_process)
+TEST_F(busy_thread, busy_thread_does_not_keep_a_killed_process)
 {
 	int status;
 
@@ -376,7 +376,7 @@ FIXTURE_SETUP(processes) {}
 
 FIXTURE_TEARDOWN(processes) {}
 
-TEST_F_TIMEOUT(processes, that_end_in_any_way_leave_no_polled_ring, 200)
+TEST_F_TIMEOUT(processes, polled_ring_ends_with_its_process_in_each_way, 200)
 {
 	int status;
 

@@ -344,7 +344,7 @@ static void begin(int kind, int mode, int fd, int ready, void (*lose)(struct uri
 	lose(&ring);
 }
 
-TEST_F_TIMEOUT(ring, goes_with_all_it_has, 300)
+TEST_F_TIMEOUT(ring, lost_ring_is_freed_with_all_requests, 300)
 {
 	for (int i = 0; i < ARRAY_SIZE(kinds) * ARRAY_SIZE(modes); i++) {
 		int kind = i / ARRAY_SIZE(modes), mode = i % ARRAY_SIZE(modes);

@@ -236,7 +236,7 @@ FIXTURE_TEARDOWN(rings)
 {
 }
 
-TEST_F_TIMEOUT(rings, all_but_one_go, 600)
+TEST_F_TIMEOUT(rings, lost_rings_are_freed_beside_one_that_stays, 600)
 {
 	const char *given = getenv("EXIT_SECONDS");
 	long long end = now_ms() + (given ? atoi(given) : SECONDS) * 1000LL;

@@ -85,7 +85,7 @@ FIXTURE_TEARDOWN(fdinfo)
 	uring_close(&self->ring);
 }
 
-TEST_F(fdinfo, tells_sizes_and_indices_to_another_thread)
+TEST_F(fdinfo, fdinfo_shows_sizes_and_indices_to_another_thread)
 {
 	const char *info = self->reader.info;
 
@@ -110,7 +110,7 @@ TEST_F(fdinfo, tells_sizes_and_indices_to_another_thread)
 	EXPECT_EQ(5, field(info, "CachedCqTail"));
 }
 
-TEST_F(fdinfo, can_be_read_while_the_ring_is_busy)
+TEST_F(fdinfo, fdinfo_can_be_read_while_the_ring_is_busy)
 {
 	long long end = now_ms() + RACE_MS;
 
@@ -127,7 +127,7 @@ TEST_F(fdinfo, can_be_read_while_the_ring_is_busy)
 	EXPECT_LT(0, self->reader.reads);
 }
 
-TEST_F(fdinfo, is_bounded_whatever_the_indices_say)
+TEST_F(fdinfo, fdinfo_is_bounded_for_any_indices)
 {
 	const unsigned int garbage[] = { -1U, 0x80000000, 1000, 0x12345678 };
 
@@ -146,7 +146,7 @@ TEST_F(fdinfo, is_bounded_whatever_the_indices_say)
 	}
 }
 
-TEST_F(fdinfo, survives_completions_kept_for_lack_of_room)
+TEST_F(fdinfo, fdinfo_can_be_read_while_completions_wait_for_room)
 {
 	for (int i = 0; i < 40; i++) {
 		ASSERT_NE(NULL, uring_nop(&self->ring, i));

@@ -22,7 +22,7 @@ static void on_alarm(int signal)
  * that was interrupted, or saw the count drop to zero before the callback was
  * through, could have the ring freed under it.
  */
-TEST(a_quiesced_ring_goes_right_after_a_change_that_was_interrupted)
+TEST(quiesced_ring_can_go_right_after_an_interrupted_change)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
 	long long end = now_ms() + RUN_MS;
@@ -71,7 +71,7 @@ static void *register_it(void *arg)
 }
 
 /* A message that was refused, because the registration changes, let the change go on. */
-TEST(a_refused_message_does_not_end_the_wait_of_a_quiesced_ring)
+TEST(refused_message_does_not_end_the_wait_of_a_quiesced_ring)
 {
 	struct uring ring = { .model = MINIRING_NOTIFY_QUIESCE }, other = {};
 	struct registration registration = { .ring = &ring, .eventfd = eventfd(0, EFD_CLOEXEC) };
@@ -122,7 +122,7 @@ TEST(a_refused_message_does_not_end_the_wait_of_a_quiesced_ring)
  * expiry had asked for started it once more. The kernel log tells, or the
  * kernel hangs.
  */
-TEST(updates_of_a_timeout_that_expires_again_and_again)
+TEST(timeout_survives_updates_while_it_expires)
 {
 	struct __kernel_timespec often = { .tv_nsec = 50000 };
 	long long end = now_ms() + RUN_MS;
@@ -166,7 +166,7 @@ TEST(updates_of_a_timeout_that_expires_again_and_again)
  * The owner of a poll request was told of a wake-up, and did not know that the
  * completion that it was posting had caused it: and so on until the CQ is full.
  */
-TEST(a_report_about_the_ring_itself_does_not_cause_another)
+TEST(poll_report_about_its_own_ring_does_not_cause_another)
 {
 	struct uring ring = {};
 	unsigned int reports = 0, more = 1;
@@ -237,12 +237,12 @@ static void faster_readers(struct __test_metadata *_metadata, int flags)
 	close(fds[1]);
 }
 
-TEST(a_read_that_others_are_faster_than_can_be_cancelled)
+TEST(read_that_lost_the_race_for_data_can_be_cancelled)
 {
 	faster_readers(_metadata, 0);
 }
 
-TEST(a_read_of_a_pipe_that_does_not_block_can_be_cancelled)
+TEST(read_of_a_nonblocking_pipe_can_be_cancelled)
 {
 	/* There it is -EAGAIN in io_uring. */
 	if (on_io_uring())

@@ -130,7 +130,7 @@ FIXTURE_TEARDOWN(hostile)
 	EXPECT_TRUE(ring_works());
 }
 
-TEST_F(hostile, words_that_change_while_submitting)
+TEST_F(hostile, kernel_survives_shared_words_that_change_during_submission)
 {
 	long long end = now_ms() + SCRIBBLE_MS;
 	int calls = 0;
@@ -155,7 +155,7 @@ TEST_F(hostile, words_that_change_while_submitting)
 	EXPECT_LT(0, self->scribbler.rounds);
 }
 
-TEST_F(hostile, everything_changes_while_submitting)
+TEST_F(hostile, kernel_survives_changes_of_all_shared_memory_during_submission)
 {
 	long long end = now_ms() + SCRIBBLE_MS;
 
@@ -256,7 +256,7 @@ TEST_F(hostile, other_rings_lose_nothing_while_one_is_scribbled_on)
 	EXPECT_LT(0, s->rounds);
 }
 
-TEST_F(hostile, an_sq_tail_far_away_submits_one_ring_at_most)
+TEST_F(hostile, far_sq_tail_submits_at_most_one_ring)
 {
 	const unsigned int ahead[] = { ENTRIES + 1, 1000, 0x7fffffff, 0x80000000, -1U };
 
@@ -272,7 +272,7 @@ TEST_F(hostile, an_sq_tail_far_away_submits_one_ring_at_most)
 	}
 }
 
-TEST_F(hostile, the_kernel_keeps_indices_and_sizes_of_its_own)
+TEST_F(hostile, kernel_uses_its_own_indices_and_sizes)
 {
 	uring_store(self->ring.sq.head, 12345);
 	uring_store(self->ring.cq.tail, 54321);
@@ -296,7 +296,7 @@ TEST_F(hostile, the_kernel_keeps_indices_and_sizes_of_its_own)
 	}
 }
 
-TEST_F(hostile, a_ring_recovers_from_a_bad_cq_head)
+TEST_F(hostile, ring_recovers_from_a_bad_cq_head)
 {
 	const unsigned int offset[] = { 1, 1000, 0x7fffffff, 0x80000000, -1000U, -1U };
 	struct uring *ring = &self->ring;
@@ -325,7 +325,7 @@ TEST_F(hostile, a_ring_recovers_from_a_bad_cq_head)
 	}
 }
 
-TEST_F(hostile, garbage_in_the_array_is_dropped)
+TEST_F(hostile, garbage_in_the_index_array_is_dropped)
 {
 	unsigned int seed = 7;
 
@@ -338,7 +338,7 @@ TEST_F(hostile, garbage_in_the_array_is_dropped)
 	EXPECT_EQ(0, uring_ready(&self->ring));
 }
 
-TEST_F(hostile, pointers_that_lead_nowhere_fault)
+TEST_F(hostile, bad_pointers_fault)
 {
 	const unsigned long long pointers[] = {
 		0, 1, (unsigned long)bad_pointer(), 0x800000000000, -4096ULL, -1ULL,
@@ -363,7 +363,7 @@ TEST_F(hostile, pointers_that_lead_nowhere_fault)
  * Flags that are fine and ask for a completion, and flags that are refused, which
  * is a completion too. Only who checks the ones and obeys the others posts none.
  */
-TEST_F(hostile, flags_that_change_are_those_that_were_checked)
+TEST_F(hostile, sqe_flags_are_read_once)
 {
 	const unsigned char refused = IOSQE_CQE_SKIP_SUCCESS | 1 << 7;
 	long long end = now_ms() + SCRIBBLE_MS;
@@ -406,7 +406,7 @@ TEST_F(hostile, flags_that_change_are_those_that_were_checked)
 	EXPECT_LT(0, seen[1]);
 }
 
-TEST_F(hostile, an_index_that_changes_is_the_one_that_was_checked)
+TEST_F(hostile, sq_index_is_read_once)
 {
 	long long end = now_ms() + SCRIBBLE_MS;
 	struct uring *ring = &self->ring;
@@ -458,7 +458,7 @@ static void *remap(void *arg)
 	return NULL;
 }
 
-TEST_F(hostile, mappings_come_and_go_while_submitting)
+TEST_F(hostile, mappings_can_change_during_submission)
 {
 	struct scribbler *s = &self->scribbler;
 	long long end = now_ms() + SCRIBBLE_MS / 2;

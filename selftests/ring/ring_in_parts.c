@@ -43,7 +43,7 @@ static int result(struct uring *ring)
 	return res;
 }
 
-TEST_F(parts, the_rest_is_waited_for)
+TEST_F(parts, short_transfer_is_completed_by_a_worker)
 {
 	struct uring *ring = &self->ring;
 
@@ -57,7 +57,7 @@ TEST_F(parts, the_rest_is_waited_for)
 	EXPECT_EQ(0, memcmp(self->data + 4000, self->back + 4000, 96));
 }
 
-TEST_F(parts, the_end_of_the_file)
+TEST_F(parts, short_transfer_ends_at_the_end_of_the_file)
 {
 	struct uring *ring = &self->ring;
 
@@ -69,7 +69,7 @@ TEST_F(parts, the_end_of_the_file)
 }
 
 /* The parts end within the first and the second of the vector's. */
-TEST_F(parts, vectors)
+TEST_F(parts, short_transfer_of_vectors_is_completed)
 {
 	struct iovec iovs[3] = {
 		{ self->back, 10 }, { self->back + 10, 200 }, { self->back + 210, 90 },
@@ -84,7 +84,7 @@ TEST_F(parts, vectors)
 	}
 }
 
-TEST_F(parts, fixed_buffer)
+TEST_F(parts, short_transfer_of_a_fixed_buffer_is_completed)
 {
 	struct iovec iov = { self->back, sizeof(self->back) };
 	struct uring *ring = &self->ring;
@@ -95,7 +95,7 @@ TEST_F(parts, fixed_buffer)
 	EXPECT_EQ(0, memcmp(self->data + 7, self->back + 5, 300));
 }
 
-TEST_F(parts, the_files_position)
+TEST_F(parts, short_transfer_moves_the_files_position)
 {
 	struct uring *ring = &self->ring;
 
@@ -111,7 +111,7 @@ TEST_F(parts, the_files_position)
 	EXPECT_EQ(0, memcmp(self->data, self->back, 500));
 }
 
-TEST_F(parts, who_does_not_want_to_wait_has_a_part)
+TEST_F(parts, nowait_transfer_returns_the_part)
 {
 	struct uring *ring = &self->ring;
 
@@ -124,7 +124,7 @@ TEST_F(parts, who_does_not_want_to_wait_has_a_part)
 }
 
 /* A chain goes on, since in the end nothing is missing. */
-TEST_F(parts, chain)
+TEST_F(parts, short_transfer_does_not_end_a_chain)
 {
 	struct uring *ring = &self->ring;
 

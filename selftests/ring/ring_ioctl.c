@@ -50,7 +50,7 @@ static int set_up(FIXTURE_DATA(device) * self)
 	return do_ioctl(self->fd, MINIRING_IOC_SETUP, &self->setup);
 }
 
-TEST_F(device, is_for_root)
+TEST_F(device, device_is_for_root)
 {
 	struct stat st;
 
@@ -60,7 +60,7 @@ TEST_F(device, is_for_root)
 	EXPECT_EQ(0, st.st_uid);
 }
 
-TEST_F(device, unknown_commands_are_refused)
+TEST_F(device, unknown_ioctls_are_refused)
 {
 	const unsigned long cmds[] = {
 		0, -1U,
@@ -87,7 +87,7 @@ TEST_F(device, unknown_commands_are_refused)
 	}
 }
 
-TEST_F(device, is_no_ring_before_setup)
+TEST_F(device, device_is_no_ring_before_setup)
 {
 	struct miniring_enter enter = {};
 	struct miniring_register reg = { .opcode = IORING_UNREGISTER_EVENTFD };
@@ -105,7 +105,7 @@ TEST_F(device, is_no_ring_before_setup)
 	EXPECT_EQ(0, fd.revents & (POLLIN | POLLOUT));
 }
 
-TEST_F(device, becomes_a_ring_once)
+TEST_F(device, device_becomes_a_ring_once)
 {
 	struct io_uring_params before;
 
@@ -116,7 +116,7 @@ TEST_F(device, becomes_a_ring_once)
 	EXPECT_EQ(0, memcmp(&before, &self->p, sizeof(before)));
 }
 
-TEST_F(device, a_setup_that_failed_can_be_repeated)
+TEST_F(device, failed_setup_can_be_repeated)
 {
 	self->setup.entries = 0;
 	EXPECT_EQ(-EINVAL, set_up(self));
@@ -128,7 +128,7 @@ TEST_F(device, a_setup_that_failed_can_be_repeated)
 	EXPECT_EQ(4, self->p.sq_entries);
 }
 
-TEST_F(device, parameters_that_cannot_be_written_leave_no_ring)
+TEST_F(device, setup_with_read_only_parameters_makes_no_ring)
 {
 	struct miniring_enter enter = {};
 
@@ -140,7 +140,7 @@ TEST_F(device, parameters_that_cannot_be_written_leave_no_ring)
 	EXPECT_EQ(0, set_up(self));
 }
 
-TEST_F(device, knows_three_notify_models)
+TEST_F(device, setup_accepts_three_notify_models)
 {
 	for (unsigned int model = 0; model < 3; model++) {
 		struct uring ring = { .model = model };
@@ -157,7 +157,7 @@ TEST_F(device, knows_three_notify_models)
 	EXPECT_EQ(-EINVAL, set_up(self));
 }
 
-TEST_F(device, the_reserved_word_of_enter_must_be_zero)
+TEST_F(device, enter_refuses_a_nonzero_reserved_word)
 {
 	struct miniring_enter enter = { .resv = 1 };
 
@@ -167,7 +167,7 @@ TEST_F(device, the_reserved_word_of_enter_must_be_zero)
 	EXPECT_EQ(0, do_ioctl(self->fd, MINIRING_IOC_ENTER, &enter));
 }
 
-TEST_F(device, arguments_that_cannot_be_read_fault)
+TEST_F(device, unreadable_ioctl_arguments_fault)
 {
 	const unsigned long cmds[] = {
 		MINIRING_IOC_SETUP, MINIRING_IOC_ENTER, MINIRING_IOC_REGISTER,
@@ -280,7 +280,7 @@ TEST_F(device, every_seek_is_refused_and_submits_nothing)
 	uring_close(&ring);
 }
 
-TEST_F(device, random_arguments_do_no_harm)
+TEST_F(device, random_ioctls_do_no_harm)
 {
 	const unsigned long cmds[] = { MINIRING_IOC_ENTER, MINIRING_IOC_REGISTER };
 	unsigned int seed = 3, words[16];
@@ -339,7 +339,7 @@ TEST_F(device, one_of_two_racing_setups_wins)
 	}
 }
 
-TEST_F(device, reading_and_writing_are_refused)
+TEST_F(device, read_and_write_of_a_ring_are_refused)
 {
 	char byte = 0;
 
@@ -350,7 +350,7 @@ TEST_F(device, reading_and_writing_are_refused)
 	EXPECT_EQ(EINVAL, errno);
 }
 
-TEST_F(device, each_open_is_a_ring_of_its_own)
+TEST_F(device, each_open_makes_a_ring_of_its_own)
 {
 	struct uring one = {}, two = {};
 

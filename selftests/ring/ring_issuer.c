@@ -109,7 +109,7 @@ static int enable(struct uring *ring, int fd)
 	return uring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, fd);
 }
 
-TEST_F(issuer, others_cannot_submit)
+TEST_F(issuer, other_task_cannot_submit)
 {
 	ASSERT_EQ(1, submit(&self->ring, 1));
 	EXPECT_EQ(-EEXIST, from_thread(&self->ring, submit, 2));
@@ -122,7 +122,7 @@ TEST_F(issuer, others_cannot_submit)
 	EXPECT_STREQ("2 0", next_cqe(&self->ring));
 }
 
-TEST_F(issuer, others_can_wait)
+TEST_F(issuer, other_task_can_wait)
 {
 	EXPECT_EQ(0, from_thread(&self->ring, enter_nothing, 0));
 	ASSERT_EQ(1, submit(&self->ring, 1));
@@ -130,7 +130,7 @@ TEST_F(issuer, others_can_wait)
 	EXPECT_EQ(0, from_child(&self->ring, enter_nothing, 1));
 }
 
-TEST_F(issuer, others_cannot_register)
+TEST_F(issuer, other_task_cannot_register)
 {
 	EXPECT_EQ(-EEXIST, from_thread(&self->ring, uring_register_eventfd, self->fd));
 	EXPECT_EQ(-EEXIST, from_thread(&self->ring, unregister, 0));
@@ -151,7 +151,7 @@ static int register_from_nowhere(struct uring *ring, int fd)
 	return uring_register(ring, IORING_REGISTER_EVENTFD, bad_pointer(), 1);
 }
 
-TEST_F(issuer, who_asks_comes_before_what_is_asked)
+TEST_F(issuer, submitter_is_checked_before_the_arguments)
 {
 	EXPECT_EQ(-EEXIST, from_thread(&self->ring, register_badly, self->fd));
 	EXPECT_EQ(-EEXIST, from_thread(&self->ring, register_from_nowhere, 0));
@@ -162,7 +162,7 @@ TEST_F(issuer, who_asks_comes_before_what_is_asked)
 	EXPECT_EQ(-EINVAL, enable(&self->ring, 1));
 }
 
-TEST_F(issuer, is_who_enables_a_disabled_ring)
+TEST_F(issuer, task_that_enables_a_disabled_ring_is_its_submitter)
 {
 	struct uring ring = {
 		.p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED,
@@ -182,7 +182,7 @@ TEST_F(issuer, is_who_enables_a_disabled_ring)
 	uring_close(&ring);
 }
 
-TEST_F_TIMEOUT(issuer, takes_the_ring_along_when_it_ends, 120)
+TEST_F_TIMEOUT(issuer, ring_keeps_its_ended_submitter, 120)
 {
 	struct uring ring = {
 		.p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED,
@@ -227,7 +227,7 @@ static void *tease(void *arg)
 }
 
 /* A signal handler runs on the way out of ENTER: then the ring is left. */
-TEST_F(issuer, may_submit_from_a_signal_handler)
+TEST_F(issuer, submitter_may_submit_from_a_signal_handler)
 {
 	struct sigaction action = { .sa_handler = handler };
 	pthread_t self_thread = pthread_self(), thread;

@@ -108,7 +108,7 @@ static int after_exec(int fd)
 	return uring_unregister_eventfd(&ring) == -EEXIST ? 0 : 2;
 }
 
-TEST_F(paths, another_program_is_another_task)
+TEST_F(paths, other_program_cannot_submit_to_an_inherited_ring)
 {
 	char fd[16];
 	int status;
@@ -126,7 +126,7 @@ TEST_F(paths, another_program_is_another_task)
 }
 
 /* A task that made the ring, and is still the same one after exec. */
-TEST_F(paths, the_submitter_may_execute_another_program)
+TEST_F(paths, submitter_may_submit_after_exec)
 {
 	int status;
 	pid_t pid = fork();
@@ -145,7 +145,7 @@ TEST_F(paths, the_submitter_may_execute_another_program)
 	EXPECT_EQ(0, status);
 }
 
-TEST_F(paths, a_passed_fd_does_not_make_a_submitter)
+TEST_F(paths, passed_fd_does_not_make_a_submitter)
 {
 	char control[CMSG_SPACE(sizeof(int))] = "", byte = 0;
 	struct iovec iov = { &byte, 1 };
@@ -239,7 +239,7 @@ TEST_F(paths, links_are_issued_by_workers_during_submission)
 	EXPECT_EQ(0, self->cancelled);
 }
 
-TEST_F(paths, drained_requests_go_when_others_are_done)
+TEST_F(paths, drained_requests_complete_in_order_during_submission)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 20000 };
 	long long start = now_ms();
@@ -297,7 +297,7 @@ static void *send_messages(void *arg)
 	return NULL;
 }
 
-TEST_F(paths, messages_come_from_outside_during_submission)
+TEST_F(paths, messages_of_another_ring_complete_during_submission)
 {
 	struct sender sender = { .target = self->ring.fd };
 	long long start = now_ms();
@@ -339,7 +339,7 @@ static void *leave_requests(void *arg)
 	return NULL;
 }
 
-TEST_F(paths, a_ring_goes_with_requests_of_a_submitter_that_went)
+TEST_F(paths, ring_is_freed_with_requests_of_an_ended_submitter)
 {
 	pthread_t thread;
 

@@ -232,7 +232,7 @@ static bool settle(struct _test_data_stress *self)
 	return read(self->pipe[0], &byte, 1) == 1;
 }
 
-TEST_F_TIMEOUT(stress, every_request_comes_back_once, 7200)
+TEST_F_TIMEOUT(stress, each_request_completes_once, 7200)
 {
 	const char *text = getenv("SECONDS");
 	long long end = now_ms() + (text ? atoi(text) : SECONDS) * 1000LL;

@@ -38,7 +38,7 @@ FIXTURE_TEARDOWN(kept)
 	close(self->fds[1]);
 }
 
-TEST_F(kept, by_a_duplicate)
+TEST_F(kept, duplicate_keeps_requests_of_a_closed_ring)
 {
 	struct uring *ring = &self->ring;
 	int other = dup(ring->fd);
@@ -62,7 +62,7 @@ TEST_F(kept, by_a_duplicate)
 }
 
 /* Nobody can submit to it, but what it has in flight completes into the mapping. */
-TEST_F(kept, by_its_mapping)
+TEST_F(kept, mapping_receives_completions_of_a_closed_ring)
 {
 	struct uring *ring = &self->ring;
 
@@ -80,7 +80,7 @@ TEST_F(kept, by_its_mapping)
 	EXPECT_STREQ("none", next_cqe(ring));
 }
 
-TEST_F(kept, by_a_socket)
+TEST_F(kept, ring_in_a_socket_keeps_its_requests)
 {
 	struct uring *ring = &self->ring;
 	int sockets[2];
@@ -107,7 +107,7 @@ TEST_F(kept, by_a_socket)
 }
 
 /* Requests are of who submits them: files and memory of the receiver's. */
-TEST_F(kept, by_a_process_that_received_it)
+TEST_F(kept, receiver_of_a_ring_submits_as_itself)
 {
 	struct uring *ring = &self->ring;
 	int sockets[2], status;
@@ -151,7 +151,7 @@ TEST_F(kept, by_a_process_that_received_it)
 }
 
 /* A child submits to the ring that it inherited, and goes, in one way or another. */
-TEST_F(kept, by_the_parent_of_who_submitted)
+TEST_F(kept, requests_of_an_ended_child_are_cancelled)
 {
 	struct uring *ring = &self->ring;
 	struct tally seen;
@@ -188,7 +188,7 @@ TEST_F(kept, by_the_parent_of_who_submitted)
 }
 
 /* Also with the ring still open, and before the new program runs. */
-TEST_F(kept, exec_cancels_requests)
+TEST_F(kept, exec_cancels_requests_on_an_open_ring)
 {
 	struct uring *ring = &self->ring;
 	struct tally seen;
@@ -227,7 +227,7 @@ static void *closes_its_own(void *arg)
 }
 
 /* It has a copy of the descriptor, and ends; what others submitted is theirs. */
-TEST_F(kept, beside_a_thread_with_descriptors_of_its_own)
+TEST_F(kept, requests_survive_a_thread_with_its_own_descriptors)
 {
 	struct uring *ring = &self->ring;
 	pthread_t thread;
@@ -480,7 +480,7 @@ FIXTURE_TEARDOWN(closed_in_a_wait)
 		uring_close(&self->other);
 }
 
-TEST_F(closed_in_a_wait, keeps_the_ring)
+TEST_F(closed_in_a_wait, wait_keeps_a_ring_whose_descriptor_is_closed)
 {
 	static const struct __kernel_timespec ts = { .tv_nsec = 100000000 };
 	struct uring ring = { .model = variant->model };
@@ -558,7 +558,7 @@ FIXTURE_TEARDOWN(cycle)
 	close(self->held[1]);
 }
 
-TEST_F_TIMEOUT(cycle, ends_with_its_process, 120)
+TEST_F_TIMEOUT(cycle, cycle_of_ring_and_file_ends_with_its_process, 120)
 {
 	int status;
 	pid_t pid = fork();

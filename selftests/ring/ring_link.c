@@ -36,7 +36,7 @@ FIXTURE_TEARDOWN(link)
 	uring_close(&self->ring);
 }
 
-TEST_F(link, a_chain_goes_in_order)
+TEST_F(link, chain_completes_in_order)
 {
 	struct uring *ring = &self->ring;
 
@@ -54,7 +54,7 @@ TEST_F(link, a_chain_goes_in_order)
 	EXPECT_STREQ("3 0", wait_next_cqe(ring));
 }
 
-TEST_F(link, a_failure_cancels_the_rest)
+TEST_F(link, failure_cancels_the_rest_of_a_chain)
 {
 	struct uring *ring = &self->ring;
 
@@ -79,7 +79,7 @@ TEST_F(link, a_failure_cancels_the_rest)
 	EXPECT_EQ(0x3e, seen);
 }
 
-TEST_F(link, a_hard_link_goes_on_after_a_failure)
+TEST_F(link, hard_link_continues_after_a_failure)
 {
 	struct uring *ring = &self->ring;
 
@@ -94,7 +94,7 @@ TEST_F(link, a_hard_link_goes_on_after_a_failure)
 	EXPECT_STREQ("4 -ECANCELED", wait_next_cqe(ring));
 }
 
-TEST_F(link, one_that_is_refused_cancels_all)
+TEST_F(link, refused_request_cancels_its_whole_chain)
 {
 	struct uring *ring = &self->ring;
 
@@ -117,7 +117,7 @@ TEST_F(link, one_that_is_refused_cancels_all)
 	}
 }
 
-TEST_F(link, the_last_that_is_refused_ends_the_batch)
+TEST_F(link, refused_last_request_of_a_chain_ends_the_batch)
 {
 	struct uring *ring = &self->ring;
 
@@ -130,7 +130,7 @@ TEST_F(link, the_last_that_is_refused_ends_the_batch)
 	EXPECT_STREQ("none", next_cqe(ring));
 }
 
-TEST_F(link, a_chain_ends_with_the_submission)
+TEST_F(link, chain_ends_with_the_submission)
 {
 	struct uring *ring = &self->ring;
 
@@ -142,7 +142,7 @@ TEST_F(link, a_chain_ends_with_the_submission)
 	EXPECT_STREQ("2 0", wait_next_cqe(ring));
 }
 
-TEST_F(link, skipped_completions)
+TEST_F(link, cqe_skip_hides_successes_and_the_rest_of_a_failed_chain)
 {
 	struct uring *ring = &self->ring;
 	int skip = IOSQE_CQE_SKIP_SUCCESS;
@@ -168,7 +168,7 @@ TEST_F(link, skipped_completions)
 	EXPECT_STREQ("8 -ECANCELED", wait_next_cqe(ring));
 }
 
-TEST_F(link, drained_request_waits_and_holds_up)
+TEST_F(link, drained_request_waits_for_earlier_and_holds_later_ones)
 {
 	struct uring *ring = &self->ring;
 
@@ -231,7 +231,7 @@ TEST_F(link, request_behind_a_drained_one_waits_for_that_only)
 	EXPECT_STREQ("4 0", wait_next_cqe(ring));
 }
 
-TEST_F(link, drained_chain)
+TEST_F(link, drained_chain_waits_as_a_whole)
 {
 	struct uring *ring = &self->ring;
 
@@ -281,7 +281,7 @@ static const char *next_of_ours(struct uring *ring)
 }
 
 /* What a worker completes during a submission comes behind what that had done before. */
-TEST_F(link, a_chain_that_goes_on_in_a_worker)
+TEST_F(link, linked_async_request_is_reported_after_its_predecessor)
 {
 	struct uring *ring = &self->ring;
 
@@ -296,7 +296,7 @@ TEST_F(link, a_chain_that_goes_on_in_a_worker)
 	}
 }
 
-TEST_F(link, drained_request_is_reported_before_what_waits_for_it)
+TEST_F(link, drained_request_is_reported_before_those_that_wait_for_it)
 {
 	struct uring *ring = &self->ring;
 
@@ -311,7 +311,7 @@ TEST_F(link, drained_request_is_reported_before_what_waits_for_it)
 	}
 }
 
-TEST_F(link, nothing_can_be_drained_after_something_was_skipped)
+TEST_F(link, drain_is_refused_after_a_skipped_completion)
 {
 	struct uring *ring = &self->ring;
 
@@ -321,7 +321,7 @@ TEST_F(link, nothing_can_be_drained_after_something_was_skipped)
 	EXPECT_STREQ("2 -EOPNOTSUPP", wait_next_cqe(ring));
 }
 
-TEST_F(link, what_is_refused_skips_nothing)
+TEST_F(link, refused_request_with_skip_does_not_forbid_drain)
 {
 	struct uring *ring = &self->ring;
 
@@ -343,7 +343,7 @@ TEST_F(link, what_is_refused_skips_nothing)
 	EXPECT_STREQ("5 -EOPNOTSUPP", wait_next_cqe(ring));
 }
 
-TEST_F(link, nop_flags)
+TEST_F(link, nop_flags_are_checked_and_honoured)
 {
 	struct uring *ring = &self->ring;
 	struct io_uring_sqe *sqe;
@@ -390,7 +390,7 @@ static struct io_uring_sqe *message(struct uring *ring, int fd, unsigned int res
 	return sqe;
 }
 
-TEST_F(link, messages)
+TEST_F(link, message_posts_to_the_target_ring)
 {
 	struct uring *ring = &self->ring;
 	struct uring other = {}, disabled = { .p.flags = IORING_SETUP_R_DISABLED };
@@ -453,7 +453,7 @@ TEST_F(link, messages)
 	uring_close(&other);
 }
 
-TEST_F_TIMEOUT(link, a_long_chain, 180)
+TEST_F_TIMEOUT(link, long_chain_completes_in_order, 180)
 {
 	struct uring ring = {};
 

@@ -69,7 +69,7 @@ static bool all_zero(const void *at, size_t len)
 	return !*p && !memcmp(p, p + 1, len - 1);
 }
 
-TEST_F(ring_memory, both_ring_offsets_map_the_same_memory)
+TEST_F(ring_memory, sq_and_cq_offsets_map_the_same_memory)
 {
 	struct uring *ring = &self->ring;
 	char *cq = map(ring, ring->map_len, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -83,7 +83,7 @@ TEST_F(ring_memory, both_ring_offsets_map_the_same_memory)
 	EXPECT_EQ(0, uring_load(ring->cq.flags));
 }
 
-TEST_F(ring_memory, a_second_mapping_shows_the_same_entries)
+TEST_F(ring_memory, second_mapping_shows_the_same_entries)
 {
 	struct uring *ring = &self->ring;
 	struct io_uring_sqe *sqes;
@@ -94,7 +94,7 @@ TEST_F(ring_memory, a_second_mapping_shows_the_same_entries)
 	EXPECT_EQ(42, sqes[0].user_data);
 }
 
-TEST_F(ring_memory, content_outlives_a_mapping)
+TEST_F(ring_memory, ring_memory_outlives_its_mapping)
 {
 	struct uring *ring = &self->ring;
 
@@ -106,7 +106,7 @@ TEST_F(ring_memory, content_outlives_a_mapping)
 	EXPECT_STREQ("1 0", next_cqe(ring));
 }
 
-TEST_F(ring_memory, holds_nothing_of_the_kernel_at_first)
+TEST_F(ring_memory, new_ring_memory_is_zero)
 {
 	struct uring *ring = &self->ring;
 	size_t header = ring->p.cq_off.cqes;
@@ -115,7 +115,7 @@ TEST_F(ring_memory, holds_nothing_of_the_kernel_at_first)
 	EXPECT_TRUE(all_zero(ring->sq.sqes, page_align(ring->sqes_len)));
 }
 
-TEST_F(ring_memory, unknown_offsets_are_refused)
+TEST_F(ring_memory, mmap_refuses_unknown_offsets)
 {
 	const unsigned long long offsets[] = {
 		0x18000000, 0x20000000, 0x28000000, 0x40000000,
@@ -130,7 +130,7 @@ TEST_F(ring_memory, unknown_offsets_are_refused)
 	}
 }
 
-TEST_F(ring_memory, the_first_page_alone_can_be_mapped)
+TEST_F(ring_memory, first_page_alone_can_be_mapped)
 {
 	struct uring *ring = &self->ring;
 	unsigned int *page = map(ring, getpagesize(), PROT_READ, MAP_SHARED,
@@ -142,7 +142,7 @@ TEST_F(ring_memory, the_first_page_alone_can_be_mapped)
 }
 
 /* Whether at mmap(2) or at the access: there is nothing behind the ring. */
-TEST_F(ring_memory, nothing_is_reachable_past_its_end)
+TEST_F(ring_memory, memory_past_the_end_is_unreachable)
 {
 	struct uring *ring = &self->ring;
 	const unsigned long long offsets[] = { IORING_OFF_SQ_RING, IORING_OFF_SQES };
@@ -162,7 +162,7 @@ TEST_F(ring_memory, nothing_is_reachable_past_its_end)
 }
 
 /* io_uring allows one, refusing it is as good. */
-TEST_F(ring_memory, a_private_mapping_does_not_write_to_the_ring)
+TEST_F(ring_memory, private_mapping_does_not_write_to_the_ring)
 {
 	struct uring *ring = &self->ring;
 	char *private = map(ring, ring->map_len, PROT_READ | PROT_WRITE,
@@ -179,7 +179,7 @@ TEST_F(ring_memory, a_private_mapping_does_not_write_to_the_ring)
 	EXPECT_EQ(5, uring_load(ring->sq.tail));
 }
 
-TEST_F(ring_memory, is_never_executable)
+TEST_F(ring_memory, ring_memory_is_never_executable)
 {
 	struct uring *ring = &self->ring;
 
@@ -191,7 +191,7 @@ TEST_F(ring_memory, is_never_executable)
 	EXPECT_EQ(EACCES, errno);
 }
 
-TEST_F(ring_memory, a_mapping_does_not_grow)
+TEST_F(ring_memory, mapping_does_not_grow)
 {
 	struct uring *ring = &self->ring;
 	size_t len = page_align(ring->map_len);
@@ -200,7 +200,7 @@ TEST_F(ring_memory, a_mapping_does_not_grow)
 	EXPECT_EQ(EFAULT, errno);
 }
 
-TEST_F(ring_memory, stays_usable_after_close)
+TEST_F(ring_memory, mapping_stays_usable_after_close)
 {
 	struct uring *ring = &self->ring;
 
@@ -213,7 +213,7 @@ TEST_F(ring_memory, stays_usable_after_close)
 	EXPECT_EQ(-1U, uring_load(ring->cq.tail));
 }
 
-TEST_F(ring_memory, part_of_a_mapping_can_go)
+TEST_F(ring_memory, part_of_a_mapping_can_be_unmapped)
 {
 	struct uring *ring = &self->ring;
 
@@ -236,7 +236,7 @@ TEST_F(ring_memory, submission_needs_no_mapping)
 	EXPECT_STREQ("1 0", next_cqe(ring));
 }
 
-TEST_F(ring_memory, a_forked_child_shares_the_ring)
+TEST_F(ring_memory, forked_child_shares_the_ring)
 {
 	struct uring *ring = &self->ring;
 	int status;

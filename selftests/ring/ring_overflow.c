@@ -71,7 +71,7 @@ static unsigned int flagged(struct stream *s)
 	return uring_load(s->ring.sq.flags) & IORING_SQ_CQ_OVERFLOW;
 }
 
-TEST_F(overflow, a_full_cq_is_no_overflow)
+TEST_F(overflow, full_cq_is_no_overflow)
 {
 	ASSERT_TRUE(send(&self->s, CQ));
 	EXPECT_EQ(0, flagged(&self->s));
@@ -80,14 +80,14 @@ TEST_F(overflow, a_full_cq_is_no_overflow)
 	EXPECT_EQ(0, receive(&self->s));
 }
 
-TEST_F(overflow, one_too_many_raises_the_flag)
+TEST_F(overflow, one_cqe_too_many_sets_the_overflow_flag)
 {
 	ASSERT_TRUE(send(&self->s, CQ + 1));
 	EXPECT_NE(0, flagged(&self->s));
 	EXPECT_EQ(CQ, uring_ready(&self->s.ring));
 }
 
-TEST_F(overflow, nothing_is_lost_and_order_is_kept)
+TEST_F(overflow, overflowed_cqes_are_kept_in_order)
 {
 	int flushes = 0;
 
@@ -102,7 +102,7 @@ TEST_F(overflow, nothing_is_lost_and_order_is_kept)
 	EXPECT_EQ(0, uring_ready(&self->s.ring));
 }
 
-TEST_F(overflow, the_flag_falls_when_the_last_one_is_flushed)
+TEST_F(overflow, last_flush_clears_the_overflow_flag)
 {
 	ASSERT_TRUE(send(&self->s, 2 * CQ + 1));
 	ASSERT_EQ(CQ, receive(&self->s));
@@ -117,7 +117,7 @@ TEST_F(overflow, the_flag_falls_when_the_last_one_is_flushed)
 	EXPECT_EQ(1, receive(&self->s));
 }
 
-TEST_F(overflow, a_flush_fills_the_room_there_is)
+TEST_F(overflow, flush_fills_the_room_of_the_cq)
 {
 	ASSERT_TRUE(send(&self->s, CQ + 5));
 	uring_advance(&self->s.ring, 3);
@@ -128,7 +128,7 @@ TEST_F(overflow, a_flush_fills_the_room_there_is)
 	EXPECT_EQ(CQ, receive(&self->s));
 }
 
-TEST_F(overflow, a_flush_without_room_changes_nothing)
+TEST_F(overflow, flush_without_room_changes_nothing)
 {
 	ASSERT_TRUE(send(&self->s, CQ + 2));
 	EXPECT_EQ(0, flush(&self->s));
@@ -136,7 +136,7 @@ TEST_F(overflow, a_flush_without_room_changes_nothing)
 	EXPECT_NE(0, flagged(&self->s));
 }
 
-TEST_F(overflow, later_completions_do_not_overtake)
+TEST_F(overflow, later_completions_do_not_overtake_kept_ones)
 {
 	ASSERT_TRUE(send(&self->s, CQ + 1));
 	ASSERT_EQ(CQ, receive(&self->s));
@@ -161,7 +161,7 @@ TEST_F(overflow, kept_completions_are_not_counted_as_lost)
 	EXPECT_EQ(0, uring_load(self->s.ring.cq.overflow));
 }
 
-TEST_F(overflow, a_wait_is_satisfied_by_what_it_flushes)
+TEST_F(overflow, wait_counts_the_completions_that_it_flushes)
 {
 	ASSERT_TRUE(send(&self->s, 2 * CQ));
 	ASSERT_EQ(CQ, receive(&self->s));
@@ -169,14 +169,14 @@ TEST_F(overflow, a_wait_is_satisfied_by_what_it_flushes)
 	EXPECT_EQ(CQ, receive(&self->s));
 }
 
-TEST_F(overflow, a_wait_with_a_full_cq_returns)
+TEST_F(overflow, wait_with_a_full_cq_returns)
 {
 	ASSERT_TRUE(send(&self->s, 2 * CQ));
 	EXPECT_EQ(0, enter_timeout(&self->s.ring, 2 * CQ, HANG_MS));
 	EXPECT_EQ(CQ, uring_ready(&self->s.ring));
 }
 
-TEST_F(overflow, polls_as_readable_even_with_an_empty_cq)
+TEST_F(overflow, overflowed_ring_polls_readable_with_an_empty_cq)
 {
 	struct pollfd fd = { .fd = self->s.ring.fd, .events = POLLIN };
 
@@ -189,7 +189,7 @@ TEST_F(overflow, polls_as_readable_even_with_an_empty_cq)
 	EXPECT_EQ(0, poll(&fd, 1, 0));
 }
 
-TEST_F(overflow, the_flag_is_only_a_copy_for_the_user)
+TEST_F(overflow, overflow_flag_written_by_the_user_is_ignored)
 {
 	ASSERT_TRUE(send(&self->s, CQ + 2));
 	uring_store(self->s.ring.sq.flags, 0);
@@ -205,7 +205,7 @@ TEST_F(overflow, the_flag_is_only_a_copy_for_the_user)
 	}
 }
 
-TEST_F(overflow, the_word_after_the_cq_tail_is_untouched_by_a_flush)
+TEST_F(overflow, flush_does_not_touch_the_word_after_the_cq_tail)
 {
 	unsigned int *word = self->s.ring.cq.tail + 1;
 
@@ -220,7 +220,7 @@ TEST_F(overflow, the_word_after_the_cq_tail_is_untouched_by_a_flush)
 	}
 }
 
-TEST_F(overflow, ten_thousand_are_kept)
+TEST_F(overflow, ten_thousand_completions_are_kept)
 {
 	ASSERT_TRUE(send(&self->s, 10000));
 	do {
@@ -231,7 +231,7 @@ TEST_F(overflow, ten_thousand_are_kept)
 	EXPECT_EQ(0, flagged(&self->s));
 }
 
-TEST_F(overflow, a_ring_can_close_with_completions_kept)
+TEST_F(overflow, ring_can_close_with_kept_completions)
 {
 	for (int i = 0; i < 20; i++) {
 		struct uring ring = {};

@@ -66,12 +66,12 @@ static void *post_later(void *arg)
 	return NULL;
 }
 
-TEST_F(poll, a_new_ring_is_writable_only)
+TEST_F(poll, new_ring_is_writable_only)
 {
 	EXPECT_EQ(POLLOUT, events(&self->ring, 0));
 }
 
-TEST_F(poll, readable_until_the_last_completion_is_reaped)
+TEST_F(poll, ring_is_readable_until_the_last_cqe_is_reaped)
 {
 	ASSERT_EQ(2, post(&self->ring, 2));
 	EXPECT_EQ(POLLIN | POLLOUT, events(&self->ring, 0));
@@ -81,7 +81,7 @@ TEST_F(poll, readable_until_the_last_completion_is_reaped)
 	EXPECT_EQ(POLLOUT, events(&self->ring, 0));
 }
 
-TEST_F(poll, not_writable_while_the_sq_is_full)
+TEST_F(poll, ring_is_not_writable_while_the_sq_is_full)
 {
 	for (int i = 0; i < 4; i++) {
 		EXPECT_EQ(POLLOUT, events(&self->ring, 0));
@@ -93,7 +93,7 @@ TEST_F(poll, not_writable_while_the_sq_is_full)
 	EXPECT_EQ(POLLIN | POLLOUT, events(&self->ring, 0));
 }
 
-TEST_F(poll, waits_no_longer_than_the_timeout)
+TEST_F(poll, poll_of_a_ring_times_out)
 {
 	struct pollfd fd = { .fd = self->ring.fd, .events = POLLIN };
 	long long start = now_ms();
@@ -102,7 +102,7 @@ TEST_F(poll, waits_no_longer_than_the_timeout)
 	EXPECT_LE(99, now_ms() - start);
 }
 
-TEST_F(poll, wakes_when_another_thread_submits)
+TEST_F(poll, poll_wakes_when_another_thread_submits)
 {
 	struct pollfd fd = { .fd = self->ring.fd, .events = POLLIN };
 	pthread_t thread;
@@ -164,7 +164,7 @@ TEST_F(poll, oneshot_epoll_reports_once)
 	EXPECT_EQ(0, epoll_events(self->epoll, 0));
 }
 
-TEST_F(poll, epoll_tells_rings_apart)
+TEST_F(poll, epoll_reports_the_ring_that_completed)
 {
 	struct uring other = {};
 	struct epoll_event ev;
@@ -181,7 +181,7 @@ TEST_F(poll, epoll_tells_rings_apart)
 	EXPECT_EQ(1, ev.data.u64);
 }
 
-TEST_F(poll, a_ring_leaves_epoll_when_it_closes)
+TEST_F(poll, closed_ring_leaves_epoll)
 {
 	struct uring other = {};
 
@@ -193,14 +193,14 @@ TEST_F(poll, a_ring_leaves_epoll_when_it_closes)
 	EXPECT_EQ(0, epoll_events(self->epoll, 0));
 }
 
-TEST_F(poll, a_success_that_is_skipped_is_not_reported)
+TEST_F(poll, skipped_success_does_not_wake_poll)
 {
 	uring_nop(&self->ring, 1)->flags = IOSQE_CQE_SKIP_SUCCESS;
 	ASSERT_EQ(1, uring_submit(&self->ring));
 	EXPECT_EQ(POLLOUT, events(&self->ring, 0));
 }
 
-TEST(a_disabled_ring_can_be_polled)
+TEST(disabled_ring_can_be_polled)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_R_DISABLED };
 	pthread_t thread;

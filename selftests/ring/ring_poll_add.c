@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(poll)
 	uring_close(&self->ring);
 }
 
-TEST_F(poll, completes_when_there_is_something)
+TEST_F(poll, poll_completes_at_an_event)
 {
 	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -66,7 +66,7 @@ TEST_F(poll, completes_when_there_is_something)
 	EXPECT_EQ(0, uring_ready(&self->ring));
 }
 
-TEST_F(poll, completes_before_the_system_call_that_causes_it_returns)
+TEST_F(poll, poll_completes_before_the_triggering_call_returns)
 {
 	char byte;
 
@@ -107,7 +107,7 @@ static void *drain(void *arg)
 }
 
 /* The event comes with the first bytes, and nobody makes room before the completion. */
-TEST_F(poll, completes_though_the_system_call_that_causes_it_blocks)
+TEST_F(poll, poll_completes_though_the_triggering_call_blocks)
 {
 	const size_t total = 1 << 20;
 	struct drain reader = { .ring = &self->ring, .fd = self->fds[0], .total = total };
@@ -132,7 +132,7 @@ TEST_F(poll, completes_though_the_system_call_that_causes_it_blocks)
 	free(bytes);
 }
 
-TEST_F(poll, completes_at_once_if_there_is_something)
+TEST_F(poll, poll_of_a_ready_file_completes_at_once)
 {
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
@@ -142,7 +142,7 @@ TEST_F(poll, completes_at_once_if_there_is_something)
 	EXPECT_STREQ("2 4", next_cqe(&self->ring));
 }
 
-TEST_F(poll, hang_up_is_always_reported)
+TEST_F(poll, poll_always_reports_hang_up)
 {
 	prep_poll(&self->ring, self->fds[0], 0, 0, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -151,7 +151,7 @@ TEST_F(poll, hang_up_is_always_reported)
 	self->fds[1] = -1;
 }
 
-TEST_F(poll, multishot_reports_each_event)
+TEST_F(poll, multishot_poll_reports_each_event)
 {
 	char byte;
 
@@ -169,7 +169,7 @@ TEST_F(poll, multishot_reports_each_event)
 	EXPECT_STREQ("1 -ECANCELED", wait_cqe(&self->ring));
 }
 
-TEST_F(poll, multishot_reports_what_is_there_already)
+TEST_F(poll, multishot_poll_reports_an_earlier_event)
 {
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	prep_poll(&self->ring, self->fds[0], POLLIN, IORING_POLL_ADD_MULTI, 1);
@@ -179,7 +179,7 @@ TEST_F(poll, multishot_reports_what_is_there_already)
 	EXPECT_EQ(0, uring_ready(&self->ring));
 }
 
-TEST_F(poll, multishot_ends_when_the_queue_is_full)
+TEST_F(poll, multishot_poll_ends_when_the_cq_is_full)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4 };
 	int efd = eventfd(0, EFD_NONBLOCK);
@@ -205,7 +205,7 @@ TEST_F(poll, multishot_ends_when_the_queue_is_full)
 	close(efd);
 }
 
-TEST_F(poll, removed)
+TEST_F(poll, removed_poll_is_cancelled)
 {
 	prep_poll(&self->ring, self->fds[0], POLLIN, 0, 1);
 	prep_remove(&self->ring, 1, 2);
@@ -220,7 +220,7 @@ TEST_F(poll, removed)
 	EXPECT_EQ(0, uring_ready(&self->ring));
 }
 
-TEST_F(poll, other_events_by_update)
+TEST_F(poll, update_changes_the_events_of_a_poll)
 {
 	struct io_uring_sqe *sqe;
 
@@ -234,7 +234,7 @@ TEST_F(poll, other_events_by_update)
 	EXPECT_STREQ("1 4", next_cqe(&self->ring));
 }
 
-TEST_F(poll, other_user_data_by_update)
+TEST_F(poll, update_changes_the_user_data_of_a_poll)
 {
 	struct io_uring_sqe *sqe;
 
@@ -262,7 +262,7 @@ static struct io_uring_sqe *prep_update(struct uring *ring, unsigned long long t
 	return sqe;
 }
 
-TEST_F(poll, multishot_reports_after_what_was_submitted)
+TEST_F(poll, multishot_poll_reports_after_the_submitted_batch)
 {
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	prep_poll(&self->ring, self->fds[0], POLLIN, IORING_POLL_ADD_MULTI, 1);
@@ -308,7 +308,7 @@ static void *trigger_each(void *arg)
  * What happens while a thread submits is not completed before the thread has submitted all: or
  * an update, further on, of a poll that has reported would find the same event again.
  */
-TEST_F_TIMEOUT(poll, updated_while_another_thread_causes_events, 120)
+TEST_F_TIMEOUT(poll, update_does_not_repeat_an_event_that_came_meanwhile, 120)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 16384 };
 	const eventfd_t one = 1;
@@ -381,7 +381,7 @@ TEST_F_TIMEOUT(poll, updated_while_another_thread_causes_events, 120)
 	uring_close(&ring);
 }
 
-TEST_F(poll, bad_arguments)
+TEST_F(poll, poll_refuses_bad_arguments)
 {
 	struct io_uring_sqe *sqe;
 
@@ -410,7 +410,7 @@ TEST_F(poll, bad_arguments)
 	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
 }
 
-TEST_F(poll, a_file_without_poll)
+TEST_F(poll, poll_of_a_file_without_poll_operation_is_ready)
 {
 	int fd = open("/proc/self/exe", O_RDONLY);
 
@@ -421,7 +421,7 @@ TEST_F(poll, a_file_without_poll)
 	close(fd);
 }
 
-TEST_F(poll, a_file_with_two_wait_queues)
+TEST_F(poll, poll_waits_on_both_wait_queues_of_a_file)
 {
 	const char *text;
 	bool removed = false, cancelled = false;
@@ -468,7 +468,7 @@ static void *fill_and_drain(void *arg)
 }
 
 /* A worker that polls the file when the request is removed does not touch it afterwards. */
-TEST_F(poll, removed_while_events_come)
+TEST_F(poll, poll_removed_amid_events_ends_once)
 {
 	struct uring *ring = &self->ring;
 	pthread_t thread;
@@ -510,7 +510,7 @@ TEST_F(poll, removed_while_events_come)
 }
 
 /* Its wait queue is the process's, and goes with it: wake_up_pollfree(). */
-TEST_F(poll, a_signalfd_whose_process_ends)
+TEST_F(poll, poll_of_a_signalfd_ends_with_its_process)
 {
 	struct uring *ring = &self->ring;
 	int socks[2];
@@ -545,7 +545,7 @@ TEST_F(poll, a_signalfd_whose_process_ends)
 	close(socks[1]);
 }
 
-TEST_F(poll, the_rings_own_eventfd)
+TEST_F(poll, poll_of_the_rings_own_eventfd_completes)
 {
 	int efd = eventfd(0, EFD_NONBLOCK);
 
@@ -562,7 +562,7 @@ TEST_F(poll, the_rings_own_eventfd)
 	close(efd);
 }
 
-TEST_F(poll, another_ring)
+TEST_F(poll, poll_of_another_ring_completes)
 {
 	struct uring other = {};
 
@@ -575,7 +575,7 @@ TEST_F(poll, another_ring)
 	uring_close(&other);
 }
 
-TEST_F(poll, many_on_one_file)
+TEST_F(poll, all_polls_of_one_file_complete)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4096 };
 	unsigned long long seen = 0;
@@ -602,7 +602,7 @@ TEST_F(poll, many_on_one_file)
  * Each completion wakes those who poll the ring. If that visited the ones that are
  * already on their way, this would take minutes, and in the kernel.
  */
-TEST_F_TIMEOUT(poll, very_many_on_the_ring_itself, 120)
+TEST_F_TIMEOUT(poll, many_polls_of_their_own_ring_complete_in_time, 120)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 32768 };
 	unsigned int seen = 0;

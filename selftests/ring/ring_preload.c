@@ -137,12 +137,12 @@ FIXTURE_TEARDOWN(preload)
 	uring_close(&self->ring);
 }
 
-TEST_F(preload, submits_and_completes)
+TEST_F(preload, preloaded_program_submits_and_reaps)
 {
 	EXPECT_TRUE(works(&self->ring));
 }
 
-TEST_F(preload, registers)
+TEST_F(preload, preloaded_program_registers_an_eventfd)
 {
 	int efd = eventfd(0, EFD_NONBLOCK);
 	unsigned long count = 0;
@@ -156,7 +156,7 @@ TEST_F(preload, registers)
 	EXPECT_EQ(1, count);
 }
 
-TEST_F(preload, refuses_as_io_uring_does)
+TEST_F(preload, preloaded_calls_fail_as_on_io_uring)
 {
 	struct io_uring_params p = { .flags = 1u << 31 };
 	int fds[2];
@@ -175,7 +175,7 @@ TEST_F(preload, refuses_as_io_uring_does)
 				       sizeof(struct io_uring_getevents_arg)));
 }
 
-TEST_F(preload, libc_syscall)
+TEST_F(preload, syscall_of_libc_reaches_the_ring)
 {
 	struct io_uring_params p = {};
 	int fd = syscall(__NR_io_uring_setup, 8, &p);
@@ -188,7 +188,7 @@ TEST_F(preload, libc_syscall)
 	EXPECT_EQ(getpid(), syscall(__NR_getpid));
 }
 
-TEST_F(preload, several_rings)
+TEST_F(preload, several_rings_work_at_a_time)
 {
 	struct uring rings[8];
 	int i, round;
@@ -226,7 +226,7 @@ static int c11_thread(void *good)
 	return posix_thread(good) == good ? 0 : 1;
 }
 
-TEST_F(preload, threads)
+TEST_F(preload, rings_work_in_threads)
 {
 	pthread_t posix[8];
 	thrd_t c11;
@@ -245,7 +245,7 @@ TEST_F(preload, threads)
 	EXPECT_EQ(0, res);
 }
 
-TEST_F(preload, thread_with_all_signals_blocked)
+TEST_F(preload, ring_works_in_a_thread_with_all_signals_blocked)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -261,7 +261,7 @@ TEST_F(preload, thread_with_all_signals_blocked)
 }
 
 /* clone(2) by libc, with the memory shared and not. */
-TEST_F(preload, cloned)
+TEST_F(preload, ring_works_in_a_child_of_clone)
 {
 	static long double stack[4096];
 	char *top = (char *)(stack + 4096);
@@ -304,7 +304,7 @@ static long inline_clone(long flags, char *stack, long magic)
 	return ret;
 }
 
-TEST_F(preload, inline_clone)
+TEST_F(preload, ring_works_in_a_child_of_inline_clone)
 {
 	static long double stack[4096];
 	char *top = (char *)(stack + 4096);
@@ -319,7 +319,7 @@ TEST_F(preload, inline_clone)
 
 /* Processes */
 
-TEST_F(preload, fork)
+TEST_F(preload, ring_works_in_a_child_of_fork)
 {
 	__typeof__(fork) *fork_only = (__typeof__(fork_only))dlsym(RTLD_DEFAULT, "_Fork");
 	pid_t child = fork();
@@ -334,7 +334,7 @@ TEST_F(preload, fork)
 	EXPECT_TRUE(exited_well(child));
 }
 
-TEST_F(preload, inline_fork)
+TEST_F(preload, ring_works_in_a_child_of_inline_fork)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD };
 	pid_t child = inline1(__NR_fork, 0);
@@ -356,7 +356,7 @@ TEST_F(preload, inline_fork)
 	EXPECT_TRUE(exited_well(child));
 }
 
-TEST_F(preload, exec)
+TEST_F(preload, ring_works_after_exec)
 {
 	static char *const argv[] = { (char *)"/proc/self/exe", NULL };
 	sigset_t all;
@@ -383,7 +383,7 @@ TEST_F(preload, exec)
 
 /* Other system calls */
 
-TEST_F(preload, other_calls_are_themselves)
+TEST_F(preload, other_inline_calls_are_unchanged)
 {
 	char data[4] = "";
 	int fds[2];
@@ -408,7 +408,7 @@ TEST_F(preload, other_calls_are_themselves)
 	EXPECT_EQ(0, inline2(__NR_munmap, map, 4096));
 }
 
-TEST_F(preload, registers_are_kept)
+TEST_F(preload, inline_calls_keep_the_registers)
 {
 	long in[8] = { 1, 2, 3, 4, 5, 6, 7, 8 }, out[8] = {}, sse = 0;
 
@@ -500,14 +500,14 @@ static long interrupted_read(int flags)
 	return ret;
 }
 
-TEST_F(preload, interrupted)
+TEST_F(preload, signal_interrupts_an_inline_call)
 {
 	EXPECT_EQ(-EINTR, interrupted_read(0));
 	EXPECT_EQ(1, handled);
 	EXPECT_EQ(1, handled_well);
 }
 
-TEST_F(preload, restarted)
+TEST_F(preload, interrupted_call_is_restarted_with_sa_restart)
 {
 	EXPECT_EQ(1, interrupted_read(SA_RESTART));
 	EXPECT_EQ(1, handled);
@@ -521,7 +521,7 @@ static void jump_back(int sig)
 	siglongjmp(back, sig);
 }
 
-TEST_F(preload, left_by_longjmp)
+TEST_F(preload, longjmp_leaves_an_inline_call)
 {
 	char byte;
 	int fds[2];
@@ -536,7 +536,7 @@ TEST_F(preload, left_by_longjmp)
 	EXPECT_TRUE(works(&self->ring));
 }
 
-TEST_F(preload, all_signals_blocked)
+TEST_F(preload, ring_works_with_all_signals_blocked)
 {
 	unsigned long all = ~0UL;
 	sigset_t set;
@@ -550,7 +550,7 @@ TEST_F(preload, all_signals_blocked)
 	EXPECT_TRUE(works(&self->ring));
 }
 
-TEST_F(preload, inline_mask_stays)
+TEST_F(preload, inline_signal_mask_stays)
 {
 	unsigned long usr1 = 1UL << (SIGUSR1 - 1), old = ~0UL;
 	sigset_t now;
@@ -568,7 +568,7 @@ TEST_F(preload, inline_mask_stays)
 }
 
 /* A handler that runs in a wait under a mask of everything else may use a ring. */
-TEST_F(preload, masks_of_waits)
+TEST_F(preload, waits_apply_their_signal_mask)
 {
 	struct timespec second = { .tv_sec = 1 };
 	sigset_t usr1, others;
@@ -615,7 +615,7 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 	handled += sig == SIGSYS && info->si_pid == getpid();
 }
 
-TEST_F(preload, sigsys_of_the_program)
+TEST_F(preload, program_handles_its_own_sigsys)
 {
 	struct sigaction act = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO }, old;
 	int status;
@@ -649,7 +649,7 @@ asm(".text\n"
 	"	mov	$15, %eax\n"
 	"	syscall\n");
 
-TEST_F(preload, inline_sigaction)
+TEST_F(preload, inline_sigaction_works)
 {
 	struct {
 		void (*handler)(int sig);
@@ -668,7 +668,7 @@ TEST_F(preload, inline_sigaction)
 	EXPECT_TRUE(works(&self->ring));
 }
 
-TEST_F(preload, inline_sigaltstack)
+TEST_F(preload, inline_sigaltstack_works)
 {
 	static char stack[65536];
 	stack_t alt = { .ss_sp = stack, .ss_size = sizeof(stack) }, now;

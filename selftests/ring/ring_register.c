@@ -22,7 +22,7 @@ FIXTURE_TEARDOWN(registering)
 	uring_close(&self->ring);
 }
 
-TEST_F(registering, knows_no_more_operations_than_there_are)
+TEST_F(registering, unknown_register_operations_are_refused)
 {
 	const unsigned int opcodes[] = {
 		IORING_REGISTER_LAST, IORING_REGISTER_LAST + 1, 0x7fffffff,
@@ -32,7 +32,7 @@ TEST_F(registering, knows_no_more_operations_than_there_are)
 		EXPECT_EQ(-EINVAL, uring_register(&self->ring, opcodes[i], NULL, 0));
 }
 
-TEST_F(registering, does_what_it_does_not_have_with_einval)
+TEST_F(registering, unsupported_register_operations_are_einval)
 {
 	const unsigned int opcodes[] = {
 		IORING_REGISTER_FILES, IORING_UNREGISTER_FILES,
@@ -59,7 +59,7 @@ TEST_F(registering, does_what_it_does_not_have_with_einval)
 	}
 }
 
-TEST_F(registering, refuses_arguments_that_an_operation_does_not_take)
+TEST_F(registering, register_refuses_unexpected_arguments)
 {
 	int fd = 0;
 	const struct {
@@ -102,7 +102,7 @@ struct probe {
 	struct io_uring_probe_op ops[256];
 };
 
-TEST_F(registering, a_probe_lists_the_operations)
+TEST_F(registering, probe_lists_the_operations)
 {
 	struct probe probe = {};
 
@@ -139,7 +139,7 @@ static int try_operation(struct uring *ring, int opcode)
 	return res;
 }
 
-TEST_F(registering, what_a_probe_does_not_have_is_refused)
+TEST_F(registering, operation_missing_in_the_probe_is_refused)
 {
 	struct probe probe = {};
 
@@ -153,7 +153,7 @@ TEST_F(registering, what_a_probe_does_not_have_is_refused)
 	}
 }
 
-TEST_F(registering, a_probe_of_few_operations_writes_no_further)
+TEST_F(registering, probe_of_few_operations_writes_no_further)
 {
 	struct probe probe = {};
 
@@ -168,7 +168,7 @@ TEST_F(registering, a_probe_of_few_operations_writes_no_further)
 	EXPECT_EQ(0, probe.head.ops_len);
 }
 
-TEST_F(registering, a_probe_must_be_zero)
+TEST_F(registering, nonzero_probe_is_refused)
 {
 	struct probe probe;
 	char *bytes = (char *)&probe;
@@ -187,7 +187,7 @@ TEST_F(registering, a_probe_must_be_zero)
 	EXPECT_EQ(0, uring_register(&self->ring, IORING_REGISTER_PROBE, &probe, 2));
 }
 
-TEST_F(registering, a_probe_that_cannot_be_written_faults)
+TEST_F(registering, unwritable_probe_faults)
 {
 	struct probe *probe = mmap(NULL, getpagesize(), PROT_READ,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -206,7 +206,7 @@ static void *register_all(void *arg)
 	return NULL;
 }
 
-TEST(nobody_but_the_submitter_registers_anything)
+TEST(other_task_cannot_use_any_register_operation)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_SINGLE_ISSUER };
 	pthread_t thread;
@@ -223,7 +223,7 @@ TEST(nobody_but_the_submitter_registers_anything)
 	uring_close(&ring);
 }
 
-TEST(a_disabled_ring_registers_already)
+TEST(disabled_ring_accepts_registrations)
 {
 	struct uring ring = {
 		.p.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER,

@@ -84,7 +84,7 @@ do {										\
 	ASSERT_EQ(self->tail, uring_load(self->ring.cq.tail));			\
 } while (0)
 
-TEST_F(reserved, each_head_and_tail_starts_a_line)
+TEST_F(reserved, each_head_and_tail_starts_a_cache_line)
 {
 	const struct io_sqring_offsets *so = &self->ring.p.sq_off;
 	const struct io_cqring_offsets *co = &self->ring.p.cq_off;
@@ -104,7 +104,7 @@ TEST_F(reserved, each_head_and_tail_starts_a_line)
 	EXPECT_EQ(0, (uintptr_t)self->ring.map % LINE);
 }
 
-TEST_F(reserved, the_tail_wraps_around_the_ring)
+TEST_F(reserved, word_survives_a_tail_that_wraps)
 {
 	long long start = now_ms();
 
@@ -114,7 +114,7 @@ TEST_F(reserved, the_tail_wraps_around_the_ring)
 	}
 }
 
-TEST_F(reserved, completions_overflow_and_are_flushed)
+TEST_F(reserved, word_survives_overflow_and_flush)
 {
 	long long start = now_ms();
 
@@ -131,7 +131,7 @@ TEST_F(reserved, completions_overflow_and_are_flushed)
 	}
 }
 
-TEST_F(reserved, timers_complete)
+TEST_F(reserved, word_survives_completions_of_timers)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 10000 };
 	long long start = now_ms();
@@ -149,7 +149,7 @@ TEST_F(reserved, timers_complete)
 	}
 }
 
-TEST_F(reserved, messages_come)
+TEST_F(reserved, word_survives_messages)
 {
 	long long start = now_ms();
 	struct uring sender = {};
@@ -170,7 +170,7 @@ TEST_F(reserved, messages_come)
 }
 
 /* Another thread of the kernel has the SQ; the fixture's ring is left alone. */
-TEST_F(reserved, a_thread_submits)
+TEST_F(reserved, word_survives_a_submitting_thread)
 {
 	long long start;
 
@@ -314,7 +314,7 @@ static int watch_it(struct watched *w)
 	return ret ?: watch_open(&w->tail, base + w->ring.p.cq_off.tail, HW_BREAKPOINT_W);
 }
 
-TEST_F(reserved, the_kernel_does_not_touch_it)
+TEST_F(reserved, kernel_does_not_touch_the_word)
 {
 	struct uring ring;
 	struct watched w;
@@ -375,7 +375,7 @@ static bool taken(struct uring *ring)
 	return true;
 }
 
-TEST_F(reserved, a_thread_that_submits_does_not_touch_it)
+TEST_F(reserved, submitting_thread_does_not_touch_the_word)
 {
 	struct uring ring;
 	struct watched w;

@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(rw)
 	uring_close(&self->ring);
 }
 
-TEST_F(rw, what_is_written_is_read)
+TEST_F(rw, read_returns_the_written_data)
 {
 	struct uring *ring = &self->ring;
 
@@ -72,7 +72,7 @@ TEST_F(rw, what_is_written_is_read)
 	EXPECT_EQ(0, memcmp(self->data + 8000, self->back, 100));
 }
 
-TEST_F(rw, vectors)
+TEST_F(rw, readv_and_writev_transfer_vectors)
 {
 	struct iovec out[3] = {
 		{ self->data, 1000 }, { self->data + 1000, 0 }, { self->data + 1000, 3000 },
@@ -95,7 +95,7 @@ TEST_F(rw, vectors)
 	EXPECT_EQ(-EFAULT, result(ring));
 }
 
-TEST_F(rw, vectors_are_read_at_submission)
+TEST_F(rw, iovecs_are_read_at_submission)
 {
 	struct iovec in = { self->back, 3 };
 	struct uring *ring = &self->ring;
@@ -109,7 +109,7 @@ TEST_F(rw, vectors_are_read_at_submission)
 	EXPECT_EQ(0, memcmp("abc", self->back, 3));
 }
 
-TEST_F(rw, the_end_of_a_file)
+TEST_F(rw, read_stops_at_the_end_of_a_file)
 {
 	struct uring *ring = &self->ring;
 
@@ -124,7 +124,7 @@ TEST_F(rw, the_end_of_a_file)
 	EXPECT_EQ(0, result(ring));
 }
 
-TEST_F(rw, the_end_of_a_file_is_an_access)
+TEST_F(rw, read_at_the_end_of_a_file_is_an_access)
 {
 	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	struct inotify_event event;
@@ -140,7 +140,7 @@ TEST_F(rw, the_end_of_a_file_is_an_access)
 	close(watch);
 }
 
-TEST_F(rw, the_files_position)
+TEST_F(rw, transfer_moves_the_files_position)
 {
 	struct uring *ring = &self->ring;
 
@@ -194,7 +194,7 @@ TEST_F(rw, writes_at_the_files_position_do_not_overlap)
 	uring_close(&ring);
 }
 
-TEST_F(rw, a_pipe_that_has_something)
+TEST_F(rw, read_of_a_ready_pipe_completes_at_once)
 {
 	struct uring *ring = &self->ring;
 
@@ -207,7 +207,7 @@ TEST_F(rw, a_pipe_that_has_something)
 	EXPECT_STREQ("1 100", next_cqe(ring));
 }
 
-TEST_F(rw, a_pipe_that_has_something_later)
+TEST_F(rw, read_of_an_empty_pipe_waits_for_data)
 {
 	struct uring *ring = &self->ring;
 
@@ -226,7 +226,7 @@ TEST_F(rw, a_pipe_that_has_something_later)
 }
 
 /* Of a file that never heeds NOWAIT, and says by POLLHUP only that nothing is to come. */
-TEST_F(rw, a_fifo_whose_writer_goes)
+TEST_F(rw, read_of_a_fifo_ends_with_its_writer)
 {
 	char name[] = "/tmp/ring_rw.XXXXXX/fifo";
 	struct uring *ring = &self->ring;
@@ -258,7 +258,7 @@ TEST_F(rw, a_fifo_whose_writer_goes)
 	close(reader);
 }
 
-TEST_F(rw, a_pipe_that_is_full)
+TEST_F(rw, write_to_a_full_pipe_waits_for_room)
 {
 	struct uring *ring = &self->ring;
 	int flags = fcntl(self->fds[1], F_GETFL);
@@ -280,7 +280,7 @@ TEST_F(rw, a_pipe_that_is_full)
 	EXPECT_STREQ("1 4096", next_cqe(ring));
 }
 
-TEST_F(rw, several_readers_of_a_pipe)
+TEST_F(rw, several_reads_of_a_pipe_each_complete)
 {
 	struct uring *ring = &self->ring;
 	unsigned int seen = 0;
@@ -299,7 +299,7 @@ TEST_F(rw, several_readers_of_a_pipe)
 	EXPECT_EQ(0, memcmp("xxxxxxxx", self->back, 8));
 }
 
-TEST_F(rw, a_socket_and_its_end)
+TEST_F(rw, read_of_a_socket_ends_with_its_peer)
 {
 	struct uring *ring = &self->ring;
 	int socks[2];
@@ -313,7 +313,7 @@ TEST_F(rw, a_socket_and_its_end)
 	close(socks[0]);
 }
 
-TEST_F(rw, a_nonblocking_pipe_is_waited_for)
+TEST_F(rw, read_of_a_nonblocking_pipe_waits)
 {
 	struct uring *ring = &self->ring;
 
@@ -344,7 +344,7 @@ TEST_F(rw, rwf_nowait_does_not_wait)
 	EXPECT_EQ(0, memcmp("abcdef", self->back, 6));
 }
 
-TEST_F(rw, files_without_iterators_or_poll)
+TEST_F(rw, files_without_iterators_or_poll_can_be_read)
 {
 	struct uring *ring = &self->ring;
 	struct iovec in[2] = { { self->back, 4 }, { self->back + 4, 4 } };
@@ -366,7 +366,7 @@ TEST_F(rw, files_without_iterators_or_poll)
 	close(fd);
 }
 
-TEST_F(rw, errors)
+TEST_F(rw, transfer_errors_are_reported)
 {
 	struct uring *ring = &self->ring;
 	int dir = open("/", O_RDONLY | O_DIRECTORY);
@@ -395,7 +395,7 @@ TEST_F(rw, errors)
 	close(dir);
 }
 
-TEST_F(rw, a_short_transfer_ends_a_chain)
+TEST_F(rw, short_transfer_ends_a_chain)
 {
 	struct uring *ring = &self->ring;
 
@@ -412,7 +412,7 @@ TEST_F(rw, a_short_transfer_ends_a_chain)
 	EXPECT_STREQ("2 0", next_cqe(ring));
 }
 
-TEST_F(rw, a_chain_of_copies)
+TEST_F(rw, chain_of_reads_and_writes_copies_a_file)
 {
 	struct uring *ring = &self->ring;
 
@@ -434,7 +434,7 @@ TEST_F(rw, a_chain_of_copies)
 	EXPECT_EQ(0, memcmp(self->data, self->back, 192));
 }
 
-TEST_F(rw, fixed_buffers)
+TEST_F(rw, fixed_buffers_are_read_and_written)
 {
 	struct uring *ring = &self->ring;
 	struct iovec iov = { self->data, sizeof(self->data) };
@@ -465,7 +465,7 @@ TEST_F(rw, fixed_buffers)
 	EXPECT_EQ(0, memcmp("fixedbuf", self->data, 8));
 }
 
-TEST_F(rw, large_direct_and_async)
+TEST_F(rw, large_async_transfer_is_complete)
 {
 	struct uring *ring = &self->ring;
 	size_t len = 1 << 20;
@@ -483,7 +483,7 @@ TEST_F(rw, large_direct_and_async)
 }
 
 /* Not those of who happens to carry the request out. */
-TEST_F(rw, credentials_are_the_submitters)
+TEST_F(rw, transfer_uses_the_submitters_credentials)
 {
 	struct uring *ring = &self->ring;
 	pid_t pid = fork();

@@ -69,7 +69,7 @@ TEST(zero_entries_are_refused)
 	EXPECT_EQ(-EINVAL, setup_flags(0, IORING_SETUP_CLAMP));
 }
 
-TEST(the_largest_ring_works)
+TEST(largest_ring_works)
 {
 	struct uring ring = {};
 
@@ -140,7 +140,7 @@ TEST(cq_entries_are_ignored_without_cqsize)
 	EXPECT_EQ(8, p.cq_entries);
 }
 
-TEST(unknown_flags_are_refused)
+TEST(setup_refuses_unknown_flags)
 {
 	for (int bit = 24; bit < 32; bit++) {
 		EXPECT_EQ(-EINVAL, setup_flags(4, 1U << bit)) {
@@ -149,7 +149,7 @@ TEST(unknown_flags_are_refused)
 	}
 }
 
-TEST(flags_that_contradict_each_other_are_refused)
+TEST(contradicting_flags_are_refused)
 {
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_TASKRUN_FLAG));
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_DEFER_TASKRUN));
@@ -161,7 +161,7 @@ TEST(flags_that_contradict_each_other_are_refused)
 	EXPECT_EQ(-EINVAL, setup_flags(4, IORING_SETUP_SQE128 | IORING_SETUP_SQE_MIXED));
 }
 
-TEST(flags_of_rings_that_there_are_not_are_refused)
+TEST(unsupported_setup_flags_are_refused)
 {
 	const unsigned int flags[] = {
 		IORING_SETUP_IOPOLL,
@@ -179,7 +179,7 @@ TEST(flags_of_rings_that_there_are_not_are_refused)
 	}
 }
 
-TEST(task_work_is_never_left_waiting)
+TEST(taskrun_flag_is_never_set)
 {
 	struct uring ring = {
 		.p.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
@@ -205,7 +205,7 @@ TEST(reserved_parameters_must_be_zero)
 	}
 }
 
-TEST(parameters_that_cannot_be_read_or_written_fault)
+TEST(inaccessible_parameters_fault)
 {
 	void *page = mmap(NULL, getpagesize(), PROT_READ,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -222,7 +222,7 @@ TEST(parameters_that_cannot_be_read_or_written_fault)
 }
 
 /* Those that io_uring has beyond these are about what miniring does not have. */
-TEST(features_of_the_ring_are_reported)
+TEST(setup_reports_the_features)
 {
 	const unsigned int features = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP |
 		IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG |
@@ -239,7 +239,7 @@ TEST(features_of_the_ring_are_reported)
 	}
 }
 
-TEST(flags_come_back_unchanged)
+TEST(setup_flags_come_back_unchanged)
 {
 	struct io_uring_params p = {
 		.flags = IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL,
@@ -253,7 +253,7 @@ TEST(flags_come_back_unchanged)
 	EXPECT_EQ(0, p.cq_off.user_addr);
 }
 
-TEST(offsets_are_aligned_apart_and_inside)
+TEST(offsets_are_aligned_disjoint_and_inside)
 {
 	struct uring ring = {};
 
@@ -310,7 +310,7 @@ TEST(heads_and_tails_each_start_a_cache_line)
 	}
 }
 
-TEST(the_word_after_the_cq_tail_belongs_to_the_user)
+TEST(word_after_the_cq_tail_belongs_to_the_user)
 {
 	struct uring ring = {};
 	unsigned int *word;
@@ -333,7 +333,7 @@ TEST(the_word_after_the_cq_tail_belongs_to_the_user)
 	}
 }
 
-TEST(a_new_ring_is_empty)
+TEST(new_ring_is_empty)
 {
 	struct uring ring = {};
 
@@ -348,7 +348,7 @@ TEST(a_new_ring_is_empty)
 	EXPECT_EQ(0, *ring.cq.overflow);
 }
 
-TEST(a_disabled_ring_submits_nothing_until_enabled)
+TEST(disabled_ring_submits_nothing_until_enabled)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_R_DISABLED };
 
@@ -362,7 +362,7 @@ TEST(a_disabled_ring_submits_nothing_until_enabled)
 	EXPECT_STREQ("1 0", next_cqe(&ring));
 }
 
-TEST(a_ring_is_enabled_once)
+TEST(ring_is_enabled_once)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_R_DISABLED };
 	struct uring enabled = {};

@@ -94,7 +94,7 @@ FIXTURE_TEARDOWN(signalfd)
 	close(self->fd);
 }
 
-TEST_F(signalfd, polled)
+TEST_F(signalfd, poll_of_a_signalfd_completes)
 {
 	prep_poll(&self->ring, self->fd, 0, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -110,7 +110,7 @@ TEST_F(signalfd, polled)
 	EXPECT_STREQ("2 1", next_cqe(&self->ring));
 }
 
-TEST_F(signalfd, seen_without_a_system_call)
+TEST_F(signalfd, poll_of_a_signalfd_completes_without_a_system_call)
 {
 	prep_poll(&self->ring, self->fd, 0, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -119,7 +119,7 @@ TEST_F(signalfd, seen_without_a_system_call)
 }
 
 /* Its queue is woken by every signal. */
-TEST_F(signalfd, other_signals_do_not_count)
+TEST_F(signalfd, poll_of_a_signalfd_ignores_other_signals)
 {
 	prep_poll(&self->ring, self->fd, 0, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -133,7 +133,7 @@ TEST_F(signalfd, other_signals_do_not_count)
 	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 }
 
-TEST_F(signalfd, polled_again_and_again)
+TEST_F(signalfd, multishot_poll_of_a_signalfd_reports_each_signal)
 {
 	prep_poll(&self->ring, self->fd, IORING_POLL_ADD_MULTI, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -150,7 +150,7 @@ TEST_F(signalfd, polled_again_and_again)
 	EXPECT_STREQ("1 -ECANCELED", next_cqe(&self->ring));
 }
 
-TEST_F(signalfd, polled_by_a_worker_first)
+TEST_F(signalfd, poll_of_a_signalfd_issued_by_a_worker_completes)
 {
 	prep_poll(&self->ring, self->fd, 0, 1)->flags = IOSQE_ASYNC;
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -160,7 +160,7 @@ TEST_F(signalfd, polled_by_a_worker_first)
 	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 }
 
-TEST_F(signalfd, polled_behind_another)
+TEST_F(signalfd, linked_poll_of_a_signalfd_completes)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 5000000 };
 	struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
@@ -189,7 +189,7 @@ static void *kill_later(void *data)
 }
 
 /* The wait goes on until there is what it is for, however often it is disturbed. */
-TEST_F(signalfd, waited_for)
+TEST_F(signalfd, wait_ends_only_with_a_polled_signal)
 {
 	pthread_t thread;
 
@@ -237,7 +237,7 @@ static void *poll_and_stay(void *data)
 	return NULL;
 }
 
-TEST_F(signalfd, of_a_thread)
+TEST_F(signalfd, poll_of_a_signalfd_sees_signals_of_its_own_thread)
 {
 	struct polling polling = { .ring = &self->ring, .fd = self->fd };
 	pthread_t thread;
@@ -256,7 +256,7 @@ TEST_F(signalfd, of_a_thread)
 	pthread_join(thread, NULL);
 }
 
-TEST_F(signalfd, of_a_thread_that_ended)
+TEST_F(signalfd, poll_of_a_signalfd_of_an_ended_thread_is_cancelled)
 {
 	struct polling polling = { .ring = &self->ring, .fd = self->fd, .stop = true };
 	pthread_t thread;
@@ -269,7 +269,7 @@ TEST_F(signalfd, of_a_thread_that_ended)
 }
 
 /* Its submitter exits with the request on its way. */
-TEST_F(signalfd, of_a_process_that_ends)
+TEST_F(signalfd, poll_of_an_ending_process_is_reported_or_cancelled)
 {
 	int reported = 0, cancelled = 0;
 
@@ -312,7 +312,7 @@ TEST_F(signalfd, of_a_process_that_ends)
 }
 
 /* A submitter that does not run: nothing is reported, and the ring can go. */
-TEST_F(signalfd, of_a_process_that_is_stopped)
+TEST_F(signalfd, ring_can_go_while_its_submitter_is_stopped)
 {
 	int status;
 	pid_t pid = fork();
@@ -344,7 +344,7 @@ TEST_F(signalfd, of_a_process_that_is_stopped)
 	ASSERT_EQ(0, uring_open(&self->ring, 8));
 }
 
-TEST_F(signalfd, read)
+TEST_F(signalfd, read_of_a_signalfd_returns_the_signal)
 {
 	struct signalfd_siginfo info = {};
 	int fd = signalfd(-1, &(sigset_t){ .__val = { 1UL << (SIGUSR1 - 1) } }, 0);
@@ -378,7 +378,7 @@ TEST_F(signalfd, read)
 	close(fd);
 }
 
-TEST_F(signalfd, submitted_by_the_kernels_thread)
+TEST_F(signalfd, poll_of_a_signalfd_by_sqpoll_completes)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_SQPOLL, .p.sq_thread_idle = 1000 };
 
@@ -394,7 +394,7 @@ TEST_F(signalfd, submitted_by_the_kernels_thread)
 }
 
 /* Who waits for the ring by other means hears of it too. */
-TEST_F(signalfd, the_ring_is_polled)
+TEST_F(signalfd, completion_for_a_signal_wakes_poll_of_the_ring)
 {
 	struct pollfd ring = { .fd = self->ring.fd, .events = POLLIN };
 	pthread_t thread;
@@ -424,7 +424,7 @@ static void *kill_often(void *data)
 }
 
 /* Cancelled, taken away and closed while signals come. Nothing is lost, or said twice. */
-TEST_F(signalfd, races)
+TEST_F(signalfd, polls_of_a_signalfd_complete_once_amid_races)
 {
 	long long start = now_ms();
 	atomic_bool stop = false;

@@ -95,7 +95,7 @@ static bool until_asleep(struct uring *ring)
 	return true;
 }
 
-TEST_F(sqpoll, submits)
+TEST_F(sqpoll, thread_submits)
 {
 	struct uring *ring = &self->ring;
 
@@ -167,7 +167,7 @@ static bool until_off_cpu(void)
 	return false;
 }
 
-TEST_F(sqpoll, sleeps_until_told)
+TEST_F(sqpoll, thread_sleeps_until_it_is_woken)
 {
 	struct uring *ring = &self->ring;
 
@@ -184,7 +184,7 @@ TEST_F(sqpoll, sleeps_until_told)
 	EXPECT_STREQ("1 0", next_cqe(ring));
 }
 
-TEST_F(sqpoll, enter_takes_any_number_for_consumed)
+TEST_F(sqpoll, enter_returns_any_number_as_consumed)
 {
 	struct uring *ring = &self->ring;
 
@@ -201,7 +201,7 @@ TEST_F(sqpoll, enter_takes_any_number_for_consumed)
 }
 
 /* Where the thread is between consuming SQEs and saying so is different each time. */
-TEST_F_TIMEOUT(sqpoll, room_can_be_waited_for, 120)
+TEST_F_TIMEOUT(sqpoll, sq_wait_returns_when_the_sq_has_room, 120)
 {
 	struct uring *ring = &self->ring;
 
@@ -216,7 +216,7 @@ TEST_F_TIMEOUT(sqpoll, room_can_be_waited_for, 120)
 	}
 }
 
-TEST_F(sqpoll, the_other_flag_is_kept)
+TEST_F(sqpoll, wake_up_flag_keeps_the_overflow_flag)
 {
 	struct uring *ring = &self->ring;
 	unsigned int flags;
@@ -237,7 +237,7 @@ TEST_F(sqpoll, the_other_flag_is_kept)
 }
 
 /* Files and memory are the creator's. */
-TEST_F(sqpoll, acts_for_the_creator)
+TEST_F(sqpoll, thread_uses_files_and_memory_of_the_maker)
 {
 	struct uring *ring = &self->ring;
 	struct io_uring_sqe *sqe;
@@ -279,7 +279,7 @@ TEST_F(sqpoll, acts_for_the_creator)
 	close(fds[1]);
 }
 
-TEST_F(sqpoll, waits_for_the_ring_to_be_enabled)
+TEST_F(sqpoll, thread_waits_until_the_ring_is_enabled)
 {
 	struct uring ring;
 
@@ -346,7 +346,7 @@ static int lower(struct uring *ring, int fd)
 }
 
 /* Those of when it made the ring: neither the thread's own nor later ones. */
-TEST_F(sqpoll, has_the_credentials_of_the_creator)
+TEST_F(sqpoll, thread_has_the_makers_credentials_of_setup)
 {
 	pid_t pid = fork();
 	int status;
@@ -412,7 +412,7 @@ static void *keep_busy(void *arg)
  * The creator changes the table that the thread takes buffers from: that is what
  * the lock is for.
  */
-TEST_F(sqpoll, registers_beside_the_thread)
+TEST_F(sqpoll, maker_registers_beside_the_thread)
 {
 	struct busy busy = { .ring = &self->ring, .iov.iov_len = getpagesize() };
 	long long start = now_ms(), lasts = 0;
@@ -444,7 +444,7 @@ TEST_F(sqpoll, registers_beside_the_thread)
 	close(busy.fd);
 }
 
-TEST_F(sqpoll, single_issuer_keeps_the_lock)
+TEST_F(sqpoll, single_issuer_with_sqpoll_keeps_the_lock)
 {
 	struct ring_tally before, after;
 	struct uring *ring = &self->ring;
@@ -482,7 +482,7 @@ static long from_thread(void *(*call)(void *), struct uring *ring)
 	return (long)ret;
 }
 
-TEST_F(sqpoll, others_may_enter_but_not_register)
+TEST_F(sqpoll, other_task_may_enter_but_not_register)
 {
 	EXPECT_EQ(7, from_thread(enter_from_thread, &self->ring));
 	EXPECT_EQ(variant->flags ? -EEXIST : -ENXIO,
@@ -523,7 +523,7 @@ static int receive_fd(int sock)
 	return fd;
 }
 
-TEST_F(sqpoll, ends_with_its_creator)
+TEST_F(sqpoll, thread_ends_with_its_maker)
 {
 	struct uring ring = { .backend = uring_backend() };
 	long long start = now_ms();
@@ -562,7 +562,7 @@ static void *has_other_descriptors(void *arg)
 	return unshare(CLONE_FILES) ? "no descriptors of its own" : arg;
 }
 
-TEST_F(sqpoll, stays_when_a_thread_with_descriptors_of_its_own_ends)
+TEST_F(sqpoll, thread_survives_a_thread_with_its_own_descriptors)
 {
 	struct uring *ring = &self->ring;
 	pthread_t thread;
@@ -598,7 +598,7 @@ static void *lacks_a_descriptor(void *arg)
 	return (void *)next_cqe(&c->ring);
 }
 
-TEST_F(sqpoll, has_the_files_of_the_creator_only)
+TEST_F(sqpoll, thread_has_the_makers_files_only)
 {
 	struct creator c = { .flags = variant->flags, .fd = open("/dev/zero", O_RDONLY) };
 	pthread_t thread;
@@ -623,7 +623,7 @@ static bool polling_threads_become(int nr)
 	return true;
 }
 
-TEST_F(sqpoll, ends_with_the_ring)
+TEST_F(sqpoll, thread_ends_with_the_ring)
 {
 	struct uring ring;
 
@@ -654,7 +654,7 @@ static int try_setup(unsigned int flags, unsigned int cpu)
 	return fd < 0 ? fd : 0;
 }
 
-TEST(setup_flags_are_checked)
+TEST(setup_checks_the_sqpoll_flags)
 {
 	const unsigned int aff = IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF;
 
@@ -685,7 +685,7 @@ static const char *status_of(const char *dir, const char *field)
 	return value;
 }
 
-TEST(runs_on_the_cpu_that_is_asked_for)
+TEST(thread_runs_on_the_cpu_of_sq_aff)
 {
 	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 

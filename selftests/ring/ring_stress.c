@@ -97,7 +97,7 @@ static void reap_all(struct uring *ring, struct sum *sum)
 	} while (uring_ready(ring));
 }
 
-TEST(submitters_that_take_turns)
+TEST(submitters_that_take_turns_lose_nothing)
 {
 	static struct shared s = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	long long end = now_ms() + STRESS_MS;
@@ -125,7 +125,7 @@ TEST(submitters_that_take_turns)
 	EXPECT_EQ(s.sum_sent, seen.total);
 }
 
-TEST(submitters_that_race_for_entries)
+TEST(submitters_that_race_for_entries_lose_nothing)
 {
 	static struct shared s;
 	long long end = now_ms() + STRESS_MS;
@@ -191,7 +191,7 @@ static void *open_and_close(void *arg)
 	return NULL;
 }
 
-TEST(rings_that_come_and_go)
+TEST(rings_can_come_and_go)
 {
 	struct opener openers[THREADS] = {};
 
@@ -206,7 +206,7 @@ TEST(rings_that_come_and_go)
 }
 
 /* Every child inherits the ring and its mappings, uses them, and goes. */
-TEST(children_that_inherit_a_ring)
+TEST(children_can_use_an_inherited_ring)
 {
 	long long end = now_ms() + STRESS_MS;
 	struct uring ring = {};
@@ -260,7 +260,7 @@ static void *churn(void *arg)
 	return NULL;
 }
 
-TEST(processes_killed_in_the_middle)
+TEST(processes_can_be_killed_while_they_submit)
 {
 	long long end = now_ms() + STRESS_MS;
 	unsigned int seed = 5;
@@ -305,7 +305,7 @@ static void *use_until_closed(void *arg)
 	return NULL;
 }
 
-TEST(a_ring_closed_under_its_users)
+TEST(ring_can_be_closed_under_its_users)
 {
 	long long end = now_ms() + STRESS_MS;
 

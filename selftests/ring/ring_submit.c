@@ -59,14 +59,14 @@ TEST_F(submit, nop_returns_the_injected_result)
 	}
 }
 
-TEST_F(submit, len_means_nothing_to_nop_without_inject_result)
+TEST_F(submit, nop_ignores_len_without_inject_result)
 {
 	uring_nop(&self->ring, 1)->len = 5;
 	EXPECT_EQ(1, uring_submit(&self->ring));
 	EXPECT_STREQ("1 0", next_cqe(&self->ring));
 }
 
-TEST_F(submit, a_batch_completes_in_order)
+TEST_F(submit, batch_completes_in_order)
 {
 	for (int i = 0; i < 8; i++)
 		ASSERT_NE(NULL, uring_nop(&self->ring, 100 + i));
@@ -99,7 +99,7 @@ TEST_F(submit, indices_wrap_around_the_ring)
 	EXPECT_EQ(sent, uring_load(self->ring.cq.tail));
 }
 
-TEST_F(submit, order_is_that_of_the_array)
+TEST_F(submit, sqes_are_taken_in_the_order_of_the_array)
 {
 	for (int i = 0; i < 4; i++)
 		ASSERT_NE(NULL, uring_nop(&self->ring, i));
@@ -114,7 +114,7 @@ TEST_F(submit, order_is_that_of_the_array)
 	EXPECT_STREQ("0 0", next_cqe(&self->ring));
 }
 
-TEST_F(submit, an_invalid_index_is_dropped_and_ends_the_batch)
+TEST_F(submit, invalid_index_is_dropped_and_ends_the_batch)
 {
 	const unsigned int invalid[] = { 8, 0x80000000, -1U };
 
@@ -137,7 +137,7 @@ TEST_F(submit, an_invalid_index_is_dropped_and_ends_the_batch)
 	}
 }
 
-TEST_F(submit, an_invalid_index_first_submits_nothing)
+TEST_F(submit, invalid_first_index_submits_nothing)
 {
 	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
 	self->ring.sq.array[0] = 8;
@@ -147,7 +147,7 @@ TEST_F(submit, an_invalid_index_first_submits_nothing)
 	EXPECT_STREQ("none", next_cqe(&self->ring));
 }
 
-TEST_F(submit, an_unknown_opcode_completes_with_einval)
+TEST_F(submit, unknown_opcode_completes_with_einval)
 {
 	const unsigned char opcodes[] = { IORING_OP_LAST, 200, 255 };
 
@@ -158,7 +158,7 @@ TEST_F(submit, an_unknown_opcode_completes_with_einval)
 	}
 }
 
-TEST_F(submit, flags_that_nop_does_not_have_complete_with_an_error)
+TEST_F(submit, nop_with_unknown_flags_completes_with_an_error)
 {
 	uring_nop(&self->ring, 1)->flags = 1 << 7;
 	EXPECT_EQ(1, uring_submit(&self->ring));
@@ -181,7 +181,7 @@ TEST_F(submit, flags_that_nop_does_not_have_complete_with_an_error)
 	EXPECT_STREQ("5 -EINVAL", next_cqe(&self->ring));
 }
 
-TEST_F(submit, takes_no_more_than_was_published)
+TEST_F(submit, submit_takes_no_more_than_was_published)
 {
 	EXPECT_EQ(0, uring_enter(&self->ring, 1, 0, 0));
 	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
@@ -195,7 +195,7 @@ TEST_F(submit, takes_no_more_than_was_published)
 	EXPECT_STREQ("none", next_cqe(&self->ring));
 }
 
-TEST_F(submit, takes_no_more_than_asked_for)
+TEST_F(submit, submit_takes_no_more_than_to_submit)
 {
 	for (int i = 0; i < 4; i++)
 		ASSERT_NE(NULL, uring_nop(&self->ring, i));
@@ -208,14 +208,14 @@ TEST_F(submit, takes_no_more_than_asked_for)
 	EXPECT_EQ(4, uring_ready(&self->ring));
 }
 
-TEST_F(submit, does_not_wait_when_it_took_less_than_asked_for)
+TEST_F(submit, short_submission_does_not_wait)
 {
 	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
 	uring_publish(&self->ring);
 	EXPECT_EQ(1, uring_enter(&self->ring, 2, 8, IORING_ENTER_GETEVENTS));
 }
 
-TEST_F(submit, stops_after_the_first_entry_that_is_refused)
+TEST_F(submit, submission_stops_after_a_refused_entry)
 {
 	ASSERT_NE(NULL, uring_nop(&self->ring, 1));
 	uring_nop(&self->ring, 2)->opcode = 255;
@@ -229,7 +229,7 @@ TEST_F(submit, stops_after_the_first_entry_that_is_refused)
 	EXPECT_STREQ("3 0", next_cqe(&self->ring));
 }
 
-TEST_F(submit, an_entry_can_change_once_it_is_consumed)
+TEST_F(submit, consumed_entry_can_change)
 {
 	struct io_uring_sqe *sqe = uring_nop(&self->ring, 1);
 
@@ -238,7 +238,7 @@ TEST_F(submit, an_entry_can_change_once_it_is_consumed)
 	EXPECT_STREQ("1 0", next_cqe(&self->ring));
 }
 
-TEST_F(submit, cqe_skip_leaves_out_success_only)
+TEST_F(submit, cqe_skip_omits_success_only)
 {
 	struct io_uring_sqe *sqe;
 
@@ -263,7 +263,7 @@ TEST_F(submit, cqe_skip_leaves_out_success_only)
 	EXPECT_STREQ("none", next_cqe(&self->ring));
 }
 
-TEST(submit_all_goes_on_after_an_entry_that_is_refused)
+TEST(submit_all_continues_after_a_refused_entry)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_SUBMIT_ALL };
 
@@ -292,7 +292,7 @@ TEST(submit_all_still_stops_at_an_invalid_index)
 	EXPECT_EQ(1, uring_load(ring.sq.dropped));
 }
 
-TEST(without_an_array_entries_are_taken_in_place)
+TEST(no_sqarray_takes_entries_in_place)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_NO_SQARRAY };
 

@@ -51,7 +51,7 @@ FIXTURE_TEARDOWN(timeout)
 	uring_close(&self->ring);
 }
 
-TEST_F(timeout, expires)
+TEST_F(timeout, timeout_expires)
 {
 	long long start = now_ms();
 
@@ -62,14 +62,14 @@ TEST_F(timeout, expires)
 	EXPECT_LT(now_ms() - start, HANG_MS);
 }
 
-TEST_F(timeout, ends_a_wait_for_more)
+TEST_F(timeout, timeout_ends_a_wait_for_more)
 {
 	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
 	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 2));
 	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, ends_a_wait_without_a_completion)
+TEST_F(timeout, silent_timeout_ends_a_wait)
 {
 	struct io_uring_sqe *sqe = prep_timeout(&self->ring, &self->soon, 0,
 						IORING_TIMEOUT_ETIME_SUCCESS, 7);
@@ -80,7 +80,7 @@ TEST_F(timeout, ends_a_wait_without_a_completion)
 	EXPECT_STREQ("none", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, the_time_is_read_at_submission)
+TEST_F(timeout, timeout_reads_its_time_at_submission)
 {
 	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -89,7 +89,7 @@ TEST_F(timeout, the_time_is_read_at_submission)
 	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, several_expire_in_order_of_time)
+TEST_F(timeout, timeouts_expire_in_order_of_time)
 {
 	struct __kernel_timespec ts[4] = {
 		{ .tv_nsec = 80000000 }, { .tv_nsec = 20000000 },
@@ -106,7 +106,7 @@ TEST_F(timeout, several_expire_in_order_of_time)
 	EXPECT_STREQ("0 -ETIME", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, completes_when_so_many_others_did)
+TEST_F(timeout, timeout_completes_after_its_count_of_completions)
 {
 	prep_timeout(&self->ring, &self->never, 3, 0, 7);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -142,7 +142,7 @@ static struct io_uring_sqe *refused_timeout(struct uring *ring, unsigned long lo
 	return sqe;
 }
 
-TEST_F(timeout, completion_of_a_timeout_that_never_started_counts)
+TEST_F(timeout, completion_of_an_unstarted_timeout_counts)
 {
 	struct uring *ring = &self->ring;
 
@@ -200,7 +200,7 @@ static void *wait_for_three(void *arg)
 	return NULL;
 }
 
-TEST_F(timeout, one_that_never_started_ends_no_wait)
+TEST_F(timeout, unstarted_timeout_ends_no_wait)
 {
 	struct wait_for_three w = { .ring = &self->ring };
 	struct uring *ring = &self->ring;
@@ -310,7 +310,7 @@ static int kept(struct uring *ring)
 	return nr;
 }
 
-TEST_F(timeout, counts_while_completions_of_timeouts_overflow)
+TEST_F(timeout, timeout_counts_while_completions_of_timeouts_overflow)
 {
 	struct uring ring = {};
 
@@ -333,7 +333,7 @@ TEST_F(timeout, counts_while_completions_of_timeouts_overflow)
 	uring_close(&ring);
 }
 
-TEST_F(timeout, those_that_wait_for_fewer_come_first)
+TEST_F(timeout, timeout_with_the_lower_count_completes_first)
 {
 	prep_timeout(&self->ring, &self->never, 3, 0, 13);
 	prep_timeout(&self->ring, &self->never, 1, 0, 11);
@@ -352,7 +352,7 @@ TEST_F(timeout, those_that_wait_for_fewer_come_first)
 	}
 }
 
-TEST_F(timeout, many_that_wait_for_the_same)
+TEST_F(timeout, many_timeouts_with_the_same_count_complete)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4096 };
 
@@ -366,7 +366,7 @@ TEST_F(timeout, many_that_wait_for_the_same)
 	uring_close(&ring);
 }
 
-TEST_F(timeout, absolute_on_each_clock)
+TEST_F(timeout, absolute_timeout_expires_on_each_clock)
 {
 	const struct {
 		clockid_t clock;
@@ -393,7 +393,7 @@ TEST_F(timeout, absolute_on_each_clock)
 	}
 }
 
-TEST_F(timeout, time_as_immediate_argument)
+TEST_F(timeout, timeout_takes_an_immediate_time)
 {
 	prep_timeout(&self->ring, (void *)10000000, 0, IORING_TIMEOUT_IMMEDIATE_ARG, 1);
 	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
@@ -403,7 +403,7 @@ TEST_F(timeout, time_as_immediate_argument)
 	EXPECT_STREQ("2 -EINVAL", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, multishot_reports_as_often_as_asked)
+TEST_F(timeout, multishot_timeout_reports_as_often_as_asked)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 5000000 };
 
@@ -422,7 +422,7 @@ TEST_F(timeout, multishot_reports_as_often_as_asked)
 	EXPECT_EQ(0, uring_ready(&self->ring));
 }
 
-TEST_F(timeout, multishot_goes_on_until_removed)
+TEST_F(timeout, multishot_timeout_continues_until_removed)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 2000000 };
 	struct io_uring_cqe *cqe;
@@ -498,7 +498,7 @@ static void spin_us(unsigned int us)
  * At any moment of its interval. io_uring does not find one that expires; here that succeeds. What
  * was removed says so once, and no more.
  */
-TEST_F(timeout, multishot_removed_while_it_expires)
+TEST_F(timeout, multishot_timeout_ends_once_when_removed_at_expiry)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 16384 };
 
@@ -533,7 +533,7 @@ TEST_F(timeout, multishot_removed_while_it_expires)
 }
 
 /* One that reports once: it either reports or is removed, never both and never neither. */
-TEST_F(timeout, removed_while_it_expires)
+TEST_F(timeout, timeout_removed_at_expiry_completes_once)
 {
 	int expired = 0, removed = 0;
 
@@ -568,7 +568,7 @@ TEST_F(timeout, removed_while_it_expires)
 	EXPECT_EQ(0, uring_ready(&self->ring));
 }
 
-TEST_F(timeout, multishot_ends_when_the_queue_is_full)
+TEST_F(timeout, multishot_timeout_ends_when_the_cq_is_full)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
 	unsigned int entries = self->ring.p.cq_entries;
@@ -594,7 +594,7 @@ TEST_F(timeout, multishot_ends_when_the_queue_is_full)
 	EXPECT_STREQ("none", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, removed)
+TEST_F(timeout, removed_timeout_is_cancelled)
 {
 	prep_timeout(&self->ring, &self->never, 0, 0, 7);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -607,7 +607,7 @@ TEST_F(timeout, removed)
 	EXPECT_STREQ("9 -ENOENT", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, one_that_waits_for_completions_removed)
+TEST_F(timeout, removed_counting_timeout_is_cancelled)
 {
 	prep_timeout(&self->ring, &self->never, 2, 0, 7);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -621,7 +621,7 @@ TEST_F(timeout, one_that_waits_for_completions_removed)
 	EXPECT_EQ(3, uring_reap(&self->ring));
 }
 
-TEST_F(timeout, an_expired_one_is_not_found)
+TEST_F(timeout, removal_of_an_expired_timeout_is_enoent)
 {
 	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
 	ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
@@ -631,7 +631,7 @@ TEST_F(timeout, an_expired_one_is_not_found)
 	EXPECT_STREQ("8 -ENOENT", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, updated_to_expire_sooner)
+TEST_F(timeout, update_makes_a_timeout_expire_sooner)
 {
 	long long start = now_ms();
 
@@ -643,7 +643,7 @@ TEST_F(timeout, updated_to_expire_sooner)
 	EXPECT_GE(now_ms() - start, 19);
 }
 
-TEST_F(timeout, updated_to_an_absolute_time)
+TEST_F(timeout, update_sets_an_absolute_time)
 {
 	struct timespec now;
 	struct __kernel_timespec ts;
@@ -660,7 +660,7 @@ TEST_F(timeout, updated_to_an_absolute_time)
 	EXPECT_GE(now_ms() - start, 28);
 }
 
-TEST_F(timeout, an_update_forgets_the_count)
+TEST_F(timeout, update_removes_the_count_of_a_timeout)
 {
 	prep_timeout(&self->ring, &self->never, 1, 0, 7);
 	prep_update(&self->ring, 7, &self->never, 0, 8);
@@ -673,7 +673,7 @@ TEST_F(timeout, an_update_forgets_the_count)
 	EXPECT_STREQ("none", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, update_of_none)
+TEST_F(timeout, update_without_a_timeout_is_enoent)
 {
 	prep_update(&self->ring, 7, &self->soon, 0, 8);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -683,7 +683,7 @@ TEST_F(timeout, update_of_none)
 	EXPECT_STREQ("8 -EFAULT", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, success_is_skipped_and_does_not_end_a_chain)
+TEST_F(timeout, skipped_success_of_a_timeout_does_not_end_a_chain)
 {
 	struct io_uring_sqe *sqe;
 
@@ -704,7 +704,7 @@ TEST_F(timeout, success_is_skipped_and_does_not_end_a_chain)
 	EXPECT_STREQ("4 -ECANCELED", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, bad_arguments)
+TEST_F(timeout, timeout_refuses_bad_arguments)
 {
 	struct __kernel_timespec negative = { .tv_sec = -1 };
 	const unsigned int flags[] = {
@@ -736,7 +736,7 @@ TEST_F(timeout, bad_arguments)
 	EXPECT_STREQ("1 -EINVAL", next_cqe(&self->ring));
 }
 
-TEST_F(timeout, many_at_once)
+TEST_F(timeout, many_timeouts_expire)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_CQSIZE, .p.cq_entries = 4096 };
 	struct __kernel_timespec ts = { .tv_nsec = 10000000 };

@@ -72,7 +72,7 @@ FIXTURE_TEARDOWN(trace)
 	uring_close(&self->ring);
 }
 
-TEST_F(trace, making_a_ring)
+TEST_F(trace, trace_shows_a_new_ring)
 {
 	struct uring ring = {
 		.p.flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
@@ -85,7 +85,7 @@ TEST_F(trace, making_a_ring)
 	uring_close(&ring);
 }
 
-TEST_F(trace, registering)
+TEST_F(trace, trace_shows_a_registration)
 {
 	static char page[4096];
 	struct iovec iov[3] = { { page, 1 }, { page, 2 }, {} };
@@ -103,7 +103,7 @@ TEST_F(trace, registering)
 	EXPECT_EQ(0, count(self, "register", "opcode %d, ", IORING_REGISTER_LAST));
 }
 
-TEST_F(trace, whether_an_eventfd_is_registered)
+TEST_F(trace, trace_shows_whether_an_eventfd_is_registered)
 {
 	if (on_io_uring())
 		SKIP(return, "io_uring no longer says that");
@@ -124,7 +124,7 @@ TEST_F(trace, whether_an_eventfd_is_registered)
 	}
 }
 
-TEST_F(trace, submitting_and_completing)
+TEST_F(trace, trace_shows_submissions_and_completions)
 {
 	struct io_uring_sqe *sqe = uring_nop(&self->ring, 0x1234);
 
@@ -137,7 +137,7 @@ TEST_F(trace, submitting_and_completing)
 	EXPECT_EQ(0, count(self, "cqe_overflow", ""));
 }
 
-TEST_F(trace, what_does_not_fit)
+TEST_F(trace, trace_shows_overflowed_completions)
 {
 	/* There is room for two. */
 	for (int i = 1; i <= 4; i++) {
@@ -150,7 +150,7 @@ TEST_F(trace, what_does_not_fit)
 	EXPECT_EQ(4, count(self, "submit_req", ""));
 }
 
-TEST_F(trace, nothing_while_nobody_looks)
+TEST_F(trace, disabled_trace_events_are_silent)
 {
 	ASSERT_EQ(0, set_events(self->name, "0"));
 	ASSERT_EQ(0, put(TRACING "trace", ""));

@@ -150,12 +150,12 @@ TEST_F(wait, wait_for_a_request_is_iowait)
 	EXPECT_LE(1, iowaits_of_a_read(&self->ring, self->fds, 0));
 }
 
-TEST_F(wait, wait_with_no_iowait_is_none)
+TEST_F(wait, wait_with_no_iowait_is_not_iowait)
 {
 	EXPECT_EQ(0, iowaits_of_a_read(&self->ring, self->fds, IORING_ENTER_NO_IOWAIT));
 }
 
-TEST_F(wait, waiter_is_woken_when_all_it_waits_for_is_there)
+TEST_F(wait, waiter_is_woken_once_when_all_have_completed)
 {
 	struct uring ring = { .p.flags = IORING_SETUP_SQPOLL, .p.sq_thread_idle = 1000 };
 	struct actor actor = { .ring = &ring };

@@ -112,7 +112,7 @@ static void take_work(struct _test_data_waiter *self)
 	__atomic_store_n(&self->taken, self->taken + taken, __ATOMIC_RELEASE);
 }
 
-TEST_F_TIMEOUT(waiter, loses_no_wake_up, 3000)
+TEST_F_TIMEOUT(waiter, waiter_loses_no_wake_up, 3000)
 {
 	const char *text = getenv("HANDSHAKES");
 	unsigned long long wanted = text ? strtoull(text, NULL, 0) : HANDSHAKES;
