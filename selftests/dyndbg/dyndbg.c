@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The bulk toggler: what its control file lists, how queries change that, what
- * is printed then, and that queries about the kernel's sites leave its own
- * control file as if it had carried them out itself, byte for byte.
- *
- * Needs miniring.ko; loads modules/keys_test.c, modules/pr_debug.c and
- * modules/classes.c itself, as static_key does.
+ * The bulk toggler: the list of its control file, changes by queries, and printed messages.
+ * Queries about the kernel's sites leave the kernel's own control file as if the kernel had
+ * carried them out, byte for byte. Needs miniring.ko; loads modules/keys_test.c,
+ * modules/pr_debug.c and modules/classes.c itself, as static_key does.
  */
 #define _GNU_SOURCE
 #include "harness.h"
@@ -20,7 +18,7 @@
 #define HEADER		"# filename:lineno [module]function flags format\n"
 #define MAX_SITES	16384
 
-/* All of a file, in memory that the caller frees. */
+/* Returns the contents of a file, in memory that the caller frees. */
 static char *slurp(const char *path)
 {
 	size_t len = 0, room = 1 << 16;
@@ -42,8 +40,9 @@ static char *slurp(const char *path)
 	return text;
 }
 
-/* The flags of the sites in a control file that have that text in their line:
- * those of the first, or "differ" if they are not all the same.
+/*
+ * Returns the flags of the sites with that text in their line of a control file: the flags of the
+ * first, or "differ" if they are not all the same.
  */
 static const char *flags_of(const char *path, const char *with)
 {
@@ -71,7 +70,7 @@ static const char *flags_of(const char *path, const char *with)
 	return flags;
 }
 
-/* The line of the first site of that function, 0 if there is none. */
+/* Returns the line of the first site of that function, 0 if there is none. */
 static int line_of(const char *function)
 {
 	char *text = slurp(CONTROL), *rest = text, *line;
@@ -311,7 +310,7 @@ TEST_F(control, open_control_file_keeps_the_module)
 	close(fd);
 }
 
-/* That it survives; the sites of a module that loads are off in any case. */
+/* The module must survive. The sites of a loading module are off in any case. */
 TEST_F(control, module_unloads_with_its_sites_on)
 {
 	char backend[64] = "", parameters[128];
@@ -338,10 +337,10 @@ FIXTURE(kernel_sites) {
 	char *start;
 };
 
-/* A mixture to start from, made by the kernel itself. */
+/* The initial mixture of flags, made by the kernel itself. */
 static const char * const mixture[] = {
 	"=_", "module p*i +p", "file k* +mf", "line 100-300 +lt", "func *init* +s",
-	/* No query without a class reaches these. */
+	/* A query without a class does not reach these sites. */
 	"class MINIRING_RED =_", "class MINIRING_GREEN =m", "class MINIRING_BLUE =_",
 	"class MINIRING_A0 =_", "class MINIRING_A1 =t", "class MINIRING_62 =m",
 };
@@ -370,7 +369,7 @@ FIXTURE_TEARDOWN(kernel_sites)
 	free(self->start);
 }
 
-/* The number of bytes, from the start, in which two texts agree; -1 if all. */
+/* Returns the number of bytes in which two texts agree, from the start; -1 for all. */
 static long differ_at(const char *a, const char *b)
 {
 	long at;
@@ -380,7 +379,7 @@ static long differ_at(const char *a, const char *b)
 	return a[at] == b[at] ? -1 : at;
 }
 
-/* Each query of @queries as one that is about the kernel's sites. */
+/* Makes each query of @queries one about the kernel's sites. */
 static void for_kernel(char *ours, size_t room, const char *queries)
 {
 	size_t len = snprintf(ours, room, "kernel ");
@@ -393,8 +392,9 @@ static void for_kernel(char *ours, size_t room, const char *queries)
 	ours[len] = '\0';
 }
 
-/* Have the kernel carry out queries, and then us, from the same start; count
- * those that change anything.
+/*
+ * Has the kernel carry out queries, and then miniring, from the same flags. Counts queries with an
+ * effect.
  */
 static bool equal(struct __test_metadata *_metadata, const char *start, const char *query,
 		  int *changed)
@@ -556,7 +556,7 @@ TEST_F_TIMEOUT(kernel_sites, kernel_sites_change_as_by_the_kernel_for_300_genera
 	free(text);
 }
 
-/* Those with a class, which nothing in the kernel of a test VM has. */
+/* Sites with a class. No module in the kernel of a test VM has any. */
 TEST_F_TIMEOUT(kernel_sites, class_sites_change_as_by_the_kernel, 120)
 {
 	static const char * const queries[] = {
@@ -585,17 +585,17 @@ TEST_F_TIMEOUT(kernel_sites, class_sites_change_as_by_the_kernel, 120)
 		EXPECT_TRUE(equal(_metadata, self->start, queries[i], &changed));
 	EXPECT_LT(10, changed);
 
-	/* And the very sites that the class names. */
+	/* The query changed exactly the sites of the class. */
 	EXPECT_EQ(0, put(CONTROL, "kernel class MINIRING_BLUE =p"));
 	EXPECT_STREQ("p", flags_of(KERNEL, "\"blue said"));
 	EXPECT_STREQ("_", flags_of(KERNEL, "\"red said"));
-	/* Of two classes with one name, that of the map which the kernel has first. */
+	/* Of two classes with one name, the kernel takes the class of its first map. */
 	EXPECT_EQ(0, put(CONTROL, "kernel class MINIRING_GREEN =p"));
 	EXPECT_STREQ("differ", flags_of(KERNEL, "green said"));
 	EXPECT_EQ(0, unload("miniring_pr_debug"));
 }
 
-/* A query names a class, and sites have numbers: a number has names, or is 63. */
+/* A query names a class, and sites have numbers. A number has names, or is 63. */
 TEST_F_TIMEOUT(kernel_sites, sites_of_overlapping_class_maps_change_as_by_the_kernel, 120)
 {
 	static const char * const queries[] = {
@@ -624,7 +624,7 @@ TEST_F_TIMEOUT(kernel_sites, sites_of_overlapping_class_maps_change_as_by_the_ke
 	EXPECT_EQ(0, unload("miniring_classes"));
 }
 
-/* A module that needs nothing of miniring, and was there before it. */
+/* A module that does not use miniring, loaded before it. */
 TEST_F(kernel_sites, sites_of_a_module_loaded_before_miniring_change)
 {
 	int log = open_log(), changed = 0;
@@ -645,7 +645,7 @@ TEST_F(kernel_sites, sites_of_a_module_loaded_before_miniring_change)
 	EXPECT_EQ(0, put(CONTROL, "kernel module miniring_pr_debug +p\n"
 			 "kernel class MINIRING_RED +p"));
 	EXPECT_EQ(0, put(SAY, "two"));
-	/* Which its going from among the sites does not touch. */
+	/* The unload of miniring does not change the sites. */
 	ASSERT_EQ(0, unload("miniring"));
 	EXPECT_EQ(0, put(SAY, "three"));
 	ASSERT_EQ(0, unload("miniring_pr_debug"));

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sites of modules other than miniring: the 4,096 of samples/many_sites.rs
- * are listed and changed by the control file from the module's load to its
- * unload, whatever state they are in by then.
- *
- * Needs miniring.ko and debugfs.
+ * The sites of modules other than miniring. The control file lists and changes the 4,096 sites of
+ * samples/many_sites.rs from the module's load to its unload, in any state. Needs miniring.ko and
+ * debugfs.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -21,7 +19,7 @@
 #define SITES		4096
 #define A_FUNCTION	64
 
-/* How many lines of the control file have that in them. */
+/* Returns the number of lines of the control file with that text. */
 static int lines_with(const char *text)
 {
 	char line[1024];
@@ -152,7 +150,7 @@ static void *toggle(void *arg)
 	return NULL;
 }
 
-/* The unload comes when keys are queued, being applied, on, or off again. */
+/* The unload comes while keys are queued, being applied, on, or off again. */
 TEST_F(sites, sites_can_be_toggled_while_their_module_comes_and_goes)
 {
 	long before = stat("applies"), applies = 0;
@@ -165,7 +163,7 @@ TEST_F(sites, sites_can_be_toggled_while_their_module_comes_and_goes)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (i = 0; i < 20; i++) {
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		/* As many as there is time for: the debug kernel is slow. */
+		/* As many rounds as time allows: the debug kernel is slow. */
 		if (i >= 4 && now.tv_sec - start.tv_sec > 10)
 			break;
 		usleep(10000 * (i % 8));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that there is not and addresses that fault, in every ioctl of the
- * device and in what the kernel does on behalf of its files.
+ * Failed allocations and faulting addresses, in every ioctl of the device and in the other
+ * operations of its files.
  */
 #include <poll.h>
 #include <sys/epoll.h>
@@ -139,7 +139,7 @@ TEST_F(fault, mmap_survives_faults)
 
 /* ENTER. */
 
-/* By a structure, which uring.h need not use. */
+/* By a structure: uring.h may pass the value. */
 static int enter(struct state *s, unsigned int to_submit)
 {
 	struct miniring_enter enter = { .to_submit = to_submit };
@@ -153,7 +153,7 @@ static const char *sq_moved(struct state *s)
 	return uring_load(s->ring.sq.head) != s->head ? "entries were consumed" : NULL;
 }
 
-/* Takes the completions there are, which come in the order of submission. */
+/* Reaps the completions, which come in the order of submission. */
 static const char *take_completions(struct state *s)
 {
 	const struct io_uring_cqe *cqe;
@@ -196,7 +196,7 @@ TEST_F(fault, enter_survives_faults)
 	EXPECT_EQ(1, self->state.count.fault);
 }
 
-/* A request that completes later, linked to one that is issued then. */
+/* A request that completes later, and a request linked to it. */
 static int submit_chain(struct state *s)
 {
 	struct io_uring_sqe *sqe;
@@ -215,7 +215,7 @@ static int submit_chain(struct state *s)
 	return enter(s, uring_publish(&s->ring));
 }
 
-/* Without memory for the second, the first is a chain, and the second one of its own. */
+/* Without memory for the second, each of the two is a chain of its own. */
 static const char *completed_chain(struct state *s, int ret)
 {
 	unsigned int seen = 0;
@@ -272,7 +272,7 @@ static int short_submit_all(struct state *s)
 	return ret < 0 ? -errno : ret;
 }
 
-/* What was not consumed stays; what was completes, in order, with the next calls. */
+/* Entries that were not consumed stay. Consumed ones complete, in order, with the next calls. */
 static const char *lost_none(struct state *s, int ret)
 {
 	const char *what;
@@ -292,7 +292,7 @@ static const char *lost_none(struct state *s, int ret)
 	while (uring_ready(&s->ring) < s->ring.p.cq_entries)
 		if (submit_all(s) <= 0)
 			return "cannot fill the CQ";
-	/* Not a whole batch, after which memory is got ready at once. */
+	/* Less than a whole batch: after a batch the memory is prepared at once. */
 	fill_sq(s);
 	if (enter(s, 16) != 16)
 		return "cannot overflow the CQ";
@@ -310,7 +310,7 @@ TEST_F_TIMEOUT(fault, enter_with_a_full_cq_survives_faults, 240)
 	ASSERT_EQ(ENTRIES, submit_all(s));
 	ASSERT_EQ(NULL, lost_none(s, ENTRIES));
 	FAIL_EACH(s, &call);
-	/* One entry fewer in the stock is no reason to stop. */
+	/* A stock with one entry fewer does not stop the submission. */
 	EXPECT_EQ(1, self->state.count.fault);
 	EXPECT_LT(0, self->state.count.tolerated);
 	EXPECT_EQ(0, self->state.count.nomem);
@@ -377,7 +377,7 @@ TEST_F(fault, submit_and_wait_survives_faults)
 	FAIL_EACH(&self->state, (&(struct call){
 		.make = submit_and_wait, .changed = sq_moved, .wrong = completed_one,
 	}));
-	/* Having submitted counts for more than what goes wrong afterwards. */
+	/* A submission comes before a later error. */
 	EXPECT_EQ(1, self->state.count.fault);
 	EXPECT_EQ(3, self->state.count.tolerated);
 }
@@ -474,7 +474,7 @@ static void fail_register(struct __test_metadata *_metadata, struct state *s, un
 	EXPECT_EQ(2, s->count.fault);
 	nomem = s->count.nomem;
 	FAIL_EACH(s, &register_short_call);
-	/* As many allocations, and no structure. */
+	/* The same allocations, without a structure. */
 	EXPECT_EQ(2 * nomem, s->count.nomem);
 	EXPECT_EQ(2, s->count.fault);
 	FAIL_EACH(s, &register_async_call);
@@ -549,7 +549,7 @@ TEST_F(fault, unknown_opcode_survives_faults)
 	EXPECT_EQ(1, self->state.count.fault);
 }
 
-/* What the kernel does on behalf of a ring's file. */
+/* Other operations of a ring's file. */
 
 static int poll_ring(struct state *s)
 {

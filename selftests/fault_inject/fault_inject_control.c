@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that there is not and addresses that fault, in reading the files in
- * proc and debugfs, in queries, and in the apply that these end in.
+ * Failed allocations and faulting addresses, in reads of the files in proc and debugfs, in
+ * queries, and in their applies.
  */
 #include "fault_inject.h"
 
-/* All of a file into @text. */
+/* Reads a file into @text. */
 static int read_into(const char *path, char *text)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
@@ -52,7 +52,7 @@ TEST_F(fault, files_read_survives_faults)
 
 	ASSERT_TRUE(lists_init(s));
 	ASSERT_EQ(0, uring_open(&s->ring, ENTRIES));
-	/* Something to show: entries, and completions that found no room. */
+	/* State to show: entries, and completions without room in the CQ. */
 	for (int i = 0; i < 3 * ENTRIES; i++) {
 		uring_nop(&s->ring, i);
 		ASSERT_EQ(1, uring_submit(&s->ring));
@@ -69,14 +69,14 @@ TEST_F(fault, files_read_survives_faults)
 	EXPECT_LT(0, self->state.count.fault);
 }
 
-/* Queries, and the apply that they end in. */
+/* Queries, and their apply. */
 
 static int query(struct state *s)
 {
 	return put(CONTROL, s->query);
 }
 
-/* The lists of sites, ours and the kernel's, one behind the other. */
+/* The lists of sites: miniring's, then the kernel's. */
 static int lists_read(char *text)
 {
 	int err = read_into(CONTROL, text);
@@ -115,7 +115,7 @@ static void fail_queries(struct __test_metadata *_metadata, struct state *s,
 	s->query = query_;
 	s->undo = undo;
 	ASSERT_TRUE(lists_init(s));
-	/* What it is to look like, by doing it with nothing failing. */
+	/* The expected state, made without faults. */
 	ASSERT_EQ(0, lists_read(s->before));
 	ASSERT_EQ(0, put(CONTROL, query_));
 	ASSERT_EQ(0, lists_read(s->wanted));

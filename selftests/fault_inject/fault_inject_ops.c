@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that there is not and addresses that fault, in requests and in the calls of
- * REGISTER that deal with buffers. What fault_inject.h says holds for a request's
- * result as for a call's.
+ * Failed allocations and faulting addresses, in requests and in REGISTER of buffers. The rules of
+ * fault_inject.h apply to the result of a request as to that of a call.
  */
 #include <sched.h>
 #include <sys/uio.h>
@@ -12,7 +11,7 @@
 
 #define LEN 512
 
-/* What a request does, whose completion is known by OURS. */
+/* A request, whose completion has the user_data OURS. */
 struct request {
 	void (*prepare)(struct state *s);
 	int result;
@@ -25,9 +24,9 @@ static const struct request *request;
 static struct uring other;	/* which messages go to, or buffers come from */
 static char data[LEN], back[LEN];
 static struct iovec iov;
-static int pipe_fds[2];		/* of a pipe that can be asked not to wait: no worker is */
+static int pipe_fds[2];		/* of a pipe that honours NOWAIT: not with a worker */
 
-/* Takes the completion of ours, if it is there in time; nothing here can fail. */
+/* Reaps the completion of OURS, if it comes in time. Nothing fails here. */
 static int take_ours(struct state *s)
 {
 	long long end = now_ms() + HANG_MS;
@@ -50,7 +49,7 @@ static int take_ours(struct state *s)
 	return -ETIME;
 }
 
-/* Submits the request, or what a call before has left in the SQ, and waits for it. */
+/* Submits the request, or SQEs left by an earlier call, and waits for it. */
 static int submit_one(struct state *s)
 {
 	struct miniring_enter enter = { .to_submit = 1 };
@@ -71,7 +70,7 @@ static const char *wrong_result(struct state *s, int ret)
 	return ret == request->result ? NULL : "the result is wrong";
 }
 
-/* What is to be read, if it is not there already: not when something is to fail. */
+/* Writes the data to be read, unless it is there: not while a fault is due. */
 static void fill_pipe(void)
 {
 	struct pollfd pfd = { .fd = pipe_fds[0], .events = POLLIN };
@@ -93,7 +92,7 @@ static void fail_request(struct __test_metadata *_metadata, struct state *s,
 	ASSERT_EQ(0, uring_open(&s->ring, 8));
 	iov = (struct iovec){ data, LEN };
 	ASSERT_EQ(0, uring_register(&s->ring, IORING_REGISTER_BUFFERS, &iov, 1));
-	/* Without memory at the beginning, nothing is consumed. */
+	/* Without memory for the first SQE, nothing is consumed. */
 	FAIL_EACH(s, (&(struct call){
 		.make = submit_one, .wrong = wrong, .fallback = -EAGAIN,
 	}));
@@ -167,7 +166,7 @@ TEST_F(fault, readv_survives_faults)
 
 static void prepare_writev(struct state *s)
 {
-	/* More than there is room for in the request. */
+	/* More vectors than the request has room for. */
 	static struct iovec parts[64];
 
 	for (int i = 0; i < 64; i++)
@@ -215,7 +214,7 @@ TEST_F(fault, write_fixed_survives_faults)
 		     wrong_write);
 }
 
-/* What was had at once is the result where the rest cannot be waited for. */
+/* The part transferred at once is the result if the rest cannot be waited for. */
 
 static unsigned int parts;
 
@@ -279,13 +278,13 @@ TEST_F(fault, poll_add_survives_faults)
 		     wrong_result);
 }
 
-/* With a request there that waits: what is left of it after a failure goes first. */
+/* With a request that waits: its rest after a failure is removed first. */
 static void prepare_cancel(struct state *s)
 {
 	prep_undo(&s->ring, IORING_OP_ASYNC_CANCEL, PENDING, OURS);
 }
 
-/* The two completions are there in any order. */
+/* The two completions come in any order. */
 static const char *wrong_cancel(struct state *s, int ret)
 {
 	uring_reap(&s->ring);
@@ -388,8 +387,9 @@ TEST_F(fault, setup_sqpoll_survives_faults)
 	FAIL_EACH(s, (&polled));
 	EXPECT_LT(0, s->count.nomem);
 	/*
-	 * How many allocations a new thread takes varies, so a copy behind them may have been
-	 * met twice, or not at all. So once more with those spared that may sleep.
+	 * The number of allocations of a new thread varies, so a copy behind them may be hit
+	 * twice, or not at all. So the test runs once more without failing allocations that may
+	 * sleep.
 	 */
 	before = s->count.fault;
 	put(DEBUGFS "failslab/ignore-gfp-wait", "Y");

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * A short run of the fuzzer, the same each time as far as that goes.
- */
+/* A short run of the fuzzer, with the same programs each time as far as possible. */
 #include <libgen.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queued static keys, by the branches that code really takes: each test puts
- * requests to the keys of modules/keys_test.c and looks at the result. How keys
- * live and go with their modules is in static_key_modules.c, what happens when
- * several change them at once in static_key_races.c.
- *
- * Needs miniring.ko and debugfs.
+ * Queued static keys, checked by the branches that code really takes: each test requests changes
+ * of the keys of modules/keys_test.c. static_key_modules.c tests keys that come and go with
+ * modules, static_key_races.c concurrent changes. Needs miniring.ko and debugfs.
  */
 #define _GNU_SOURCE
 #include "keys.h"
@@ -191,8 +188,8 @@ static void clear_trace(void)
 }
 
 /*
- * How many lines of the trace have that event, the sum of their entries, and the
- * last one from its fields on.
+ * Returns the number of lines of the trace with that event, the sum of their entries, and the
+ * fields of the last one.
  */
 static int events(const char *event, long *entries, char *fields, size_t room)
 {
@@ -262,7 +259,7 @@ TEST_F(keys, apply_and_its_batches_are_traced)
 	EXPECT_EQ(0, command("queue_off many\nqueue_off off\nqueue_off unused\napply"));
 }
 
-/* What stats and the tracepoints say of the same applies must agree. */
+/* stats and the tracepoints have to agree on the same applies. */
 TEST_F(keys, stats_agree_with_the_trace)
 {
 	long applies = stat("applies"), keys = stat("keys"), entries = stat("entries");
@@ -309,7 +306,7 @@ TEST_F(keys, stats_agree_with_the_trace)
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 
-/* What the file takes and says is subject to the very faults it is about. */
+/* Reads and writes of the file are themselves subject to the fault. */
 static int arm(int nth)
 {
 	char text[16];
@@ -325,7 +322,7 @@ static int arm(int nth)
 	return put == len ? 0 : -1;
 }
 
-/* Whether the fault is still to come; whatever fails in here was it. */
+/* Returns whether the fault is still due. A failure in here was that fault. */
 static bool armed(void)
 {
 	char text[16] = "";
@@ -340,7 +337,7 @@ static bool armed(void)
 /* With CONFIG_FAULT_INJECTION: every allocation and user copy on the way fails
  * once, until there is none left to fail.
  */
-/* Each of some hundred points has two applies fail. */
+/* At each of some hundred points two applies fail. */
 TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 {
 	static const char * const orders[] = {
@@ -352,7 +349,7 @@ TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 
 	if (access(FAIL_NTH, W_OK))
 		SKIP(return, "no fault injection");
-	/* By default it spares allocations that may sleep, as those of an apply do. */
+	/* By default failslab spares allocations that may sleep, as in an apply. */
 	ASSERT_EQ(0, put(DEBUGFS "failslab/ignore-gfp-wait", "N"));
 	ASSERT_EQ(0, put(DEBUGFS "failslab/verbose", "0"));
 	for (i = 0; i < 2; i++) {
@@ -383,9 +380,9 @@ TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 	for (i = 0; i < 2; i++)
 		EXPECT_LT(5, points[i] - 1);
 	/*
-	 * What cannot be changed together is not put off: without the mappings that
-	 * "stopped" needs. An array is asked for twice by the kernel itself, of which one
-	 * fails here, so that "batched" has all it needs.
+	 * Keys that cannot be changed together are changed anyway: "stopped" without its mappings.
+	 * The kernel itself tries an array twice, of which one fails here, so "batched" has all
+	 * its memory.
 	 */
 	if (ON_BACKEND("stopped"))
 		EXPECT_LT(immediate, stat("immediate"));

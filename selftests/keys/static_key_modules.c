@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queued static keys and the modules that they are in or that use them: modules
- * that load, go, fail to load, and share a key. Also the sample modules.
- *
- * Needs miniring.ko and debugfs.
+ * Queued static keys and the modules that define or use them: modules that load, unload, fail to
+ * load, and share a key. Also the sample modules. Needs miniring.ko and debugfs.
  */
 #define _GNU_SOURCE
 #include "keys.h"
@@ -98,7 +96,7 @@ TEST_F(keys, module_unloads_with_its_keys_on)
 	EXPECT_EQ(0, command("queue_on many\nqueue_on off\napply"));
 	ASSERT_EQ(0, unload("miniring_keys_test"));
 	ASSERT_EQ(0, load("miniring_keys_test", ""));
-	/* Those of the new module are others: off, whatever lies where they do. */
+	/* The keys of the new module are others: off, even at the same addresses. */
 	EXPECT_EQ(OFF, state("many"));
 	EXPECT_EQ(0, command("queue_on many\nqueue_on off\napply"));
 	EXPECT_EQ(ON(MANY), state("many"));
@@ -127,7 +125,7 @@ TEST_F_TIMEOUT(keys, sample_module_changes_thousands_of_branches, 120)
 	ASSERT_EQ(0, load("miniring_many_keys", ""));
 	EXPECT_EQ(0, put(MANY_KEYS, "single on 3"));
 	EXPECT_EQ(3, branches_of_sample());
-	/* One at a time, so many would take minutes. */
+	/* One apply for each key would take minutes. */
 	if (!ON_BACKEND("immediate")) {
 		EXPECT_EQ(0, put(MANY_KEYS, "queued on 8192"));
 		EXPECT_EQ(8192, branches_of_sample());
@@ -141,7 +139,7 @@ TEST_F_TIMEOUT(keys, sample_module_changes_thousands_of_branches, 120)
 	}
 	EXPECT_EQ(-EINVAL, put(MANY_KEYS, "queued on 100001"));
 
-	/* Some are on, and all are requested to be: nothing of it is left. */
+	/* Some keys are on, and all are requested: nothing stays queued. */
 	dropped = stat("dropped");
 	EXPECT_EQ(0, put(MANY_KEYS, "requested on 100000"));
 	EXPECT_EQ(0, unload("miniring_many_keys"));
@@ -158,7 +156,7 @@ TEST_F(keys, key_that_init_requested_changes_before_it_becomes_read_only)
 	ASSERT_EQ(0, load("miniring_keys_sealed", "in_init=1"));
 	EXPECT_EQ(ON(1), state_of(SEALED_STATE, "sealed"));
 	EXPECT_EQ(-EROFS, put(SEALED_COMMAND, "on"));
-	/* Nothing of it is left for an apply, which would write to read-only memory. */
+	/* No request is left for an apply, which would write to read-only memory. */
 	EXPECT_EQ(0, command("queue_on off\napply"));
 	EXPECT_EQ(ON(2), state("off"));
 	EXPECT_EQ(0, unload("miniring_keys_sealed"));
@@ -183,7 +181,7 @@ TEST_F(keys, request_of_a_failing_init_is_dropped)
 	EXPECT_EQ(ON(2), state("off"));
 }
 
-/* The result of miniring_keys_late, whose notifier has the priority that @parameter says. */
+/* Returns the result of miniring_keys_late, whose notifier has the priority @parameter. */
 static long request_of_a_key_that_goes(const char *parameter)
 {
 	long result = 1;
@@ -213,13 +211,13 @@ TEST_F(keys, request_for_a_key_of_an_unloading_module_is_refused)
 		}
 		EXPECT_EQ(0, unload("miniring_keys_late"));
 		ASSERT_EQ(0, load("miniring_keys_test", ""));
-		/* An apply would touch the memory that was freed. */
+		/* An apply would touch freed memory. */
 		EXPECT_EQ(0, command("queue_on off\napply"));
 		EXPECT_EQ(ON(2), state("off"));
 	}
 }
 
-/* The kernel log from its end on, to be read without waiting. */
+/* Opens the kernel log at its end, for reads without waiting. */
 static int open_log(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -229,7 +227,7 @@ static int open_log(void)
 	return fd;
 }
 
-/* Whether one of the next messages is that. */
+/* Returns whether one of the next messages has that text. */
 static bool logged(int fd, const char *message)
 {
 	char record[8192];

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queued static keys when several callers change them at once, others change
- * them by the kernel's own functions, CPUs come and go, and somebody else wants
- * to run.
- *
- * Needs miniring.ko and debugfs.
+ * Queued static keys with several callers at once, with immediate changes by the kernel's own
+ * functions, with CPUs that come and go, and with another task that wants to run. Needs
+ * miniring.ko and debugfs.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -16,7 +14,7 @@ struct caller {
 	int failures;
 };
 
-/* Whatever the other callers do, what I requested is so after my apply. */
+/* The requests of this caller are done after its apply, whatever other callers do. */
 static void *call(void *arg)
 {
 	struct caller *caller = arg;
@@ -49,7 +47,7 @@ TEST_F(keys, two_callers_each_find_their_own_requests_applied)
 	EXPECT_EQ(0, callers[1].failures);
 }
 
-/* An immediate toggle of one key beside queued ones of another. */
+/* Toggles one key immediately, beside queued changes of another. */
 static void *toggle_immediately(void *arg)
 {
 	struct caller *caller = arg;
@@ -78,7 +76,7 @@ TEST_F(keys, queued_and_immediate_callers_do_not_disturb_each_other)
 	EXPECT_EQ(0, callers[1].failures);
 }
 
-/* Two callers who both change one key must agree on a state that is whole. */
+/* Two callers that change one key must agree on a state, for all branches. */
 struct fighter {
 	const char *commands;
 	int rounds, failures;
@@ -107,7 +105,7 @@ TEST_F(keys, disagreeing_callers_leave_all_branches_alike)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, fight, &fighters[i]));
 	for (i = 0; i < 2; i++) {
 		pthread_join(threads[i], NULL);
-		/* Slow is fine, but each of them gets somewhere. */
+		/* Each caller makes progress, at any speed. */
 		EXPECT_LT(5, fighters[i].rounds);
 		EXPECT_EQ(0, fighters[i].failures);
 	}
@@ -135,9 +133,9 @@ static void *enable_when_off(void *arg)
 	}
 }
 
-/* The kernel warns when a key is disabled that someone is still enabling. (Also
- * when it is disabled between two looks of someone who enables what is on: so
- * the key is off when that starts.)
+/*
+ * The kernel warns if a key is disabled during an enable. It also warns if a key is disabled
+ * between two checks of a caller that enables an enabled key, so the key is off at the start.
  */
 TEST_F(keys, request_survives_an_immediate_enable_half_way)
 {
@@ -168,7 +166,7 @@ TEST_F(keys, request_survives_an_immediate_enable_half_way)
 
 static bool hotplug_ends;
 
-/* Counts how often the CPU went and came back. */
+/* Counts the offline and online cycles of the CPU. */
 static void *hotplug(void *arg)
 {
 	int *cycles = arg;
@@ -205,7 +203,7 @@ TEST_F(keys, keys_change_while_a_cpu_comes_and_goes)
 
 #define MANY_KEYS	DEBUGFS "miniring_many_keys"
 
-/* Looks at the clock on the first CPU, which is also the one that applies. */
+/* Reads the clock on the first CPU, which also applies. */
 static bool watching, watch_ends;
 static double longest_ms;
 static unsigned long looks;
@@ -232,8 +230,9 @@ static void *watch(void *arg)
 	return arg;
 }
 
-/* An apply of many batches does not keep its CPU for itself: another task that is
- * ready runs in between. That it is done in one go is the point of "stopped".
+/*
+ * An apply of many batches does not keep its CPU: another ready task runs in between. "stopped"
+ * does it in one step, by design.
  */
 TEST_F_TIMEOUT(keys, apply_lets_others_run_between_batches, 120)
 {
@@ -259,7 +258,7 @@ TEST_F_TIMEOUT(keys, apply_lets_others_run_between_batches, 120)
 	start = now_ms();
 	EXPECT_EQ(0, put(MANY_KEYS, on));
 	ms = now_ms() - start;
-	/* The last gap is noticed at its end, by a look that has begun after it. */
+	/* A gap is noticed at its end, by the next read of the clock. */
 	seen = __atomic_load_n(&looks, __ATOMIC_ACQUIRE);
 	while (__atomic_load_n(&looks, __ATOMIC_ACQUIRE) < seen + 2)
 		sched_yield();

@@ -22,14 +22,14 @@
 
 #define STRESS_SECONDS	3
 
-/* What two callers have in common. */
+/* State shared by two callers. */
 static struct {
 	pthread_barrier_t turn;
 	time_t end;
 	bool over;
 } both;
 
-/* One of them: its orders for off and on, and what came of them. */
+/* One caller: its requests for off and on, and their results. */
 struct caller {
 	const char *orders[2];
 	bool decides, waits_for_off;
@@ -87,7 +87,7 @@ TEST_F(keys, queued_and_immediate_requests_for_one_key_agree)
 	EXPECT_EQ(OFF, state("many"));
 }
 
-/* Loads a module that queues a key of its own, in each of the ways it can. */
+/* Loads a module that queues one of its own keys, in each possible way. */
 struct loader {
 	time_t end;
 	int loads, failures;
@@ -103,7 +103,7 @@ static bool load_once(int way)
 		return err == -ECANCELED;
 	if (err)
 		return false;
-	/* Applied in its own init, or by the first apply from here on. */
+	/* Applied in the init of the module, or by the first apply after it. */
 	if (way == 2 && command("apply"))
 		right = false;
 	if (state_of(USER_STATE, "own") != ON(1))
@@ -118,7 +118,7 @@ static void *load_and_unload(void *arg)
 	while (seconds() < loader->end) {
 		for (int way = 0; way < 3; way++)
 			loader->failures += !load_once(way);
-		/* And gone with its key still queued, unless another applied meanwhile. */
+		/* Unloaded with its key still queued, unless another apply took it. */
 		loader->failures += load("miniring_keys_user", "queue=1") != 0;
 		loader->failures += unload("miniring_keys_user") != 0;
 		loader->loads++;
@@ -147,13 +147,13 @@ TEST_F(keys, modules_can_unload_with_keys_queued)
 	EXPECT_EQ(0, loader.failures);
 	EXPECT_LT(0, loader.loads);
 	EXPECT_LT(0, rounds);
-	/* Of what the modules queued nothing is left: it was applied or dropped. */
+	/* No request of the modules is left: it was applied or dropped. */
 	applies = stat("applies");
 	EXPECT_EQ(0, command("apply"));
 	EXPECT_EQ(applies, stat("applies"));
 }
 
-/* Runs the code that is being changed, and counts what cannot be. */
+/* Runs the code that is being changed, and counts impossible results. */
 struct runner {
 	bool ends;
 	long runs, failures;

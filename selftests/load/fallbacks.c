@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What works without a symbol that the kernel does not export: miniring is loaded
- * with each one taken for missing (its parameter "without"), has to say so in the
- * log, and has to do what Documentation/interface.rst says. Leaves the module
- * loaded without that parameter.
- *
+ * Fallbacks for symbols that the kernel does not export. miniring is loaded with each one taken
+ * for missing (its parameter "without"). The log has to name the fallback, and the behaviour has
+ * to be that of Documentation/interface.rst. Leaves the module loaded without that parameter.
  * Needs debugfs; loads modules/keys_test.c itself.
  */
 #define _GNU_SOURCE
@@ -21,7 +19,7 @@
 
 #define CONTROL		DEBUGFS "miniring/control"
 
-/* What a symbol is for. */
+/* The users of a symbol. */
 enum {
 	LOOKUP = 1,
 	/* Jump entries: for both backends that patch. */
@@ -187,13 +185,13 @@ TEST_F(without, kernel_queries_are_refused_only_without_access_to_the_sites)
 
 static void *send_signal(void *signal)
 {
-	/* Often enough, the submitter waits by then. */
+	/* By then the submitter waits, in most runs. */
 	sleep_ms(50);
 	kill(getpid(), (long)signal);
 	return NULL;
 }
 
-/* A signalfd is asked by its submitter, in a wait or on the way to userspace. */
+/* The submitter reads a signalfd, in a wait or on the way to userspace. */
 TEST_F(without, polls_end_their_submitters_wait_without_the_symbol)
 {
 	int fd = eventfd(0, EFD_CLOEXEC), signals;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loading and unloading: refused while a ring is open, and otherwise nothing is
- * left behind, whatever was going on a moment before. Leaves the module loaded.
+ * Loading and unloading. Unloading is refused while a ring is open. Otherwise nothing is left,
+ * whatever happened just before. Leaves the module loaded.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -19,7 +19,7 @@
 #define CALLBACKS	5000
 #define CHAIN	4096
 
-/* How many of the sites that @path lists are on. */
+/* Returns the number of sites in @path that are on. */
 static int sites_on(const char *path)
 {
 	char line[4096];
@@ -130,7 +130,7 @@ static int run_on(int cpu)
 	return sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
-/* What keeps CPU 0 busy, from before the callbacks are queued until there is no module. */
+/* Keeps CPU 0 busy, from before the callbacks are queued until the module is gone. */
 struct hog {
 	bool queued, unloaded;
 	int err;
@@ -162,8 +162,8 @@ static void *queue_and_hog(void *arg)
 }
 
 /*
- * Unloading waits for a grace period anyway. The callbacks of another CPU that
- * is busy can come long after that: a few at each of its timer interrupts.
+ * Unloading always waits for a grace period. Callbacks of another, busy CPU can run long after
+ * that: a few at each of its timer interrupts.
  */
 TEST_F_TIMEOUT(module, module_unloads_with_callbacks_pending_on_another_cpu, 120)
 {
@@ -217,8 +217,8 @@ TEST_F(module, unload_does_not_change_the_kernels_sites)
 }
 
 /*
- * A chain that goes on behind the close of its ring, from one worker to the next. The
- * module waits for the last of them.
+ * A chain that continues after the close of its ring, from one worker to the next. The module
+ * waits for the last one.
  */
 TEST_F_TIMEOUT(module, unload_waits_for_requests_of_a_closed_ring, 120)
 {

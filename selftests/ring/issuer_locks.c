@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How often the mutex is taken: by the ring's own count in fdinfo, and by what
- * a probe on mutex_lock() counts, which knows nothing of rings.
+ * The number of acquisitions of the mutex: by the ring's own count in fdinfo, and by a probe on
+ * mutex_lock(), which knows nothing of rings.
  */
 #include <pthread.h>
 #include "ring_test.h"
@@ -16,7 +16,7 @@ static int open_ring(struct uring *ring, unsigned int flags)
 	return uring_open_on(URING_MINIRING, ring, 8);
 }
 
-/* Submits @nr NOPs one by one; returns how many completed. */
+/* Submits @nr NOPs one by one. Returns the number of completions. */
 static int nops(struct uring *ring, int nr)
 {
 	int completed = 0;
@@ -66,7 +66,7 @@ static void *submit_nothing(void *arg)
 	return NULL;
 }
 
-/* Counts are not lost between threads. */
+/* No count is lost between threads. */
 TEST(submits_and_locks_are_counted_exactly)
 {
 	struct ring_tally before, after;
@@ -115,7 +115,7 @@ static int write_file(const char *path, const char *text)
 	return len < 0 ? len : 0;
 }
 
-/* How many events the trace buffer has. */
+/* Returns the number of events in the trace buffer. */
 static int traced(void)
 {
 	FILE *file = fopen(TRACING "trace", "r");
@@ -130,10 +130,10 @@ static int traced(void)
 	return nr;
 }
 
-/* What mutexes this thread takes by @nr submissions, ring or not. */
+/* Returns the number of mutexes that this thread takes in @nr submissions, of rings or not. */
 static int mutexes(struct uring *ring, int nr)
 {
-	/* Opening it so empties it. */
+	/* Opening the trace with O_TRUNC empties it. */
 	close(open(TRACING "trace", O_WRONLY | O_TRUNC));
 	write_file(TRACING "events/miniring_test/enable", "1");
 	nops(ring, nr);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Registered buffers: IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS, and
- * what pinned memory and the ring's own count against.
+ * Registered buffers: IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS, and the accounts that
+ * pinned memory and the ring's own memory are charged to.
  */
 #include <limits.h>
 #include <linux/capability.h>
@@ -33,7 +33,7 @@ static void *pages(size_t nr, int prot)
 	return mem;
 }
 
-/* A kernel that has none says so. */
+/* A kernel without transparent huge pages returns EINVAL. */
 static void no_huge_pages(void *mem, size_t len)
 {
 	if (madvise(mem, len, MADV_NOHUGEPAGE) && errno != EINVAL) {
@@ -59,7 +59,7 @@ static int unregister(struct uring *ring)
 	return uring_register(ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
 }
 
-/* The kilobytes of a line of /proc/self/status, or -1. */
+/* Returns the kilobytes of a line of /proc/self/status, or -1. */
 static long status_kb(const char *name)
 {
 	FILE *status = fopen("/proc/self/status", "r");
@@ -174,7 +174,7 @@ TEST_F(buffers, buffer_of_invalid_length_is_refused)
 	for (int i = 0; i < ARRAY_SIZE(cases); i++) {
 		int ret = register_one(&self->ring, cases[i].base, cases[i].len);
 
-		/* What can be pinned at all depends on the machine's memory. */
+		/* The memory of the machine limits the pages that can be pinned. */
 		if (cases[i].len == TIB / 2 && ret == -ENOMEM)
 			ret = -EFAULT;
 		EXPECT_EQ(cases[i].result, ret) {
@@ -269,9 +269,8 @@ TEST(buffers_are_registered_by_the_submitter_only)
 }
 
 /*
- * What follows is about a ring made by somebody who may not lock as much memory
- * as it likes. Its user is root, as in the rest, so that others that lock memory
- * as root would disturb it; in the VM there are none.
+ * The tests below make a ring without CAP_IPC_LOCK. Its user is root, as in the other tests, so
+ * other tasks that lock memory as root would disturb them; the VM has none.
  */
 
 static int limit_memlock(size_t bytes)
@@ -290,7 +289,7 @@ static int limit_memlock(size_t bytes)
 	return 0;
 }
 
-/* io_uring frees the rings of earlier tests at its leisure. */
+/* io_uring frees the rings of earlier tests later. */
 static int register_in_time(struct uring *ring, const struct iovec *iov, unsigned int nr)
 {
 	int ret, tries = HANG_MS / 5;
@@ -352,7 +351,7 @@ TEST(memory_is_charged_for_each_buffer)
 	uring_close(&ring);
 }
 
-/* A huge page, or NULL. */
+/* Returns a huge page, or NULL. */
 static char *huge_page(void)
 {
 	char *mem = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
@@ -392,7 +391,7 @@ TEST(huge_page_is_charged_once_and_in_full)
 	EXPECT_EQ(HUGE / 1024, status_kb("VmPin"));
 	EXPECT_EQ(0, unregister(&ring));
 	EXPECT_EQ(0, status_kb("VmPin"));
-	/* One that fails takes back no more than it added. */
+	/* A failed registration uncharges no more than it charged. */
 	iov[1] = (struct iovec){ huge, 2 * HUGE };
 	EXPECT_GT(0, register_iovecs(&ring, iov, 2));
 	EXPECT_EQ(0, status_kb("VmPin"));

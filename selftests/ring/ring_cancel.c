@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Cancellation: by request, by the ring's end, and by that of a process. */
+/* Cancellation: by request, by the end of the ring, and by the end of a process. */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
@@ -22,7 +22,7 @@ static struct io_uring_sqe *cancel(struct uring *ring, unsigned long long target
 	return sqe;
 }
 
-/* How many completions there are of each request, all cancelled but for the last. */
+/* Completions of each request, all cancelled but for the last. */
 struct seen {
 	int cancelled[100];
 	int result;
@@ -180,7 +180,7 @@ TEST_F(cancel, cancel_by_operation_and_any_end_matching_requests)
 	EXPECT_EQ(0, seen.others);
 }
 
-/* A task that touches @page waits until the returned file is closed; -1 if that fails. */
+/* Makes tasks that touch @page wait until the returned file is closed. Returns -1 on failure. */
 static int hold_page(void *page)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -199,7 +199,7 @@ static int hold_page(void *page)
 	return fd;
 }
 
-/* Workers that are held by a page stay to be found, whatever is asked of them. */
+/* Workers that wait for a page stay in the table, so searches find them again and again. */
 TEST_F_TIMEOUT(cancel, two_searches_find_each_request_once, 180)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -270,8 +270,8 @@ TEST_F(cancel, cancelled_request_cancels_the_rest_of_its_chain)
 }
 
 /*
- * Whatever a ring holds goes with it. The pipe's read end is the child's and its
- * requests'; its write end here sees it go.
+ * The close frees all that the ring holds. Only the child and its requests have the read end of
+ * the pipe, so the write end here sees the hang-up.
  */
 TEST_F(cancel, last_close_cancels_all_requests)
 {
@@ -370,7 +370,7 @@ TEST_F(cancel, close_by_a_forked_child_keeps_the_requests)
 		_exit(0);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	/* Its close was not the last, and the request is not its. */
+	/* The close of the child was not the last, and the request is not the child's. */
 	sleep_ms(10);
 	EXPECT_EQ(0, uring_ready(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
@@ -379,8 +379,8 @@ TEST_F(cancel, close_by_a_forked_child_keeps_the_requests)
 }
 
 /*
- * To a ring that others have open: what is about a ring is cancelled, a timer goes on, and what
- * waits for a file says so at its event.
+ * The process ends, and others have the ring open. A poll of a ring is cancelled, a timer stays,
+ * and a poll of a file is cancelled at its event.
  */
 TEST_F(cancel, timer_survives_its_process_but_a_poll_of_the_ring_does_not)
 {
@@ -407,7 +407,7 @@ TEST_F(cancel, timer_survives_its_process_but_a_poll_of_the_ring_does_not)
 		EXPECT_STREQ(i == 1 ? "1 -ECANCELED" : "2 -ECANCELED", next_cqe(ring));
 	}
 	EXPECT_EQ(0, uring_ready(ring));
-	/* The timer is there still, and told to expire. */
+	/* The timer is still armed. Make it expire. */
 	ring->sq.filled = uring_load(ring->sq.tail);
 	sqe = prep_undo(ring, IORING_OP_TIMEOUT_REMOVE, 3, 5);
 	sqe->addr2 = (unsigned long)&now;
@@ -427,7 +427,7 @@ TEST_F(cancel, timer_survives_its_process_but_a_poll_of_the_ring_does_not)
 	EXPECT_STREQ("4 -ECANCELED", next_cqe(ring));
 }
 
-/* A buffer of a process that is gone is not read into, nor is anything else. */
+/* A read does not write into the memory of a process that has ended, nor into any other. */
 TEST_F(cancel, read_of_an_ended_process_is_cancelled)
 {
 	struct uring *ring = &self->ring;
@@ -470,7 +470,7 @@ TEST_F(cancel, read_of_an_ended_thread_is_cancelled)
 	EXPECT_EQ(1, read(self->fds[0], &byte, 1));
 }
 
-/* Reading this file waits whatever it is told, but it can be polled. */
+/* A read of this file blocks also with NOWAIT, but the file can be polled. */
 TEST_F(cancel, read_of_a_pollable_file_is_polled_and_can_be_cancelled)
 {
 	int fd = inotify_init1(IN_CLOEXEC);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * IORING_REGISTER_CLONE_BUFFERS: what it copies, which is seen by what the copies
- * write; who may ask for it on either side; and two rings that clone from each
- * other at the same time, which takes both locks.
+ * IORING_REGISTER_CLONE_BUFFERS. Writes from the copies show the buffers that were cloned. The
+ * tests check both submitters, and two rings that clone from each other at the same time, which
+ * takes both locks.
  */
 #include <pthread.h>
 #include <sys/uio.h>
@@ -65,13 +65,13 @@ FIXTURE_VARIANT_ADD(clone, single_issuer)
 	.flags = IORING_SETUP_SINGLE_ISSUER,
 };
 
-/* What buffer @slot says of itself: a page of its own. */
+/* The contents of buffer @slot: a page of its own. */
 static char pattern(unsigned int slot)
 {
 	return 'a' + slot;
 }
 
-/* A ring with NR buffers, a page each. */
+/* Makes a ring with NR buffers of a page each. */
 static int open_filled(struct uring *ring, unsigned int flags, char *mem)
 {
 	struct iovec iovs[NR];
@@ -88,7 +88,7 @@ static int open_filled(struct uring *ring, unsigned int flags, char *mem)
 	return uring_register(ring, IORING_REGISTER_BUFFERS, iovs, NR);
 }
 
-/* What a write of the page @mem from buffer @slot ends with. */
+/* Returns the result of a write of the page @mem from buffer @slot. */
 static int write_fixed(struct uring *ring, int fd, unsigned int slot, const char *mem)
 {
 	struct io_uring_cqe *cqe;
@@ -108,8 +108,8 @@ static int write_fixed(struct uring *ring, int fd, unsigned int slot, const char
 }
 
 /*
- * What each slot of @ring's table has: the letter of one of the pages at @mem, '-'
- * for nothing, '?' for what is neither. The next one is not there.
+ * Describes the table of @ring. A slot is the letter of one of the pages at @mem, '-' for no
+ * buffer, '?' for any other. The slot behind the table has no buffer.
  */
 static const char *slots(struct uring *ring, const char *mem, unsigned int nr)
 {
@@ -127,7 +127,7 @@ static const char *slots(struct uring *ring, const char *mem, unsigned int nr)
 
 			if (ret == -EFAULT)
 				continue;
-			/* A buffer is one page, and takes no other. */
+			/* A buffer has one page, and refuses the addresses of others. */
 			if (ret != page || text[slot] != '-' ||
 			    read(fds[0], back, page) != page ||
 			    memcmp(back, mem + i * page, page)) {
@@ -170,7 +170,7 @@ TEST_F(clone, clone_shares_all_buffers)
 	EXPECT_EQ(-ENXIO, unregister(&self->a));
 	EXPECT_STREQ("", slots(&self->a, self->mem, 0));
 	EXPECT_STREQ("abcd", slots(&self->b, self->mem, NR));
-	/* And back. */
+	/* Clone in the other direction. */
 	EXPECT_EQ(0, clone_from(&self->a, &self->b));
 	EXPECT_EQ(0, unregister(&self->b));
 	EXPECT_EQ(-ENXIO, unregister(&self->b));
@@ -196,7 +196,7 @@ TEST_F(clone, clone_replaces_buffers_only_with_dst_replace)
 	EXPECT_STREQ("cbcd", slots(&self->a, self->mem, NR));
 	EXPECT_EQ(0, unregister(&self->a));
 	EXPECT_STREQ("abcbc", slots(&self->b, self->mem, NR + 1));
-	/* What was not there is copied as that. */
+	/* An empty slot is cloned as an empty slot. */
 	EXPECT_EQ(0, clone_some(&self->a, &self->b, 0, 3, 2, 1));
 	EXPECT_STREQ("--b", slots(&self->a, self->mem, 3));
 	EXPECT_EQ(0, clone_some(&self->b, &self->a, replace, 1, 0, 2));
@@ -280,7 +280,7 @@ TEST_F(clone, clone_between_accounts_is_refused)
 	EXPECT_EQ(variant->flags ? EEXIST : EINVAL, WEXITSTATUS(status));
 }
 
-/* Another thread, which has a ring of its own. */
+/* Another thread, with a ring of its own. */
 
 struct other {
 	struct uring *ring;	/* the test's */
@@ -303,7 +303,7 @@ static void *other_main(void *arg)
 	return NULL;
 }
 
-/* The hole that the series closes first: both submitters are asked for. */
+/* The first hole that the series closes: both submitters are checked. */
 TEST_F(clone, clone_checks_both_submitters)
 {
 	const int expected = variant->flags ? -EEXIST : 0;
@@ -311,9 +311,9 @@ TEST_F(clone, clone_checks_both_submitters)
 	pthread_t thread;
 
 	for (int i = 0; i < 2; i++) {
-		/* Its own rings may have one issuer or not. */
+		/* A task may clone between its own rings, with one issuer or not. */
 		o.flags = i ? IORING_SETUP_SINGLE_ISSUER : 0;
-		/* What the thread does not come to. */
+		/* Results that the thread overwrites. */
 		o.from_it = 1;
 		o.to_it = 1;
 		pthread_create(&thread, NULL, other_main, &o);
@@ -323,7 +323,7 @@ TEST_F(clone, clone_checks_both_submitters)
 	}
 }
 
-/* Cloning in a circle, at the same time. */
+/* Two threads clone in a circle at the same time. */
 
 struct racer {
 	struct uring *to, *from;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs the 32-bit program beside it, ring_compat32, if the kernel runs such. It gets a ring that
- * this program, which has 64 bits, has made.
+ * Runs ring_compat32, a 32-bit program, if the kernel can run it. It gets a ring that this 64-bit
+ * program made.
  */
 #include <errno.h>
 #include <libgen.h>
@@ -11,7 +11,7 @@
 #include "kselftest.h"
 #include "uring.h"
 
-/* Makes a ring that an exec leaves open, and a pipe that has its parameters. */
+/* Makes a ring that stays open at exec, and a pipe with its parameters. */
 static bool make_ring(int *fd, int *params)
 {
 	struct io_uring_params p = {};

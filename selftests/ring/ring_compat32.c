@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A 32-bit program's ring on a 64-bit kernel: what has pointers in it has another
- * layout, which is that of an array of struct iovec. Of vectors that a request names,
- * of those that a worker follows, and of registered buffers; with a thread of the kernel
- * that submits, too.
- *
- * Built with the kernel's nolibc, for a toolchain whose C library has 64 bits.
+ * The ring of a 32-bit program on a 64-bit kernel. Structures with pointers, such as struct iovec,
+ * have another layout. The tests cover vectors of a request, vectors that a worker continues,
+ * registered buffers, and SQPOLL. Built with the kernel's nolibc, for a toolchain whose C library
+ * has 64 bits.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,13 +16,13 @@
 #define ENTRIES 8
 
 static struct uring ring;
-/* What ENTER has to say so that something is submitted. */
+/* Flags of an ENTER that submits: IORING_ENTER_SQ_WAKEUP with SQPOLL. */
 static unsigned int wakeup;
 static int fds[2];
 static char text[16];
 static char pages[8192];
 
-/* Submits what was prepared, one request, and returns its result. */
+/* Submits the prepared request and returns its result. */
 static int result(void)
 {
 	struct io_uring_cqe *cqe;
@@ -70,7 +68,7 @@ static bool vectors(void)
 	       read(fds[0], text, sizeof(text)) == 1;
 }
 
-/* It sees this program's memory as this program does. */
+/* The worker reads the vectors with the layout of this program. */
 static bool vectors_of_a_worker(void)
 {
 	char a[] = "abc", b[] = "defg";
@@ -84,7 +82,7 @@ static bool vectors_of_a_worker(void)
 	return result() == 7 && !memcmp(b, "defg", 4);
 }
 
-/* There is nothing to read when the request comes. */
+/* The pipe is empty when the request is submitted. */
 static bool vectors_that_wait(void)
 {
 	char a[3] = {}, b[3] = {};
@@ -112,7 +110,7 @@ static bool lengths_that_are_negative(void)
 	return result() == -EINVAL;
 }
 
-/* What a 64-bit program could mean by it is not looked at. */
+/* A 64-bit array would extend into the hole, which the kernel must not read. */
 static bool the_last_vector_before_a_hole(void)
 {
 	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -158,13 +156,13 @@ static bool registered_buffers(void)
 	return fine && !uring_register(&ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
 }
 
-/* The structures without pointers are those of 64 bits. */
+/* Structures without pointers have the layout of 64 bits. */
 static bool timeouts(void)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
 	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
 
-	/* Half of it is padding, which the thread does not know. */
+	/* Half of the time is padding, which the thread does not know. */
 	if (!wakeup)
 		ts.tv_nsec |= 0xabcdULL << 32;
 	prepare(IORING_OP_TIMEOUT, -1, &ts, 1);
@@ -187,12 +185,12 @@ static const struct {
 	{ "timeouts", timeouts },
 };
 
-/* What struct iovec is to a program with 64 bits. */
+/* struct iovec of a 64-bit program. */
 struct iovec64 {
 	unsigned long long base, len;
 };
 
-/* The ring is that of such a program, which handed it on. */
+/* The ring was made by a 64-bit program, which passed it on. */
 static bool vectors_of_64_bits(int fd, int params)
 {
 	char a[] = "abc", b[] = "defg";

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Waiting for completions: when a wait ends, and with what.
- */
+/* Waits for completions: the end of a wait, and its result. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,7 +10,7 @@
 #define WAIT	IORING_ENTER_GETEVENTS
 #define WAIT_EXT (IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG)
 
-/* Longer than any wait that is not meant to end by itself, on a busy host. */
+/* Longer than any wait that ends by itself, on a busy host. */
 #define FOREVER_MS (2 * HANG_MS)
 
 FIXTURE(enter)
@@ -37,7 +35,7 @@ static int submit_nops(struct uring *ring, int nr)
 	return uring_submit(ring);
 }
 
-/* A thread that waits on its own and says how that ended. */
+/* A thread that waits, and its result. */
 struct waiter {
 	pthread_t thread;
 	struct uring *ring;
@@ -85,7 +83,7 @@ static void handle_usr1(int flags)
 	sigaction(SIGUSR1, &sa, NULL);
 }
 
-/* Another thread keeps interrupting this one until told to stop. */
+/* Another thread interrupts this one until it is stopped. */
 struct pest {
 	pthread_t thread, target;
 	int stop;
@@ -164,10 +162,10 @@ TEST_F(enter, min_complete_is_limited_to_the_size_of_the_cq)
 	EXPECT_EQ(0, enter_timeout(&self->ring, 0x7fffffff, FOREVER_MS));
 }
 
-/* An int holds no such number, and the wait is for less than one completion. */
+/* An int cannot hold the number, so the wait is for less than one completion. */
 TEST_F(enter, min_complete_beyond_an_int_does_not_wait)
 {
-	/* With 2^31 itself, io_uring's subtraction overflows, and it waits. */
+	/* At 2^31 itself the subtraction of io_uring overflows, and it waits. */
 	EXPECT_EQ(0, enter_timeout(&self->ring, (1U << 31) + 1, FOREVER_MS));
 	EXPECT_EQ(0, enter_timeout(&self->ring, ~0U, FOREVER_MS));
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, ~0U, WAIT));
@@ -203,7 +201,7 @@ TEST_F(enter, absolute_timeout_is_on_the_monotonic_clock)
 					  WAIT_EXT | IORING_ENTER_ABS_TIMER,
 					  &arg, sizeof(arg)));
 	EXPECT_LE(end, now_ns());
-	/* Long past by now. */
+	/* A time in the past. */
 	EXPECT_EQ(-ETIME, uring_enter_arg(&self->ring, 0, 1,
 					  WAIT_EXT | IORING_ENTER_ABS_TIMER,
 					  &arg, sizeof(arg)));
@@ -289,7 +287,7 @@ TEST_F(enter, signal_with_some_completions_is_no_error)
 	pest_stop(&pest);
 }
 
-/* Gives the waiting task work to do, and later the completion it waits for. */
+/* Queues task work for the waiter, and later posts the completion that it waits for. */
 struct errand {
 	struct uring *ring;
 	int pipe;
@@ -360,7 +358,7 @@ TEST_F(enter, signal_mask_holds_while_waiting)
 		TH_LOG("the old mask is back afterwards");
 	}
 
-	/* And the other way round: blocked but for the wait. */
+	/* The inverse: the signal is blocked except during the wait. */
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	pest_start(&pest);
 	EXPECT_EQ(-EINTR, uring_enter_arg(&self->ring, 0, 1, WAIT, &before, 8));
@@ -418,7 +416,7 @@ TEST_F(enter, waiter_can_be_killed)
 	EXPECT_GT(FOREVER_MS / 2, now_ms() - start);
 }
 
-/* Waits for @nr completions, for one after @min_ms, and @ms at most if not 0. */
+/* Waits for @nr completions; after @min_ms one is enough. Waits at most @ms, if @ms is not 0. */
 static int enter_min_wait(struct uring *ring, unsigned int nr, unsigned int min_ms,
 			  unsigned int ms)
 {
@@ -434,7 +432,7 @@ static int enter_min_wait(struct uring *ring, unsigned int nr, unsigned int min_
 	return uring_enter_arg(ring, 0, nr, WAIT_EXT, &arg, sizeof(arg));
 }
 
-/* A thread that posts completions after a while. */
+/* A thread that posts completions after a delay. */
 struct poster {
 	pthread_t thread;
 	struct uring *ring;
@@ -526,7 +524,7 @@ TEST_F(enter, timeout_ends_the_wait_after_min_wait)
 
 	EXPECT_EQ(-ETIME, enter_min_wait(&self->ring, 1, 50, 200));
 	EXPECT_LE(200, now_ms() - start);
-	/* A timeout that is shorter is put off. */
+	/* A timeout shorter than min_wait expires at its end. */
 	start = now_ms();
 	EXPECT_EQ(-ETIME, enter_min_wait(&self->ring, 1, 200, 50));
 	EXPECT_LE(200, now_ms() - start);
@@ -551,14 +549,14 @@ TEST_F(enter, ext_arg_reg_faults_without_registered_memory)
 					   sizeof(struct io_uring_reg_wait)));
 	EXPECT_EQ(-EINVAL, uring_enter_arg(&self->ring, 0, 1, flags, NULL,
 					   sizeof(struct io_uring_getevents_arg)));
-	/* Nothing but EXT_ARG looks at it. */
+	/* Without EXT_ARG the argument is not read. */
 	EXPECT_EQ(0, uring_enter_arg(&self->ring, 0, 0, WAIT | IORING_ENTER_EXT_ARG_REG,
 				     NULL, 0));
 }
 
 TEST_F(enter, registered_ring_flag_is_refused)
 {
-	/* io_uring looks for it, and finds none. */
+	/* io_uring looks up the ring and finds none. */
 	EXPECT_EQ(on_io_uring() ? -EBADF : -EINVAL,
 		  uring_enter(&self->ring, 0, 0, IORING_ENTER_REGISTERED_RING));
 }

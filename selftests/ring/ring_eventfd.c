@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring's eventfd: registering it, and when completions count on it. The same
+ * The eventfd of a ring: its registration, and the completions that it counts. The same tests run
  * under every notify model; io_uring has one model, the first.
  */
 #include <limits.h>
@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(eventfd)
 	close(self->fd);
 }
 
-/* The count since it was last asked for. */
+/* Returns the count since the last call. */
 static unsigned long long count(int fd)
 {
 	unsigned long long value;
@@ -73,7 +73,7 @@ static int post(struct uring *ring, int nr)
 	return uring_submit(ring);
 }
 
-/* As the manual page has it, by a pointer; uring_register_eventfd() may pass the value. */
+/* By pointer, as in the manual page; uring_register_eventfd() may pass the value. */
 static int register_pointed(struct uring *ring, int fd)
 {
 	return uring_register(ring, IORING_REGISTER_EVENTFD, &fd, 1);
@@ -102,7 +102,7 @@ TEST_F(eventfd, second_register_is_busy)
 	EXPECT_EQ(-EBUSY, uring_register_eventfd(&self->ring, other));
 	EXPECT_EQ(-EBUSY, register_pointed(&self->ring, other));
 	EXPECT_EQ(-EBUSY, register_async(&self->ring, other));
-	/* That comes before what is wrong with the argument. */
+	/* The state is checked before the argument. */
 	EXPECT_EQ(-EBUSY, uring_register_eventfd(&self->ring, -1));
 	EXPECT_EQ(-EBUSY, register_pointed(&self->ring, -1));
 	ASSERT_EQ(1, post(&self->ring, 1));
@@ -176,7 +176,7 @@ TEST_F(eventfd, register_of_a_file_that_is_no_eventfd_is_refused)
 	EXPECT_EQ(-EINVAL, uring_register_eventfd(&self->ring, self->ring.fd));
 	EXPECT_EQ(-EINVAL, register_pointed(&self->ring, self->ring.fd));
 	EXPECT_EQ(-EINVAL, register_async(&self->ring, pipes[1]));
-	/* Failures leave nothing behind. */
+	/* A failure leaves no registration. */
 	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 	EXPECT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
@@ -212,7 +212,7 @@ TEST_F(eventfd, register_of_files_of_other_kinds_is_einval)
 		EXPECT_EQ(-EINVAL, uring_register_eventfd(&self->ring, fds[i]));
 		EXPECT_EQ(-EINVAL, register_pointed(&self->ring, fds[i]));
 	}
-	/* Only the path of an eventfd is none, nor open for anything. */
+	/* An O_PATH descriptor of an eventfd is no eventfd, and no open file. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
 	fd = open(path, O_PATH | O_NOFOLLOW);
 	ASSERT_LE(0, fd);
@@ -238,7 +238,7 @@ TEST_F(eventfd, register_reads_the_fd_whole_or_faults)
 						  pages + page - i, 1));
 	EXPECT_EQ(-ENXIO, uring_unregister_eventfd(&self->ring));
 
-	/* At the very end, on an odd address, and in memory that is only read. */
+	/* At the end of a page, at an odd address, and in read-only memory. */
 	memcpy(pages + page - 4, &self->fd, 4);
 	memcpy(pages + 1, &self->fd, 4);
 	ASSERT_EQ(0, mprotect(pages, page, PROT_READ));
@@ -366,7 +366,7 @@ TEST_F(eventfd, async_eventfd_counts_completions_of_workers)
 	EXPECT_EQ(1, count(self->fd));
 }
 
-/* A read that waits completes later than its submission, by a worker or not. */
+/* A read that waits completes after its submission, by a worker or not. */
 TEST_F(eventfd, async_eventfd_is_signalled_for_a_read_that_waited)
 {
 	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
@@ -383,7 +383,7 @@ TEST_F(eventfd, async_eventfd_is_signalled_for_a_read_that_waited)
 		struct io_uring_sqe *sqe;
 		__u64 buf;
 
-		/* io_uring tells of those that io-wq has completed. */
+		/* io_uring signals only for requests that io-wq has completed. */
 		if (on_io_uring() && !async)
 			continue;
 		sqe = prep_rw(&self->ring, IORING_OP_READ, fds[i % 3][0], &buf, 8, 0, i);
@@ -404,7 +404,7 @@ TEST_F(eventfd, async_eventfd_is_signalled_for_a_read_that_waited)
 	}
 }
 
-/* The submitter finds the message when its call returns. */
+/* The message is in the CQ when the call returns, so the completion is inline. */
 TEST_F(eventfd, async_eventfd_is_silent_for_a_message_to_the_own_ring)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(&self->ring);
@@ -454,7 +454,7 @@ static int watch(int epoll, int fd, unsigned int events)
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-/* How many of @epoll's files are ready; which, if it is one, in @fd. */
+/* Returns the number of ready files of @epoll, and the file in @fd if there is one. */
 static int ready(int epoll, int *fd)
 {
 	struct epoll_event ev[4];
@@ -489,7 +489,7 @@ TEST_F(eventfd, eventfd_wakes_a_chain_of_epolls_once)
 	}
 }
 
-/* A completion wakes the epoll by the ring, then by the ring's eventfd. */
+/* A completion wakes the epoll twice: by the ring, then by the ring's eventfd. */
 TEST_F(eventfd, eventfd_may_be_in_an_epoll_with_its_ring)
 {
 	int inner = epoll_create1(0), outer = epoll_create1(0), fd;
@@ -579,7 +579,7 @@ TEST_F(eventfd, eventfd_can_be_closed_while_registered)
 	close(self->fd);
 	ASSERT_EQ(1, post(&self->ring, 1));
 	EXPECT_EQ(1, count(copy));
-	/* The last one: only the ring holds it now. */
+	/* Close the last descriptor: only the ring holds the eventfd now. */
 	close(copy);
 	ASSERT_EQ(1, post(&self->ring, 1));
 	EXPECT_EQ(0, uring_unregister_eventfd(&self->ring));
@@ -665,7 +665,7 @@ static pid_t register_in_a_child(struct uring *ring, int fd)
 	return pid;
 }
 
-/* Whether a killed child is gone in time. */
+/* Returns whether a killed child ends in time. */
 static bool ends(pid_t pid)
 {
 	kill(pid, SIGKILL);
@@ -677,7 +677,10 @@ static bool ends(pid_t pid)
 	return false;
 }
 
-/* Where registering waits for what is in flight, and the next in line for that. */
+/*
+ * In the model where registration waits for requests in flight, and the next registration for that
+ * one.
+ */
 TEST(task_that_waits_to_register_can_be_killed)
 {
 	struct uring ring = { .model = MINIRING_NOTIFY_QUIESCE };

@@ -36,7 +36,10 @@ static void poster_start(struct poster *p, struct uring *ring)
 	background_start(&p->background, poster_main, p);
 }
 
-/* Until a submission that began after this call has returned: it sees what was stored before. */
+/*
+ * Waits until a submission that began after this call has returned. That one sees earlier stores
+ * of the caller.
+ */
 static bool next_submission(struct poster *p)
 {
 	long long end = now_ms() + HANG_MS;
@@ -57,7 +60,7 @@ static unsigned long long count(int fd)
 	return read(fd, &value, sizeof(value)) == sizeof(value) ? value : 0;
 }
 
-/* By turns as the manual page has it and by value. */
+/* Alternates between the pointer, as in the manual page, and the value. */
 static int register_in_turn(struct uring *ring, int fd, unsigned long turn)
 {
 	if (turn & 1)
@@ -130,7 +133,7 @@ TEST_F(change, change_without_delay_never_fails)
 		ASSERT_EQ(-ENXIO, unregister_in_turn(&self->ring, cycles));
 		cycles++;
 	}
-	/* Changes without a pause may keep it from posting, but not for good. */
+	/* Changes without a pause may starve the thread, but not for good. */
 	EXPECT_TRUE(next_submission(&self->poster));
 	background_stop(&self->poster.background);
 	TH_LOG("%llu cycles, %llu completions", cycles, self->poster.posted);
@@ -140,7 +143,7 @@ TEST_F(change, change_without_delay_never_fails)
 		TH_LOG("more signals than completions");
 	}
 
-	/* And what is left behind is a ring without an eventfd. */
+	/* The ring is left without an eventfd. */
 	uring_nop(&self->ring, 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
 	EXPECT_EQ(0, count(self->fd));
@@ -162,7 +165,9 @@ TEST_F(change, change_holds_for_the_next_submission)
 			TH_LOG("registered, yet a submission was not signalled");
 		}
 		ASSERT_EQ(0, unregister_in_turn(&self->ring, cycles));
-		/* Signals that were on their way may still arrive, so one more. */
+		/*
+		 * Signals that are on their way may still arrive, so wait for one more submission.
+		 */
 		ASSERT_TRUE(next_submission(&self->poster));
 		count(self->fd);
 		ASSERT_TRUE(next_submission(&self->poster));
@@ -185,7 +190,7 @@ TEST_F(change, change_to_another_eventfd_moves_the_signals)
 
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, fds[now]));
 	while (now_ms() < end) {
-		/* Each form with each of the two. */
+		/* Each form of the call for each of the two eventfds. */
 		ASSERT_EQ(0, unregister_in_turn(&self->ring, cycles / 2));
 		now ^= 1;
 		ASSERT_EQ(0, register_in_turn(&self->ring, fds[now], cycles / 2));
@@ -203,8 +208,8 @@ TEST_F(change, change_to_another_eventfd_moves_the_signals)
 }
 
 /*
- * A completion that is posted inline is none of a worker's. So what is registered
- * for those alone is never signalled, however soon after or before another is.
+ * An inline completion is not of a worker. So an async eventfd is never signalled, however soon
+ * after or before a plain one is registered.
  */
 TEST_F(change, change_to_async_eventfd_signals_only_the_plain_one)
 {
@@ -240,7 +245,7 @@ TEST_F(change, change_to_async_eventfd_signals_only_the_plain_one)
 	close(async);
 }
 
-/* The number that the kernel gives a new eventfd: the least that no other has. */
+/* Returns the number of a new eventfd: the lowest free one. */
 static int least_free_id(void)
 {
 	char path[64], line[128];
@@ -259,8 +264,8 @@ static int least_free_id(void)
 }
 
 /*
- * Each eventfd is gone from this process as soon as it is registered, and none is
- * left in the kernel: the next one has a number that they had.
+ * Each eventfd is closed right after its registration, and none stays in the kernel: the next one
+ * gets a free number.
  */
 TEST_F(change, change_of_closed_eventfds_leaves_none_in_the_kernel)
 {
@@ -279,11 +284,11 @@ TEST_F(change, change_of_closed_eventfds_leaves_none_in_the_kernel)
 	}
 	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
-	/* The last of them go a grace period later. */
+	/* The last ones are freed a grace period later. */
 	end = now_ms() + HANG_MS;
 	while (least_free_id() > id && now_ms() < end)
 		sleep_ms(20);
-	/* Less if some from before this test went meanwhile. What stays has the least. */
+	/* Lower if eventfds from before this test were freed meanwhile. */
 	EXPECT_GE(id, least_free_id()) {
 		TH_LOG("after %d eventfds", cycles);
 	}
@@ -384,17 +389,17 @@ struct judge {
 	struct uring *ring;
 	int fd, stop;
 	unsigned long phase, calls;
-	/* Calls, and what they were seen to signal. */
+	/* Calls, and their observed signals. */
 	unsigned long present, absent, changing;
 	unsigned long long signals;
-	/* What the calls since the last look at the eventfd may have signalled. */
+	/* Number of signals that are allowed since the last read of the eventfd. */
 	unsigned long long least, most;
 	unsigned long looks, sums;
-	/* What no rule allows. */
+	/* Violations of the rule. */
 	unsigned long lost, spurious, doubled, errors;
 };
 
-/* Whether the eventfd is read after that call. */
+/* Returns whether the eventfd is read after this call. */
 static bool is_read(unsigned long call)
 {
 	return call / UNREAD % 8 != 7 || call % UNREAD == UNREAD - 1;
@@ -436,7 +441,7 @@ static void *judge_main(void *arg)
 			j->absent++;
 		} else {
 			j->changing++;
-			/* However many changes fit into the call. */
+			/* Any number of changes may fit into the call. */
 			j->most++;
 		}
 		if (is_read(j->calls))
@@ -452,7 +457,7 @@ static void next_phase(struct judge *j)
 	__atomic_fetch_add(&j->phase, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Stay in this phase for a call or two. */
+/* Stays in this phase for a call or two. */
 static bool linger(struct judge *j)
 {
 	unsigned long seen = __atomic_load_n(&j->calls, __ATOMIC_ACQUIRE);
@@ -522,7 +527,7 @@ static void *sharer_main(void *arg)
 	unsigned long turn = 0;
 
 	for (int i = 0; i < POSTS; i++) {
-		/* Between two calls every change is over. */
+		/* Every change has ended between two calls. */
 		if (i % (POSTS / s->changes) == 0) {
 			s->errors += unregister_in_turn(&s->ring, turn) != 0;
 			s->errors += register_in_turn(&s->ring, s->fd, turn) != 0;
@@ -557,7 +562,7 @@ TEST_F(change, eventfd_on_many_rings_keeps_count)
 	EXPECT_EQ(RINGS * POSTS, count(self->fd));
 }
 
-/* Rings that go while what they unregistered is still waiting to be freed. */
+/* Rings are closed while their unregistered eventfd still waits for its callback. */
 TEST_F(change, ring_can_go_with_a_change_outstanding)
 {
 	long long end = now_ms() + RACE_MS / 2;

@@ -25,14 +25,14 @@
 #define THREADS 3
 #define ENTRIES 16
 #define CQ_ENTRIES 4096
-/* Of a ring's requests that are under way, so that no CQ overflows. */
+/* Limit of the requests in flight, so that no CQ overflows. */
 #define IN_FLIGHT 256
 
 enum kind {
-	INLINE,		/* completed by who submits */
+	INLINE,		/* completed by the submitter */
 	TIMER,
 	WORKER,		/* that may block */
-	READER,		/* of a pipe that has something later */
+	READER,		/* of a pipe that gets data later */
 	KINDS,
 };
 
@@ -43,11 +43,11 @@ FIXTURE(eventfd)
 	pthread_t threads[THREADS];
 	unsigned int running;
 	bool stop;
-	/* Of the submission queue, and how many requests are to be submitted, and were. */
+	/* Protects the SQ and the numbers of requests to submit and submitted. */
 	pthread_mutex_t lock;
 	unsigned int kinds;
 	unsigned long long quota, submitted, submitted_of[KINDS];
-	/* How many came back, and signals. */
+	/* Numbers of completions and of signals. */
 	unsigned long long reaped, reaped_of[KINDS], signals, errors;
 };
 
@@ -91,7 +91,7 @@ static bool prepare(struct _test_data_eventfd *self, enum kind kind)
 	}
 }
 
-/* Submits one, if there is one to be submitted. */
+/* Submits the next request, if one is left. */
 static bool submit_one(struct _test_data_eventfd *self, unsigned int seed)
 {
 	enum kind kind;
@@ -153,7 +153,7 @@ FIXTURE_TEARDOWN(eventfd)
 	close(self->pipe[1]);
 }
 
-/* Takes the completions there are. */
+/* Reaps all completions. */
 static void reap(struct _test_data_eventfd *self)
 {
 	struct io_uring_cqe *cqe;
@@ -170,7 +170,7 @@ static void reap(struct _test_data_eventfd *self)
 	}
 }
 
-/* Takes the signals there are, and then completions; false if there are more of the first. */
+/* Reads the signals and then reaps the completions. Returns false if there were more signals. */
 static bool take(struct _test_data_eventfd *self)
 {
 	unsigned long long signals;
@@ -181,7 +181,7 @@ static bool take(struct _test_data_eventfd *self)
 	return self->signals <= self->reaped;
 }
 
-/* Sleeps until the eventfd is signalled; false if it is not for @ms. */
+/* Sleeps until the eventfd is signalled. Returns false after @ms. */
 static bool is_signalled(struct _test_data_eventfd *self, unsigned int ms)
 {
 	struct pollfd fd = { .fd = self->fd, .events = POLLIN };
@@ -189,7 +189,7 @@ static bool is_signalled(struct _test_data_eventfd *self, unsigned int ms)
 	return poll(&fd, 1, ms) == 1;
 }
 
-/* A signal of an earlier phase that is late goes to that phase's eventfd. */
+/* A late signal of an earlier phase goes to the eventfd of that phase. */
 static bool renew_eventfd(struct _test_data_eventfd *self)
 {
 	close(self->fd);
@@ -198,8 +198,8 @@ static bool renew_eventfd(struct _test_data_eventfd *self)
 }
 
 /*
- * Waits until all who saw the registration that is gone have signalled: they do so in one
- * RCU read-side critical section. With one CPU, membarrier(2) waits for nothing.
+ * Waits until all that saw the old registration have signalled: they signal within one RCU
+ * read-side critical section. With one CPU, membarrier(2) does not wait.
  */
 static void wait_for_late_signals(void)
 {
@@ -224,7 +224,9 @@ static bool is_drained(struct _test_data_eventfd *self)
 	return drained;
 }
 
-/* Until all requests came back; false if they do not, or a signal was too much. */
+/*
+ * Waits until all requests have completed. Returns false after a time, or after a signal too many.
+ */
 static bool drain(struct _test_data_eventfd *self)
 {
 	long long end = now_ms() + HANG_MS;
@@ -239,10 +241,10 @@ static bool drain(struct _test_data_eventfd *self)
 	return fine;
 }
 
-/* How many requests there are in a phase. */
+/* Number of requests in a phase. */
 #define PHASE 200
 
-/* Waits for late signals; false if there are not @least to @most of them in the end. */
+/* Waits for late signals. Returns false if there are not @least to @most of them in the end. */
 static bool wait_for_signals(struct _test_data_eventfd *self, unsigned long long least,
 			     unsigned long long most)
 {
@@ -262,7 +264,7 @@ TEST_F_TIMEOUT(eventfd, eventfd_that_stays_is_signalled_for_each_completion, 600
 	unsigned int rounds = 0;
 
 	for (; now_ms() < end; rounds++) {
-		/* The only thing that tells of completions is the eventfd. */
+		/* Only the eventfd announces completions. */
 		ASSERT_TRUE(renew_eventfd(self));
 		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
 		before = self->signals;
@@ -296,7 +298,7 @@ TEST_F_TIMEOUT(eventfd, eventfd_that_stays_is_signalled_for_each_completion, 600
 	EXPECT_EQ(0, self->errors);
 }
 
-/* Whether all requests were submitted, and those of workers came back. */
+/* Returns whether all requests were submitted, and those of workers have completed. */
 static bool are_workers_done(struct _test_data_eventfd *self)
 {
 	bool done;
@@ -307,13 +309,13 @@ static bool are_workers_done(struct _test_data_eventfd *self)
 	return done;
 }
 
-/* Sleeps on the eventfd for the completions of workers; false if it misses one. */
+/* Sleeps on the eventfd for the completions of workers. Returns false if it misses one. */
 static bool sleep_for_workers(struct _test_data_eventfd *self)
 {
 	long long last = now_ms();
 
 	while (!are_workers_done(self)) {
-		/* When the last worker is done, nothing signals any more. */
+		/* After the last worker has completed, no signal comes any more. */
 		if (is_signalled(self, 20)) {
 			if (!take(self))
 				return false;
@@ -330,7 +332,7 @@ TEST_F_TIMEOUT(eventfd, async_eventfd_is_signalled_for_each_worker_completion, 6
 	long long end = now_ms() + STRESS_MS / 2;
 	unsigned int rounds = 0;
 
-	/* A reader is completed by task work, or by a worker if it loses every race. */
+	/* Task work completes a reader, or a worker if it loses every race. */
 	self->kinds = READER;
 	for (; now_ms() < end || !self->reaped_of[WORKER]; rounds++) {
 		unsigned long long signals = self->signals, workers = self->reaped_of[WORKER];
@@ -380,7 +382,7 @@ TEST_F_TIMEOUT(eventfd, async_eventfd_stays_silent_for_inline_completions, 600)
 	EXPECT_EQ(0, self->errors);
 }
 
-/* Has requests go on for so long, and takes what comes. */
+/* Keeps submitting for that time, and reaps the completions. */
 static bool go_on(struct _test_data_eventfd *self, unsigned int us)
 {
 	long long end = now_ns() + us * 1000LL;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The process behind a ring executes another program, is killed or is stopped: its
- * requests and its SQPOLL thread touch no memory and no descriptor of the new
- * program, and nothing of the ring keeps a process from going.
+ * The process behind a ring executes another program, is killed or is stopped. Its requests and
+ * its SQPOLL thread touch no memory and no descriptor of the new program. The ring does not keep
+ * the process from ending.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -21,7 +21,9 @@
 
 #define ROUNDS 120
 
-/* Where the program before an exec had its buffer, and what the new one keeps there. */
+/*
+ * The buffer of the program before an exec. The new program keeps a pattern at the same address.
+ */
 static unsigned char victim[sizeof(struct signalfd_siginfo)] = { 1 };
 
 static bool is_gone(pid_t pid, int *status)
@@ -36,7 +38,7 @@ static bool is_gone(pid_t pid, int *status)
 	return true;
 }
 
-/* Executes this program, to do what executed() has for @what. */
+/* Executes this program, which runs executed() for @what. */
 static void execute(const char *what)
 {
 	setenv("RING_EXEC", what, 1);
@@ -44,7 +46,7 @@ static void execute(const char *what)
 	_exit(99);
 }
 
-/* A signal that is blocked, for which a signalfd is read. */
+/* A blocked signal, which a signalfd reads. */
 static int block_and_open(void)
 {
 	sigset_t set;
@@ -61,7 +63,7 @@ static int keeps_its_memory(void)
 		victim[i] = 0xaa;
 	kill(getpid(), SIGUSR1);
 	sleep_ms(200);
-	/* The kernel may have written there. */
+	/* The kernel may have written to the buffer. */
 	__asm__ volatile("" : : "r"(victim) : "memory");
 	for (size_t i = 0; i < sizeof(victim); i++) {
 		if (victim[i] != 0xaa)
@@ -96,13 +98,13 @@ TEST(signalfd_read_does_not_write_into_an_executed_program)
 struct shared {
 	struct uring ring;
 	int done[2];
-	int executed[2];	/* hangs up at the exec */
+	int executed[2];	/* closed at the exec */
 	char got;
 };
 
 static char stack[65536];
 
-/* Shares the memory of the process that executes, and not its descriptors. */
+/* Shares the memory of the process that executes, but not its descriptors. */
 static int submits_on(void *arg)
 {
 	struct shared *s = arg;
@@ -178,7 +180,7 @@ TEST(timeout_is_cancelled_before_an_executed_program_runs)
 	EXPECT_EQ(0, status);
 }
 
-/* "7 -ECANCELED" is in the ring that was inherited. */
+/* The inherited ring has "7 -ECANCELED". */
 static int has_the_cqe(void)
 {
 	struct uring like = {}, ring;
@@ -193,7 +195,7 @@ static int has_the_cqe(void)
 	return strcmp(next_cqe(&ring), "7 -ECANCELED") ? 3 : 0;
 }
 
-/* What a test executes. */
+/* The program that a test executes. */
 __attribute__((constructor)) static void executed(void)
 {
 	const char *what = getenv("RING_EXEC");
@@ -209,7 +211,7 @@ __attribute__((constructor)) static void executed(void)
 	_exit(0);
 }
 
-/* A process whose SQPOLL thread is in a write to a terminal that nobody reads. */
+/* A process with an SQPOLL thread that writes to a full terminal. */
 FIXTURE(busy_thread) {
 	int master, ready[2], go[2];
 	pid_t pid;
@@ -246,7 +248,7 @@ static void write_to_a_terminal(const char *name, int ready, int go, bool regist
 	uring_enter(&ring, 0, 0, IORING_ENTER_SQ_WAKEUP);
 	if (write(ready, "x", 1) != 1)
 		_exit(96);
-	/* When the thread is in its write, and has the mutex. */
+	/* Waits until the thread is in its write, and has the mutex. */
 	if (read(go, &byte, 1) != 1)
 		_exit(95);
 	if (registers)
@@ -280,7 +282,7 @@ FIXTURE_SETUP(busy_thread)
 	pfd = (struct pollfd){ .fd = self->master, .events = POLLIN };
 	ASSERT_EQ(1, poll(&pfd, 1, HANG_MS));
 	ASSERT_EQ(1, write(self->go[1], "x", 1));
-	/* io_uring leaves the write to a worker, without the mutex. */
+	/* io_uring leaves the write to a worker, and does not hold the mutex meanwhile. */
 	ASSERT_TRUE(on_io_uring() || until_asleep_in(self->pid, nr));
 }
 
@@ -301,7 +303,7 @@ TEST_F(busy_thread, busy_thread_does_not_keep_a_killed_process)
 	EXPECT_TRUE(on_io_uring() || rings_become(0));
 }
 
-/* Whether @pid is in a stop, as /proc shows it. */
+/* Returns whether @pid is stopped, by /proc. */
 static bool becomes_stopped(pid_t pid)
 {
 	int status;
@@ -316,7 +318,7 @@ TEST(stopped_process_does_not_block_the_last_close)
 	pid_t pid, closer;
 	char byte;
 
-	/* The child's thread, this process's descriptors: both have the ring open. */
+	/* A thread of the child with the descriptors of this process: both have the ring open. */
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
 	pid = fork();
 	ASSERT_GE(pid, 0);
@@ -325,7 +327,7 @@ TEST(stopped_process_does_not_block_the_last_close)
 			_exit(98);
 		closer = fork();
 		if (!closer) {
-			/* Has the ring open until the other one is stopped. */
+			/* Keeps the ring open until the other process is stopped. */
 			if (read(sockets[1], &byte, 1) != 1)
 				_exit(97);
 			uring_close(&ring);

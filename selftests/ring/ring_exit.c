@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring whose last descriptor goes with requests in flight: closed, duplicated,
- * sent over a socket, inherited by fork, closed by exec, killed. It is freed, and so
- * is what its requests hold: the read end of a pipe, which its write end sees go.
+ * A ring loses its last descriptor with requests in flight: closed, duplicated, sent over a
+ * socket, inherited by fork, closed by exec, killed. The ring is freed with all that its requests
+ * hold: the read end of a pipe, whose write end then sees a hang-up.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 
 #define ENTRIES 16
 
-/* What a ring has in flight, on the empty pipe @fd. */
+/* Puts requests on the empty pipe @fd in flight. */
 
 static void a_poll(struct uring *ring, int fd)
 {
@@ -52,7 +52,7 @@ static void a_drained(struct uring *ring, int fd)
 	poll_in(ring, fd, 3);
 }
 
-/* Has the kernel take all entries, also if a thread does that. */
+/* Submits all entries, also on a ring with SQPOLL. */
 static bool submit(struct uring *ring)
 {
 	unsigned int nr = uring_publish(ring);
@@ -98,7 +98,7 @@ static const struct {
 	{ "with a submitting thread", IORING_SETUP_SQPOLL },
 };
 
-/* How a process, which is a child of the test, loses its ring. */
+/* The way in which a child of the test loses its ring. */
 
 static void forever(void)
 {
@@ -130,7 +130,7 @@ static void duplicated(struct uring *ring)
 	forever();
 }
 
-/* The socket has it last. */
+/* The socket has the last reference. */
 static void sent(struct uring *ring)
 {
 	int sockets[2];
@@ -158,7 +158,7 @@ static void sent_and_received(struct uring *ring)
 	forever();
 }
 
-/* A child of the child has it last, and is alive for longer. */
+/* A child of the child has the last descriptor, and lives longer. */
 static void inherited(struct uring *ring)
 {
 	if (!fork()) {
@@ -171,7 +171,7 @@ static void inherited(struct uring *ring)
 	forever();
 }
 
-/* By this program again, which then does nothing. */
+/* Executes this program again, which then does nothing. */
 static void closed_by_exec(struct uring *ring)
 {
 	(void)ring;
@@ -246,9 +246,9 @@ FIXTURE(ring)
 FIXTURE_VARIANT(ring)
 {
 	void (*lose)(struct uring *ring);
-	/* The child is killed by the test, and it is that which frees the ring. */
+	/* The kill of the child by the test frees the ring. */
 	bool kill;
-	/* io_uring cannot be sent. */
+	/* An io_uring cannot be sent over a socket. */
 	bool sends;
 };
 
@@ -327,7 +327,7 @@ FIXTURE_TEARDOWN(ring)
 {
 }
 
-/* The child's part: says that all is in flight, and goes. */
+/* Runs in the child: reports that all is in flight, and loses the ring. */
 static void begin(int kind, int mode, int fd, int ready, void (*lose)(struct uring *ring))
 {
 	struct uring ring = { .p.flags = modes[mode].flags, .p.sq_thread_idle = 1 };
@@ -397,7 +397,7 @@ static bool write_text(const char *path, const char *text)
 	return ok;
 }
 
-/* How often a descriptor table was searched since start_count(), or -1. */
+/* Returns the number of searches of a descriptor table since start_count(), or -1. */
 static long searches(void)
 {
 	FILE *file = fopen(TRACING "kprobe_profile", "r");
@@ -425,7 +425,7 @@ static void stop_count(void)
 	write_text(TRACING "kprobe_events", "-:ring_exit_search\n");
 }
 
-/* A process with many descriptors closes a ring as fast as one with few. */
+/* Closing a ring takes the same time in a process with many descriptors. */
 TEST(close_of_a_ring_searches_no_descriptors)
 {
 	struct uring ring = {};
@@ -444,7 +444,7 @@ TEST(close_of_a_ring_searches_no_descriptors)
 		uring_close(&ring);
 	}
 	EXPECT_EQ(0, searches());
-	/* A request about a socket, which may hold the ring, makes it look. */
+	/* A request about a socket, which may hold the ring, causes a search. */
 	ASSERT_EQ(0, uring_open(&ring, 8));
 	poll_in(&ring, sockets[0], 1);
 	EXPECT_EQ(1, uring_submit(&ring));
@@ -455,7 +455,7 @@ TEST(close_of_a_ring_searches_no_descriptors)
 	close(sockets[1]);
 }
 
-/* What this program does when a test executes it. */
+/* The program that a test executes. */
 __attribute__((constructor)) static void executed(void)
 {
 	if (getenv("RING_EXIT"))

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Processes and threads that make rings, put requests in flight, and close, send,
- * inherit, execute and kill at random, while others submit to a ring that stays, for
- * a bounded time. The ring that stays, which they all get descriptors of and submit
- * to as well, completes each request exactly once; no other ring remains.
- *
- * EXIT_SECONDS in the environment is how long.
+ * Processes and threads make rings, put requests in flight, and close, send, inherit, execute and
+ * kill at random. Others submit to a ring that stays, for a bounded time. All get descriptors of
+ * that ring and submit to it. It completes each request exactly once, and no other ring remains.
+ * EXIT_SECONDS in the environment is the duration.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -24,7 +22,7 @@
 struct shared {
 	int stop;
 	pthread_mutex_t lock;		/* of the submission queue */
-	unsigned int filled;		/* its tail, for who has the lock */
+	unsigned int filled;		/* its tail, under the lock */
 	unsigned int submitted;		/* requests, with user data from 0 */
 	unsigned long long rings, lost, failed;
 	unsigned char completed[REQUESTS_MAX];
@@ -32,7 +30,7 @@ struct shared {
 
 static struct shared *shared;
 static struct uring stays;
-/* A pipe that is empty until the end. */
+/* A pipe that stays empty until the end. */
 static int pipes[2];
 
 static bool stopped(void)
@@ -45,7 +43,7 @@ static void count(unsigned long long *what)
 	__atomic_add_fetch(what, 1, __ATOMIC_RELAXED);
 }
 
-/* Submits a few requests to the ring that stays; those that wait are @patient. */
+/* Submits a few requests to the ring that stays. With @patient they wait. */
 static void submit_some(unsigned int *seed, bool patient)
 {
 	static const struct __kernel_timespec soon = { .tv_nsec = 500000 };
@@ -98,7 +96,7 @@ static void *submitter(void *arg)
 	return NULL;
 }
 
-/* Returns how many completions there were. */
+/* Returns the number of completions. */
 static unsigned int take(void)
 {
 	struct io_uring_cqe *cqe;
@@ -113,7 +111,7 @@ static unsigned int take(void)
 	return nr;
 }
 
-/* Uses a ring through a process or a socket, which then has it last. */
+/* Passes a ring to a process or a socket, which then has the last reference. */
 static void give_away(struct uring *ring, unsigned int *seed)
 {
 	int sockets[2], fd, status;
@@ -165,7 +163,7 @@ static void *wait_until_killed(void *ring)
 	return NULL;
 }
 
-/* A process with a ring of its own and the one that stays; how it ends is random. */
+/* A process with a ring of its own and the one that stays. Its end is random. */
 static void live(unsigned int seed)
 {
 	static const unsigned int flags[] = {
@@ -277,7 +275,7 @@ TEST_F_TIMEOUT(rings, lost_rings_are_freed_beside_one_that_stays, 600)
 		EXPECT_EQ(0, status);
 	}
 
-	/* io_uring finds only now that some of those who polled are gone. */
+	/* io_uring only now detects that some submitters of polls have ended. */
 	ASSERT_EQ(1, write(pipes[1], "x", 1));
 	for (end = now_ms() + HANG_MS; taken < shared->submitted && now_ms() < end;) {
 		enter_timeout(&stays, 1, 100);
@@ -299,7 +297,7 @@ TEST_F_TIMEOUT(rings, lost_rings_are_freed_beside_one_that_stays, 600)
 	uring_close(&stays);
 }
 
-/* What this program does when it is executed without a name. */
+/* The program when it is executed without a name. */
 __attribute__((constructor)) static void executed(int argc, char **argv)
 {
 	if (argc && !*argv[0])

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /proc/PID/fdinfo of a ring: the lines that io_uring has, with the values that
- * the ring has, whatever its owner is doing.
+ * /proc/PID/fdinfo of a ring: the lines of io_uring, with the values of the ring, while other
+ * threads use it.
  */
 #include <pthread.h>
 #include "ring_test.h"
 
 #define RACE_MS 700
 
-/* What follows @name, or -1: of the file as another thread sees it. */
+/* Returns the number after @name, or -1. Another thread reads the file. */
 static long long field(const char *info, const char *name)
 {
 	size_t len = strlen(name);

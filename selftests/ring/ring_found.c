@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What the fuzzer and reviewers found, each in a few lines of its own.
- */
+/* Bugs that the fuzzer and reviewers found, each in a few lines. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,9 +16,9 @@ static void on_alarm(int signal)
 }
 
 /*
- * A change of registration waits for an RCU callback in the quiesce model. One
- * that was interrupted, or saw the count drop to zero before the callback was
- * through, could have the ring freed under it.
+ * In the quiesce model a change of registration waits for an RCU callback. A ring could be freed
+ * under the callback, if the change was interrupted, or saw the count drop to zero before the end
+ * of the callback.
  */
 TEST(quiesced_ring_can_go_right_after_an_interrupted_change)
 {
@@ -38,7 +36,7 @@ TEST(quiesced_ring_can_go_right_after_an_interrupted_change)
 		struct uring ring = { .model = MINIRING_NOTIFY_QUIESCE };
 		int ret;
 
-		/* A busy host may need longer for a grace period. */
+		/* A grace period may take longer on a busy host. */
 		if (now_ms() >= end && most < 400000)
 			most *= 2;
 		ASSERT_EQ(0, uring_open(&ring, 4));
@@ -70,7 +68,7 @@ static void *register_it(void *arg)
 	return NULL;
 }
 
-/* A message that was refused, because the registration changes, let the change go on. */
+/* A message that was refused because of a change ended the wait of that change too early. */
 TEST(refused_message_does_not_end_the_wait_of_a_quiesced_ring)
 {
 	struct uring ring = { .model = MINIRING_NOTIFY_QUIESCE }, other = {};
@@ -118,9 +116,8 @@ TEST(refused_message_does_not_end_the_wait_of_a_quiesced_ring)
 }
 
 /*
- * An update that came when a timeout had just expired started it, and what the
- * expiry had asked for started it once more. The kernel log tells, or the
- * kernel hangs.
+ * An update of a timeout that had just expired started the timer, and the handling of the expiry
+ * started it once more. The kernel log has a report, or the kernel hangs.
  */
 TEST(timeout_survives_updates_while_it_expires)
 {
@@ -163,8 +160,7 @@ TEST(timeout_survives_updates_while_it_expires)
 }
 
 /*
- * The owner of a poll request was told of a wake-up, and did not know that the
- * completion that it was posting had caused it: and so on until the CQ is full.
+ * Posting the CQE of a poll of its own ring woke that poll again, and so on until the CQ was full.
  */
 TEST(poll_report_about_its_own_ring_does_not_cause_another)
 {
@@ -177,7 +173,7 @@ TEST(poll_report_about_its_own_ring_does_not_cause_another)
 	ASSERT_EQ(1, uring_submit(&ring));
 	prep_poll(&ring, ring.fd, POLLIN, IORING_POLL_ADD_MULTI, 2);
 	ASSERT_EQ(1, uring_submit(&ring));
-	/* Until the last report, and once more for one that must not come. */
+	/* Reads until the last report, and checks that no other comes. */
 	for (bool last = false; !last;) {
 		last = !more || now_ms() > end;
 		enter_timeout(&ring, 1, 100);
@@ -194,8 +190,8 @@ TEST(poll_report_about_its_own_ring_does_not_cause_another)
 }
 
 /*
- * A read that others were faster than, again and again, went to wait in the file,
- * where nobody could cancel it, or asked the file without end.
+ * A read that lost every race for data blocked in the file, where it could not be cancelled, or
+ * polled the file without end.
  */
 #define READS 150
 #define WRITES 140
@@ -217,7 +213,7 @@ static void faster_readers(struct __test_metadata *_metadata, int flags)
 		ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS));
 		ASSERT_STREQ("1 1", next_cqe(&ring));
 	}
-	/* So that each has lost its last race. */
+	/* Wait until each has lost its last race. */
 	sleep_ms(100);
 	prep_undo(&ring, IORING_OP_ASYNC_CANCEL, 1, 2)->cancel_flags = IORING_ASYNC_CANCEL_ALL;
 	ASSERT_EQ(1, uring_submit(&ring));
@@ -226,7 +222,7 @@ static void faster_readers(struct __test_metadata *_metadata, int flags)
 		while (uring_ready(&ring)) {
 			const char *result = next_cqe(&ring);
 
-			/* io_uring's workers do wait in the file, and are interrupted. */
+			/* Workers of io_uring block in the file, and are interrupted. */
 			cancelled += !strcmp("1 -ECANCELED", result) ||
 				     (on_io_uring() && !strcmp("1 -EINTR", result));
 		}
@@ -244,7 +240,7 @@ TEST(read_that_lost_the_race_for_data_can_be_cancelled)
 
 TEST(read_of_a_nonblocking_pipe_can_be_cancelled)
 {
-	/* There it is -EAGAIN in io_uring. */
+	/* In io_uring such a read is -EAGAIN. */
 	if (on_io_uring())
 		SKIP(return, "such a read does not wait");
 	faster_readers(_metadata, O_NONBLOCK);

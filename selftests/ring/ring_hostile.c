@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that the user shares with the kernel holds whatever the user likes.
- * Nothing in it may hurt the kernel or another ring, and a ring works again
- * once its words make sense.
+ * Userspace may write anything to shared memory. Nothing in it may hurt the kernel or another
+ * ring, and a ring works again when its words make sense.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -13,7 +12,7 @@
 #define SCRIBBLE_MS 1000
 #define ENTRIES 16
 
-/* A thread that overwrites everything shared, over and over. */
+/* A thread that overwrites all shared memory, over and over. */
 struct scribbler {
 	struct background background;
 	struct uring *ring;
@@ -22,8 +21,7 @@ struct scribbler {
 };
 
 /*
- * Any field but the opcode: a NOP does nothing whatever its fields are, and so
- * nothing is done to this process either.
+ * Any field but the opcode: a NOP does nothing for any values, so it does not harm this process.
  */
 static void scribble_sqe(unsigned int *sqes, unsigned int word, unsigned int value)
 {
@@ -46,7 +44,7 @@ static void *scribble(void *arg)
 
 			if (r & 0x10000)
 				value = likely[value % ARRAY_SIZE(likely)];
-			/* Favour the indices: they are all at the start. */
+			/* Favours the indices, which are all at the start. */
 			uring_store(&words[r & 0x20000 ? r % 32 : r % nr], value);
 			if (!s->header_only)
 				scribble_sqe(sqes, value % (s->ring->sqes_len / 4), r);
@@ -62,13 +60,13 @@ static void scribbler_start(struct scribbler *s, struct uring *ring, bool header
 	background_start(&s->background, scribble, s);
 }
 
-/* A thread that writes two values in turn to every one of some words. */
+/* A thread that alternates two values in every one of some words. */
 struct flipper {
 	struct background background;
 	unsigned int *words, nr, values[2];
 };
 
-/* The thread that submits and the one that flips would share a CPU at times. */
+/* On one CPU the submitting and the flipping thread would rarely interleave. */
 static void run_on(int cpu)
 {
 	cpu_set_t cpus;
@@ -96,7 +94,7 @@ static void flipper_start(struct flipper *f)
 	background_start(&f->background, flip, f);
 }
 
-/* Whether a ring of its own does what it should. */
+/* Returns whether a ring of its own works correctly. */
 static bool ring_works(void)
 {
 	struct uring ring = {};
@@ -135,7 +133,7 @@ TEST_F(hostile, kernel_survives_shared_words_that_change_during_submission)
 	long long end = now_ms() + SCRIBBLE_MS;
 	int calls = 0;
 
-	/* Only NOPs, so that what is submitted is harmless by itself. */
+	/* Only NOPs, which are harmless. */
 	memset(self->ring.sq.sqes, 0, self->ring.sqes_len);
 	scribbler_start(&self->scribbler, &self->ring, true);
 	while (now_ms() < end) {
@@ -173,7 +171,7 @@ TEST_F(hostile, kernel_survives_changes_of_all_shared_memory_during_submission)
 	background_stop(&self->scribbler.background);
 }
 
-/* Somebody who minds his own ring. */
+/* A thread that only uses its own ring. */
 struct bystander {
 	pthread_t thread;
 	struct uring ring;
@@ -221,7 +219,7 @@ static void *submit_blindly(void *arg)
 	return NULL;
 }
 
-/* Two submit from a ring whose every word changes; a ring of each model beside it. */
+/* Two threads submit from a ring whose every word changes, beside a ring of each model. */
 TEST_F(hostile, other_rings_lose_nothing_while_one_is_scribbled_on)
 {
 	struct scribbler *s = &self->scribbler;
@@ -311,7 +309,7 @@ TEST_F(hostile, ring_recovers_from_a_bad_cq_head)
 			ASSERT_NE(NULL, uring_nop(ring, sent++));
 		ASSERT_EQ(3, uring_submit(ring));
 		enter_timeout(ring, 1, 10);
-		/* Whether posted or kept, all three are there in the end. */
+		/* All three have a completion in the end, posted or kept. */
 		uring_store(ring->cq.head, tail);
 		ASSERT_EQ(0, enter_timeout(ring, 3, HANG_MS)) {
 			TH_LOG("head at tail + %d", (int)offset[i]);
@@ -360,8 +358,8 @@ TEST_F(hostile, bad_pointers_fault)
 }
 
 /*
- * Flags that are fine and ask for a completion, and flags that are refused, which
- * is a completion too. Only who checks the ones and obeys the others posts none.
+ * Flags that are valid and ask for a completion, and flags that are refused, which posts a
+ * completion too. Only a kernel that checks the first and obeys the second posts none.
  */
 TEST_F(hostile, sqe_flags_are_read_once)
 {
@@ -373,7 +371,7 @@ TEST_F(hostile, sqe_flags_are_read_once)
 	memset(ring->sq.sqes, 0, ring->sqes_len);
 	for (int i = 0; i < ENTRIES; i++)
 		ring->sq.array[i] = 0;
-	/* Opcode, flags and ioprio are one word: NOP with either flags. */
+	/* Opcode, flags and ioprio are one word: a NOP with either flags. */
 	self->flipper = (struct flipper){
 		.words = (unsigned int *)ring->sq.sqes, .nr = 1, .values = { 0, refused << 8 },
 	};
@@ -383,7 +381,7 @@ TEST_F(hostile, sqe_flags_are_read_once)
 		int ret;
 
 		uring_store(ring->sq.tail, head + ENTRIES);
-		/* One that is refused ends the batch. */
+		/* A refused request ends the batch. */
 		ret = uring_enter(ring, ENTRIES, 0, 0);
 		ASSERT_TRUE(ret > 0 && ret <= ENTRIES) {
 			TH_LOG("enter returned %s", result_name(ret));
@@ -415,7 +413,7 @@ TEST_F(hostile, sq_index_is_read_once)
 	memset(ring->sq.sqes, 0, ring->sqes_len);
 	for (int i = 0; i < ENTRIES; i++)
 		ring->sq.sqes[i].user_data = i;
-	/* The second is out of range, and that of entry 1 if it is only reduced. */
+	/* The second index is out of range, and selects entry 1 if it is only reduced. */
 	self->flipper = (struct flipper){
 		.words = ring->sq.array, .nr = ENTRIES, .values = { 0, ENTRIES + 1 },
 	};
@@ -425,7 +423,7 @@ TEST_F(hostile, sq_index_is_read_once)
 		int ret;
 
 		uring_store(ring->sq.tail, head + ENTRIES);
-		/* One that is dropped ends the batch. */
+		/* A dropped entry ends the batch. */
 		ret = uring_enter(ring, ENTRIES, 0, 0);
 		ASSERT_TRUE(ret >= 0 && ret <= ENTRIES) {
 			TH_LOG("enter returned %s", result_name(ret));
@@ -440,7 +438,7 @@ TEST_F(hostile, sq_index_is_read_once)
 	EXPECT_LT(0, uring_load(ring->sq.dropped));
 }
 
-/* Another thread maps and unmaps the ring under the one that submits. */
+/* Another thread maps and unmaps the ring under the submitting thread. */
 static void *remap(void *arg)
 {
 	struct scribbler *s = arg;

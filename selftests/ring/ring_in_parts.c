@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A file that transfers a part at once, and the rest to a caller that waits:
- * modules/file_in_parts.c, which this loads.
+ * A file that transfers a part at once, and the rest only to a caller that waits:
+ * modules/file_in_parts.c, which this program loads.
  */
 #include <sys/uio.h>
 #include "file_in_parts.h"
@@ -32,7 +32,7 @@ FIXTURE_TEARDOWN(parts)
 	EXPECT_EQ(0, close_in_parts(self->file));
 }
 
-/* Submits one request, which was prepared, and returns its result. */
+/* Submits the prepared request and returns its result. */
 static int result(struct uring *ring)
 {
 	int res = -9999;
@@ -68,7 +68,7 @@ TEST_F(parts, short_transfer_ends_at_the_end_of_the_file)
 	EXPECT_EQ(IN_PARTS_SIZE - 30, result(ring));
 }
 
-/* The parts end within the first and the second of the vector's. */
+/* The parts end inside of the first and the second vector. */
 TEST_F(parts, short_transfer_of_vectors_is_completed)
 {
 	struct iovec iovs[3] = {
@@ -123,7 +123,7 @@ TEST_F(parts, nowait_transfer_returns_the_part)
 	EXPECT_EQ(-EAGAIN, result(ring));
 }
 
-/* A chain goes on, since in the end nothing is missing. */
+/* The chain continues, because the transfer is complete in the end. */
 TEST_F(parts, short_transfer_does_not_end_a_chain)
 {
 	struct uring *ring = &self->ring;

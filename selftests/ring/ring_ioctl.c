@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What only /dev/miniring has: a file that is no ring until set up, and ioctls
- * that can be called wrongly in ways a system call cannot.
+ * Features of /dev/miniring alone: a file that is no ring before SETUP, and wrong ioctls that a
+ * system call does not allow.
  */
 #include <limits.h>
 #include <poll.h>
@@ -36,7 +36,7 @@ FIXTURE_TEARDOWN(device)
 	close(self->fd);
 }
 
-/* The result or -errno. */
+/* Returns the result or -errno. */
 static int do_ioctl(int fd, unsigned long cmd, void *arg)
 {
 	int ret = ioctl(fd, cmd, arg);
@@ -177,7 +177,7 @@ TEST_F(device, unreadable_ioctl_arguments_fault)
 		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], NULL));
 		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], bad_pointer()));
 		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], (void *)-8L));
-		/* SETUP faults on what is no ring, the others on a ring. */
+		/* SETUP faults on a file that is no ring, the others on a ring. */
 		if (!i)
 			ASSERT_EQ(0, set_up(self));
 	}
@@ -202,7 +202,7 @@ TEST_F(device, submit_by_value_does_what_enter_does)
 	EXPECT_EQ(1, submit_value(ring.fd, 1, 0));
 	EXPECT_EQ(2, submit_value(ring.fd, -1U, 3));
 	EXPECT_EQ(3, uring_reap(&ring));
-	/* All ones are no error. */
+	/* The value -1 is no error. */
 	EXPECT_EQ(0, submit_value(ring.fd, -1U, -1U));
 	uring_close(&ring);
 }
@@ -234,7 +234,7 @@ TEST_F(device, eventfd_by_value_does_what_register_does)
 	EXPECT_EQ(-EBADF, register_value(ring.fd, IORING_REGISTER_EVENTFD, INT_MAX));
 	EXPECT_EQ(-EINVAL, register_value(ring.fd, IORING_REGISTER_EVENTFD, file));
 	EXPECT_EQ(0, register_value(ring.fd, IORING_REGISTER_EVENTFD, event));
-	/* It is the registration that the long form knows. */
+	/* The long form sees the registration. */
 	EXPECT_EQ(-EBUSY, register_value(ring.fd, IORING_REGISTER_EVENTFD_ASYNC, event));
 	EXPECT_EQ(-EBUSY, uring_register(&ring, IORING_REGISTER_EVENTFD, &event, 1));
 	ASSERT_NE(NULL, uring_nop(&ring, 1));
@@ -243,7 +243,7 @@ TEST_F(device, eventfd_by_value_does_what_register_does)
 	EXPECT_EQ(1, count);
 	EXPECT_EQ(-EINVAL, register_value(ring.fd, IORING_UNREGISTER_EVENTFD, 1));
 	EXPECT_EQ(0, register_value(ring.fd, IORING_UNREGISTER_EVENTFD, 0));
-	/* What the caller posts is not signalled now. */
+	/* Inline completions do not signal an async eventfd. */
 	EXPECT_EQ(0, register_value(ring.fd, IORING_REGISTER_EVENTFD_ASYNC, event));
 	ASSERT_NE(NULL, uring_nop(&ring, 2));
 	ASSERT_EQ(1, uring_submit(&ring));
@@ -289,7 +289,7 @@ TEST_F(device, random_ioctls_do_no_harm)
 	for (int i = 0; i < 5000; i++) {
 		for (int j = 0; j < 16; j++)
 			words[j] = rand_r(&seed) << 1 ^ rand_r(&seed);
-		/* Sometimes small, to get past the first check; never waiting. */
+		/* Sometimes small, to pass the first check. Never waits. */
 		for (int j = 0; j < 4; j++)
 			if (words[j] & 0x100)
 				words[j] &= 0x3f;

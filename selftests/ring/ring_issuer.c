@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring with IORING_SETUP_SINGLE_ISSUER: what only its submitter may do, what
- * everybody may, and who the submitter is.
+ * A ring with IORING_SETUP_SINGLE_ISSUER: the calls of its submitter, the calls of other tasks,
+ * and the choice of the submitter.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(issuer)
 	close(self->fd);
 }
 
-/* A call that another task makes. */
+/* A call by another task. */
 struct call {
 	struct uring *ring;
 	int (*call)(struct uring *ring, int fd);
@@ -192,9 +192,8 @@ TEST_F_TIMEOUT(issuer, ring_keeps_its_ended_submitter, 120)
 	ASSERT_EQ(0, uring_open(&ring, 8));
 	EXPECT_EQ(0, from_thread(&ring, enable, 0));
 	/*
-	 * A new task may well lie where the old one did, if the ring does not hold
-	 * it. Not under KASAN, which keeps what is freed from use for long: there
-	 * the loop cannot tell.
+	 * Without a reference of the ring, a new task may reuse the address of the old one. KASAN
+	 * keeps freed memory unused for long, so the loop cannot detect that there.
 	 */
 	for (int i = 0; i < 100; i++) {
 		ASSERT_EQ(-EEXIST, from_thread(&ring, submit_too_many, 1));
@@ -226,7 +225,7 @@ static void *tease(void *arg)
 	return NULL;
 }
 
-/* A signal handler runs on the way out of ENTER: then the ring is left. */
+/* A signal handler runs on the return from ENTER, when the task has left the ring. */
 TEST_F(issuer, submitter_may_submit_from_a_signal_handler)
 {
 	struct sigaction action = { .sa_handler = handler };

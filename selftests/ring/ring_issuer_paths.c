@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ways into a SINGLE_ISSUER ring that its thread on the mailing list and the
- * replies raise, other than those of ring_issuer: after exec, by a passed fd,
- * and what others complete or issue while the submitter submits. None of them
- * touches issuer state; every request is completed once.
+ * The paths into a SINGLE_ISSUER ring that the mailing list thread raises, other than those of
+ * ring_issuer: after exec, by a passed fd, and completions and issues by other contexts during a
+ * submission. None touches issuer state, and every request completes once.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -14,14 +13,14 @@
 
 #define RACE_MS 1000
 
-/* user_data of a request that waits for those before it, beside its number. */
+/* Flag in the user_data of a drained request, beside its number. */
 #define DRAINED 0x8000000000000000ULL
 
 FIXTURE(paths)
 {
 	struct uring ring;
 	unsigned long long submitted, completed, cancelled, strange;
-	/* The number of the last request of those that came, and what came too soon. */
+	/* The number of the last completed request, and the number of early completions. */
 	unsigned long long last, drained, disordered;
 };
 
@@ -48,7 +47,7 @@ static struct io_uring_sqe *get(struct _test_data_paths *self, unsigned int opco
 	return sqe;
 }
 
-/* All that was submitted before a drained request is there, and nothing else. */
+/* Checks that all requests before a drained one have completed, and no later one. */
 static void in_order(struct _test_data_paths *self, unsigned long long user_data)
 {
 	unsigned long long number = user_data & ~DRAINED;
@@ -62,7 +61,7 @@ static void in_order(struct _test_data_paths *self, unsigned long long user_data
 		self->last = number;
 }
 
-/* Takes what is there, flushing what was kept. */
+/* Reaps all completions, and flushes kept ones. */
 static void take(struct _test_data_paths *self)
 {
 	struct io_uring_cqe *cqe;
@@ -80,7 +79,7 @@ static void take(struct _test_data_paths *self)
 	}
 }
 
-/* Until all that was submitted has come back; false if it does not. */
+/* Waits until all requests have completed. Returns false after a time. */
 static bool settle(struct _test_data_paths *self)
 {
 	long long start = now_ms();
@@ -91,13 +90,13 @@ static bool settle(struct _test_data_paths *self)
 		enter_timeout(&self->ring, 1, 10);
 		take(self);
 	}
-	/* And nothing twice. */
+	/* No request completes twice. */
 	sleep_ms(20);
 	take(self);
 	return self->completed + self->cancelled == self->submitted;
 }
 
-/* The ring that this program is to try when it was executed by its own test. */
+/* The inherited ring, in the program that the test executes. */
 static int after_exec(int fd)
 {
 	struct uring ring = { .fd = fd, .backend = uring_backend() };
@@ -125,7 +124,7 @@ TEST_F(paths, other_program_cannot_submit_to_an_inherited_ring)
 	EXPECT_EQ(0, status);
 }
 
-/* A task that made the ring, and is still the same one after exec. */
+/* A task that made the ring, and stays the same task after exec. */
 TEST_F(paths, submitter_may_submit_after_exec)
 {
 	int status;
@@ -197,7 +196,7 @@ TEST_F(paths, timers_and_workers_complete_during_submission)
 			sqe->addr = (unsigned long)&ts;
 			sqe->len = 1;
 		} else {
-			/* A worker has it. */
+			/* A worker has the request. */
 			sqe->flags = IOSQE_ASYNC;
 		}
 		if (i % 8 == 7)
@@ -210,7 +209,7 @@ TEST_F(paths, timers_and_workers_complete_during_submission)
 	EXPECT_EQ(0, self->cancelled);
 }
 
-/* What a timer's end issues is issued by a worker, while the submitter submits. */
+/* A worker issues the request behind a timer, while the submitter submits. */
 TEST_F(paths, links_are_issued_by_workers_during_submission)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 20000 };
@@ -225,7 +224,7 @@ TEST_F(paths, links_are_issued_by_workers_during_submission)
 			if (!(i % 4)) {
 				sqe->addr = (unsigned long)&ts;
 				sqe->len = 1;
-				/* The end of a timeout is an error, but not to this kind. */
+				/* The end of a timeout is an error, which a hard link ignores. */
 				sqe->flags = IOSQE_IO_HARDLINK;
 			} else if (i % 4 < 3) {
 				sqe->flags = IOSQE_IO_LINK;
@@ -265,7 +264,7 @@ TEST_F(paths, drained_requests_complete_in_order_during_submission)
 	EXPECT_EQ(0, self->disordered);
 }
 
-/* MSG_RING from outside. */
+/* MSG_RING from another ring. */
 
 struct sender {
 	struct uring ring;
@@ -290,7 +289,7 @@ static void *send_messages(void *arg)
 		s->failed += !cqe || cqe->res;
 		s->sent += cqe && !cqe->res;
 		uring_reap(&s->ring);
-		/* Not more than is taken: what does not fit is kept. */
+		/* No more than the other thread reaps: what does not fit is kept. */
 		if (s->sent % 64 == 0)
 			sched_yield();
 	} while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE));
@@ -322,7 +321,7 @@ TEST_F(paths, messages_of_another_ring_complete_during_submission)
 	uring_close(&sender.ring);
 }
 
-/* The submitter goes with requests in flight, and another has the ring. */
+/* The submitter ends with requests in flight, and another process has the ring. */
 static void *leave_requests(void *arg)
 {
 	struct _test_data_paths *self = arg;
@@ -361,7 +360,7 @@ static int same_task(int fd)
 {
 	struct uring ring = { .fd = fd, .backend = uring_backend() };
 
-	/* There is nothing to submit; being allowed to is what counts. */
+	/* There is nothing to submit: only the permission is checked. */
 	if (uring_enter(&ring, 1, 0, 0) != 0)
 		return 1;
 	return uring_unregister_eventfd(&ring) == -ENXIO ? 0 : 2;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A mix of everything on rings of each kind of issuer, for SECONDS from the
- * environment (5 by default): plain and linked NOPs, timers and their
- * cancellation, drain, polls, messages from outside, an eventfd that comes and
- * goes, fdinfo readers, and strangers that try to get in. It asserts that no
- * completion is lost or doubled: submitted = completed + cancelled.
+ * Mixes all operations on rings of each kind of issuer, for SECONDS from the environment (5 by
+ * default): plain and linked NOPs, timers and their cancellation, drain, polls, messages of other
+ * rings, an eventfd that comes and goes, fdinfo readers, and other tasks that try to get in.
+ * Asserts that no completion is lost or doubled: submitted = completed + cancelled.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -92,14 +91,14 @@ static void *send_messages(void *arg)
 		if (cqe && !cqe->res)
 			__atomic_fetch_add(&self->sent, 1, __ATOMIC_RELAXED);
 		uring_reap(&ring);
-		/* At a rate that can be taken. */
+		/* Sends no faster than the receiver reaps. */
 		usleep(200);
 	}
 	uring_close(&ring);
 	return NULL;
 }
 
-/* Neither may they submit to a ring with one issuer, nor change it. */
+/* Other tasks may neither submit to a ring with one issuer, nor change it. */
 static void *intrude(void *arg)
 {
 	struct _test_data_stress *self = arg;
@@ -163,11 +162,11 @@ static void submit(struct _test_data_stress *self)
 		uring_enter(&self->ring, 1, 0, IORING_ENTER_SQ_WAKEUP);
 }
 
-/* One request of whatever kind, linked to the next one or not. */
+/* Submits a request of a random kind, linked to the next one or not. */
 static void request(struct _test_data_stress *self, struct io_uring_sqe *sqe, bool may_link)
 {
 	static struct __kernel_timespec soon = { .tv_nsec = 30000 };
-	/* What a drained request may have to wait for, and cancellation behind it. */
+	/* Requests that a drained request waits for, and a cancellation behind it. */
 	static struct __kernel_timespec late = { .tv_nsec = 200000000 };
 	unsigned int kind = dice(&self->state, 16);
 
@@ -204,13 +203,13 @@ static void request(struct _test_data_stress *self, struct io_uring_sqe *sqe, bo
 	self->submitted++;
 }
 
-/* Ends all there is, until everything has come back. */
+/* Cancels all requests, until each has completed. */
 static bool settle(struct _test_data_stress *self)
 {
 	long long start = now_ms();
 	char byte = 0;
 
-	/* Polls may be waited for by what is drained, and cannot be cancelled then. */
+	/* A drained request may wait for polls, which cannot be cancelled then. */
 	if (write(self->pipe[1], &byte, 1) != 1)
 		return false;
 
@@ -258,10 +257,10 @@ TEST_F_TIMEOUT(stress, each_request_completes_once, 7200)
 				uring_register_eventfd(&self->ring, self->event);
 
 			registered ^= !ret;
-			/* A stranger may change it on a ring that is not single. */
+			/* Another task may change the eventfd on a ring without one issuer. */
 			ASSERT_TRUE(!ret || !(variant->flags & IORING_SETUP_SINGLE_ISSUER));
 		}
-		/* Late ones pile up. */
+		/* Late timeouts accumulate. */
 		if (++rounds % 64 == 0)
 			ASSERT_TRUE(settle(self));
 	}

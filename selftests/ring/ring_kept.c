@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring with requests in flight that somebody still has when others lose it: by a
- * duplicate, a mapping, a socket, fork or exec. Each request completes exactly once,
- * with its result, or with -ECANCELED if who submitted it is gone. And rings that only
- * what they have in flight still has, which must go.
+ * A ring with requests in flight keeps an owner when others lose it: by a duplicate, a mapping, a
+ * socket, fork or exec. Each request completes exactly once, with its result, or with -ECANCELED
+ * if its submitter has ended. A ring that only its own requests hold must be freed.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -61,7 +60,7 @@ TEST_F(kept, duplicate_keeps_requests_of_a_closed_ring)
 	EXPECT_EQ(5, seen.cancelled);
 }
 
-/* Nobody can submit to it, but what it has in flight completes into the mapping. */
+/* No task can submit to the ring, but its requests complete into the mapping. */
 TEST_F(kept, mapping_receives_completions_of_a_closed_ring)
 {
 	struct uring *ring = &self->ring;
@@ -89,7 +88,7 @@ TEST_F(kept, ring_in_a_socket_keeps_its_requests)
 	poll_in(ring, self->fds[0], 1);
 	ASSERT_EQ(1, uring_submit(ring));
 	if (on_io_uring()) {
-		/* The kernel knows what it is, and that cycles could come of it. */
+		/* The kernel refuses to send an io_uring, because of possible cycles. */
 		ASSERT_EQ(-EINVAL, send_fd(sockets[0], ring->fd));
 		return;
 	}
@@ -106,7 +105,7 @@ TEST_F(kept, ring_in_a_socket_keeps_its_requests)
 	EXPECT_STREQ("2 0", next_cqe(ring));
 }
 
-/* Requests are of who submits them: files and memory of the receiver's. */
+/* A request uses files and memory of its submitter, here of the receiver. */
 TEST_F(kept, receiver_of_a_ring_submits_as_itself)
 {
 	struct uring *ring = &self->ring;
@@ -143,14 +142,14 @@ TEST_F(kept, receiver_of_a_ring_submits_as_itself)
 	ASSERT_EQ(0, send_fd(sockets[0], ring->fd));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
-	/* What it left in flight is cancelled in the end; ours is not. */
+	/* The requests of the receiver are cancelled in the end; those of this process are not. */
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	seen = tally(ring, 2);
 	EXPECT_EQ(2, seen.total);
 	EXPECT_EQ(1, seen.cancelled);
 }
 
-/* A child submits to the ring that it inherited, and goes, in one way or another. */
+/* A child submits to the inherited ring, and ends, in one of several ways. */
 TEST_F(kept, requests_of_an_ended_child_are_cancelled)
 {
 	struct uring *ring = &self->ring;
@@ -176,7 +175,7 @@ TEST_F(kept, requests_of_an_ended_child_are_cancelled)
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		ASSERT_EQ(round ? 0 : SIGKILL, status);
 		ring->sq.filled += 3;
-		/* io_uring finds that it is gone when there is something. */
+		/* io_uring detects the end of the submitter at an event. */
 		ASSERT_EQ(1, write(self->fds[1], "x", 1));
 		seen = tally(ring, 3);
 		EXPECT_EQ(3, seen.total);
@@ -187,7 +186,7 @@ TEST_F(kept, requests_of_an_ended_child_are_cancelled)
 	}
 }
 
-/* Also with the ring still open, and before the new program runs. */
+/* The requests are cancelled even with the ring open, and before the new program runs. */
 TEST_F(kept, exec_cancels_requests_on_an_open_ring)
 {
 	struct uring *ring = &self->ring;
@@ -213,7 +212,7 @@ TEST_F(kept, exec_cancels_requests_on_an_open_ring)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	ring->sq.filled += 3;
-	/* Both requests of before, and the NOP of the program that was executed. */
+	/* Both requests from before the exec, and the NOP of the new program. */
 	seen = tally(ring, 3);
 	EXPECT_EQ(3, seen.total);
 	EXPECT_EQ(2, seen.cancelled);
@@ -226,7 +225,7 @@ static void *closes_its_own(void *arg)
 	return unshare(CLONE_FILES) || close(ring->fd) ? "no descriptors of its own" : NULL;
 }
 
-/* It has a copy of the descriptor, and ends; what others submitted is theirs. */
+/* The thread closes its copy of the descriptor; requests of other threads stay. */
 TEST_F(kept, requests_survive_a_thread_with_its_own_descriptors)
 {
 	struct uring *ring = &self->ring;
@@ -340,9 +339,9 @@ TEST_F(kept, drained_request_holds_up_the_last_during_a_search)
 }
 
 /*
- * Cycles of files: what the ring has in flight holds a file that holds the ring. The
- * process may close what it has of both; nothing may be left of them when it ends. If
- * something is, a timeout ends the cycle later, for the sake of the tests that follow.
+ * Cycles of files: a request of the ring holds a file that holds the ring. The process may close
+ * its descriptors of both; both must be freed when it ends. If not, a timeout ends the cycle
+ * later, for the sake of later tests.
  */
 static struct io_uring_sqe *prep_late(struct uring *ring)
 {
@@ -379,13 +378,13 @@ static struct io_uring_sqe *message_to(struct uring *ring, int fd, unsigned long
 	return prep(ring, IORING_OP_MSG_RING, fd, user_data);
 }
 
-/* What sends a message has its target from the start. */
+/* A message request holds its target from the start. */
 static bool through_a_message(struct uring *ring, bool closes_all)
 {
 	return through(message_to, ring, closes_all);
 }
 
-/* The process that makes it ends first, and another has its descriptors until then. */
+/* The process that makes the cycle ends first; another one shares its descriptors until then. */
 static bool through_shared_descriptors(struct uring *ring, bool closes_all)
 {
 	pid_t parent = getpid();
@@ -432,8 +431,8 @@ static int wait_for_what_is_in_flight(struct uring *ring)
 }
 
 /*
- * A wait does work for its task, here an io_uring's, which closes the only descriptor that the
- * wait is on; nor does a mapping keep the ring.
+ * A wait runs task work, here of an io_uring, which closes the only descriptor of the ring. A
+ * mapping does not keep the ring either.
  */
 FIXTURE(closed_in_a_wait)
 {
@@ -584,7 +583,7 @@ TEST_F_TIMEOUT(cycle, cycle_of_ring_and_file_ends_with_its_process, 120)
 	EXPECT_TRUE(rings_become(0));
 }
 
-/* What this program does when a test executes it, given a ring to use. */
+/* The program that a test executes, with a ring to use. */
 __attribute__((constructor)) static void executed(void)
 {
 	const char *given = getenv("RING_KEPT_FD");

@@ -103,7 +103,7 @@ TEST_F(link, refused_request_cancels_its_whole_chain)
 	nop(ring, 3, 0, 0);
 	nop(ring, 4, 0, 0);
 	ASSERT_EQ(4, uring_submit(ring));
-	/* In this order, but for the last, which is of no chain. */
+	/* In this order, except the last, which is not in the chain. */
 	ASSERT_EQ(0, enter_timeout(ring, 4, HANG_MS));
 	for (int i = 1; i <= 3;) {
 		const int expected[] = { 0, -ECANCELED, -EINVAL, -ECANCELED, 0 };
@@ -152,7 +152,7 @@ TEST_F(link, cqe_skip_hides_successes_and_the_rest_of_a_failed_chain)
 	nop(ring, 3, 0, 0);
 	ASSERT_EQ(3, uring_submit(ring));
 	EXPECT_STREQ("3 0", wait_next_cqe(ring));
-	/* Those behind a failure that had it are not reported. */
+	/* After a failed request with the flag, the rest is not reported. */
 	nop(ring, 4, IOSQE_IO_LINK | skip, -EIO);
 	nop(ring, 5, IOSQE_IO_LINK, 0);
 	nop(ring, 6, 0, 0);
@@ -160,7 +160,7 @@ TEST_F(link, cqe_skip_hides_successes_and_the_rest_of_a_failed_chain)
 	EXPECT_STREQ("4 -EIO", wait_next_cqe(ring));
 	sleep_ms(5);
 	EXPECT_STREQ("none", next_cqe(ring));
-	/* Those behind a failure without it are, even if they had it. */
+	/* After a failed request without the flag, the rest is reported, even with the flag. */
 	nop(ring, 7, IOSQE_IO_LINK, -EIO);
 	nop(ring, 8, skip, 0);
 	ASSERT_EQ(2, uring_submit(ring));
@@ -192,7 +192,7 @@ TEST_F(link, drained_request_waits_for_earlier_and_holds_later_ones)
 	EXPECT_STREQ("6 0", wait_next_cqe(ring));
 }
 
-/* The second of two polls has to wait for the first, which a drained chain held up. */
+/* The second poll waits for the first, which a drained chain held back. */
 TEST_F(link, request_behind_a_drained_chain_waits_for_those_before)
 {
 	struct uring *ring = &self->ring;
@@ -208,7 +208,7 @@ TEST_F(link, request_behind_a_drained_chain_waits_for_those_before)
 	ASSERT_EQ(1, uring_submit(ring));
 	sleep_ms(20);
 	EXPECT_STREQ("none", next_cqe(ring));
-	/* That ends it: the writer is gone. */
+	/* The close of the writer ends the poll. */
 	close(self->fds[1]);
 	self->fds[1] = -1;
 	EXPECT_STREQ("3 16", wait_next_cqe(ring));
@@ -248,7 +248,7 @@ TEST_F(link, drained_chain_waits_as_a_whole)
 		EXPECT_EQ(i, atoi(wait_next_cqe(ring)));
 }
 
-/* Submits what takes some time, behind what was prepared; false if that goes wrong. */
+/* Submits requests that take some time, behind the prepared ones. Returns false on failure. */
 static bool submit_slowly(struct uring *ring, unsigned int nr)
 {
 	static char zeros[1 << 20];
@@ -269,7 +269,7 @@ static bool submit_slowly(struct uring *ring, unsigned int nr)
 	return true;
 }
 
-/* The next completion but for those of submit_slowly(). */
+/* Returns the next completion that is not of submit_slowly(). */
 static const char *next_of_ours(struct uring *ring)
 {
 	const char *cqe;
@@ -280,7 +280,9 @@ static const char *next_of_ours(struct uring *ring)
 	return cqe;
 }
 
-/* What a worker completes during a submission comes behind what that had done before. */
+/*
+ * A completion of a worker during a submission comes after earlier completions of the submitter.
+ */
 TEST_F(link, linked_async_request_is_reported_after_its_predecessor)
 {
 	struct uring *ring = &self->ring;
@@ -334,7 +336,7 @@ TEST_F(link, refused_request_with_skip_does_not_forbid_drain)
 	nop(ring, 3, IOSQE_IO_DRAIN, 0);
 	ASSERT_EQ(1, uring_submit(ring));
 	EXPECT_STREQ("3 0", wait_next_cqe(ring));
-	/* That nothing can be drained is found before what else is wrong. */
+	/* Drain after a skip is refused before other errors are checked. */
 	nop(ring, 4, IOSQE_CQE_SKIP_SUCCESS, 0)->nop_flags = 1U << 31;
 	ASSERT_EQ(1, uring_submit(ring));
 	EXPECT_STREQ("4 -EINVAL", wait_next_cqe(ring));
@@ -414,7 +416,7 @@ TEST_F(link, message_posts_to_the_target_ring)
 	ASSERT_NE(NULL, uring_peek(&other));
 	EXPECT_EQ(4, uring_peek(&other)->flags);
 	uring_reap(&other);
-	/* More than the other's queue takes: nothing is lost. */
+	/* More messages than the CQ of the other ring has room for: none is lost. */
 	for (int i = 0; i < 10; i++) {
 		message(ring, other.fd, i, 100 + i);
 		ASSERT_EQ(1, uring_submit(ring));
@@ -426,7 +428,7 @@ TEST_F(link, message_posts_to_the_target_ring)
 		snprintf(expected, sizeof(expected), "%d %d", 100 + i, i);
 		EXPECT_STREQ(expected, wait_next_cqe(&other));
 	}
-	/* The upper half of the command means nothing. */
+	/* The upper half of the command is ignored. */
 	message(ring, other.fd, 9, 79)->addr = 1ULL << 32 | IORING_MSG_DATA;
 	ASSERT_EQ(1, uring_submit(ring));
 	EXPECT_STREQ("1 0", wait_next_cqe(ring));

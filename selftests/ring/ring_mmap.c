@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The memory of a ring: what can be mapped and how, and how long it lives.
- */
+/* The memory of a ring: its mappings, and their lifetime. */
 #include <signal.h>
 #include <sys/wait.h>
 #include "ring_test.h"
@@ -27,7 +25,7 @@ static void *map(struct uring *ring, size_t len, int prot, int flags,
 	return mmap(NULL, len, prot, flags, ring->fd, offset);
 }
 
-/* 0 or -errno. */
+/* Returns 0 or -errno. */
 static int try_map(struct uring *ring, size_t len, int prot, int flags,
 		   unsigned long long offset)
 {
@@ -46,7 +44,7 @@ static size_t page_align(size_t len)
 	return (len + page - 1) & ~(page - 1);
 }
 
-/* Name of the signal that reading @at ends a process with, or "none". */
+/* Returns the name of the signal that ends a process that reads @at, or "none". */
 static const char *read_fault(const char *at)
 {
 	int status;
@@ -141,7 +139,7 @@ TEST_F(ring_memory, first_page_alone_can_be_mapped)
 	EXPECT_EQ(512, page[ring->p.sq_off.ring_entries / 4]);
 }
 
-/* Whether at mmap(2) or at the access: there is nothing behind the ring. */
+/* Either mmap(2) or the access fails: nothing is behind the ring. */
 TEST_F(ring_memory, memory_past_the_end_is_unreachable)
 {
 	struct uring *ring = &self->ring;
@@ -161,7 +159,7 @@ TEST_F(ring_memory, memory_past_the_end_is_unreachable)
 	}
 }
 
-/* io_uring allows one, refusing it is as good. */
+/* io_uring allows a private mapping; refusing it is also correct. */
 TEST_F(ring_memory, private_mapping_does_not_write_to_the_ring)
 {
 	struct uring *ring = &self->ring;
@@ -249,7 +247,7 @@ TEST_F(ring_memory, forked_child_shares_the_ring)
 		bool ok = !strcmp("1 0", next_cqe(ring)) && uring_nop(ring, 2) &&
 			uring_submit(ring) == 1;
 
-		/* What the child unmaps and closes stays with the parent. */
+		/* The parent keeps what the child unmaps and closes. */
 		uring_close(ring);
 		_exit(!ok);
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * More completions than the CQ has room for: none is lost, none overtakes
- * another, and the flag in the SQ tells.
+ * More completions than the CQ has room for: none is lost, none overtakes another, and a flag in
+ * the SQ shows that.
  */
 #include <poll.h>
 #include "ring_test.h"
@@ -9,7 +9,7 @@
 #define SQ 4
 #define CQ 8
 
-/* Requests numbered from 0, so that a gap or a swap shows. */
+/* Submits requests numbered from 0, so that a gap or a swap shows. */
 struct stream {
 	struct uring ring;
 	unsigned long long sent, seen;
@@ -46,7 +46,7 @@ static bool send(struct stream *s, int nr)
 	return true;
 }
 
-/* How many came, or a negative number if one came out of order. */
+/* Returns the number of completions, negative if one came out of order. */
 static int receive(struct stream *s)
 {
 	struct io_uring_cqe *cqe;
@@ -140,7 +140,7 @@ TEST_F(overflow, later_completions_do_not_overtake_kept_ones)
 {
 	ASSERT_TRUE(send(&self->s, CQ + 1));
 	ASSERT_EQ(CQ, receive(&self->s));
-	/* Room now, but an older one is still waiting for its flush. */
+	/* The CQ has room now, but an older completion still waits for its flush. */
 	ASSERT_TRUE(send(&self->s, 3));
 	EXPECT_LE(0, receive(&self->s));
 	EXPECT_EQ(0, flush(&self->s));

@@ -49,7 +49,7 @@ static int watch(int epoll, int fd, unsigned int events, unsigned long long data
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-/* Events of the one file that is ready, 0 if none is, -1 if more than one. */
+/* Returns the events of the one ready file, 0 if none is ready, -1 if more than one is. */
 static int epoll_events(int epoll, int timeout)
 {
 	struct epoll_event ev[2];
@@ -58,7 +58,7 @@ static int epoll_events(int epoll, int timeout)
 	return nr > 1 ? -1 : nr ? (int)ev[0].events : 0;
 }
 
-/* Posts one completion after a while. */
+/* Posts one completion after a delay. */
 static void *post_later(void *arg)
 {
 	sleep_ms(200);

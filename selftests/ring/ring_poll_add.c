@@ -17,7 +17,7 @@ static struct io_uring_sqe *prep_remove(struct uring *ring, unsigned long long t
 	return prep_undo(ring, IORING_OP_POLL_REMOVE, target, user_data);
 }
 
-/* Waits for a completion, and shows its flags too: "user_data result [MORE]". */
+/* Waits for a completion, and returns it with its flags: "user_data result [MORE]". */
 static const char *wait_cqe(struct uring *ring)
 {
 	static char text[80];
@@ -81,7 +81,7 @@ TEST_F(poll, poll_completes_before_the_triggering_call_returns)
 	}
 }
 
-/* Reads @total bytes once the ring says that there are some; returns how many it got. */
+/* Reads @total bytes after the ring reports some. Returns the number of bytes read. */
 struct drain {
 	struct uring *ring;
 	int fd;
@@ -106,7 +106,7 @@ static void *drain(void *arg)
 	return (void *)got;
 }
 
-/* The event comes with the first bytes, and nobody makes room before the completion. */
+/* The event comes with the first bytes, and no reader makes room before the completion. */
 TEST_F(poll, poll_completes_though_the_triggering_call_blocks)
 {
 	const size_t total = 1 << 20;
@@ -123,7 +123,7 @@ TEST_F(poll, poll_completes_though_the_triggering_call_blocks)
 	for (size_t sent = 0; sent < total;) {
 		ssize_t ret = write(self->fds[1], bytes + sent, total - sent);
 
-		/* io_uring ends a write for it, as a signal would. */
+		/* io_uring interrupts the write for the completion, as a signal would. */
 		ASSERT_LT(0, ret);
 		sent += ret;
 	}
@@ -272,7 +272,7 @@ TEST_F(poll, multishot_poll_reports_after_the_submitted_batch)
 	EXPECT_STREQ("1 1 MORE", wait_cqe(&self->ring));
 	prep_update(&self->ring, 1, 3);
 	uring_nop(&self->ring, 4);
-	/* There is a report to come. */
+	/* A report is still to come. */
 	prep_update(&self->ring, 1, 5);
 	ASSERT_EQ(3, uring_submit(&self->ring));
 	EXPECT_STREQ("3 0", wait_cqe(&self->ring));
@@ -285,7 +285,7 @@ TEST_F(poll, multishot_poll_reports_after_the_submitted_batch)
 
 #define UPDATED 16
 
-/* Once told to start, causes what each poll waits for, and says so. */
+/* Starts on command, triggers the event of each poll, and reports that. */
 struct trigger {
 	int start, done;
 	int events[UPDATED];
@@ -305,8 +305,8 @@ static void *trigger_each(void *arg)
 }
 
 /*
- * What happens while a thread submits is not completed before the thread has submitted all: or
- * an update, further on, of a poll that has reported would find the same event again.
+ * An event during a submission is reported after the whole submission. Otherwise an update,
+ * further on, of a poll that has reported would find the same event again.
  */
 TEST_F_TIMEOUT(poll, update_does_not_repeat_an_event_that_came_meanwhile, 120)
 {
@@ -439,7 +439,9 @@ TEST_F(poll, poll_waits_on_both_wait_queues_of_a_file)
 	EXPECT_STREQ("2 1 MORE", wait_cqe(&self->ring));
 	prep_remove(&self->ring, 2, 3);
 	ASSERT_EQ(1, uring_submit(&self->ring));
-	/* A terminal may wake more than once for what is still there, also while it is removed. */
+	/*
+	 * A terminal may wake the poll more than once for the same data, also during the removal.
+	 */
 	while (!removed || !cancelled) {
 		text = wait_cqe(&self->ring);
 		if (!removed && !strcmp("3 0", text))
@@ -467,7 +469,7 @@ static void *fill_and_drain(void *arg)
 	return NULL;
 }
 
-/* A worker that polls the file when the request is removed does not touch it afterwards. */
+/* A worker that polls the file during the removal does not touch it afterwards. */
 TEST_F(poll, poll_removed_amid_events_ends_once)
 {
 	struct uring *ring = &self->ring;
@@ -509,7 +511,7 @@ TEST_F(poll, poll_removed_amid_events_ends_once)
 	EXPECT_EQ(NULL, failed);
 }
 
-/* Its wait queue is the process's, and goes with it: wake_up_pollfree(). */
+/* The wait queue of a signalfd is freed with its process: wake_up_pollfree(). */
 TEST_F(poll, poll_of_a_signalfd_ends_with_its_process)
 {
 	struct uring *ring = &self->ring;
@@ -528,7 +530,7 @@ TEST_F(poll, poll_of_a_signalfd_ends_with_its_process)
 		sigaddset(&mask, SIGUSR1);
 		sigprocmask(SIG_BLOCK, &mask, NULL);
 		fd = signalfd(-1, &mask, 0);
-		/* The inherited ring, and one that goes now. */
+		/* The inherited ring, and one that is closed now. */
 		prep_poll(ring, fd, POLLIN, 0, 1);
 		if (fd < 0 || uring_submit(ring) != 1 || uring_open(&own, 8))
 			_exit(1);
@@ -599,8 +601,8 @@ TEST_F(poll, all_polls_of_one_file_complete)
 }
 
 /*
- * Each completion wakes those who poll the ring. If that visited the ones that are
- * already on their way, this would take minutes, and in the kernel.
+ * Each completion wakes all polls of the ring. Visiting those already queued would take minutes in
+ * the kernel.
  */
 TEST_F_TIMEOUT(poll, many_polls_of_their_own_ring_complete_in_time, 120)
 {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Programs whose system calls are inline, as liburing's are, on the preload library of
- * samples/liburing: what is a ring's goes to /dev/miniring, and everything else is as it
- * would be without. The program knows nothing of the library; on io_uring, which it then
- * runs on without, all of this holds as well.
- *
- * It is dynamic. On miniring it starts itself anew, preloaded by MINIRING_PRELOAD.
+ * Programs with inline system calls, as liburing's, on the preload library of samples/liburing:
+ * calls on a ring go to /dev/miniring, and all other calls are unchanged. The program does not
+ * know the library. On io_uring it runs without the library, and the same assertions hold. The
+ * program is dynamic; on miniring it restarts itself, preloaded by MINIRING_PRELOAD.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,7 +25,7 @@
 #define PRELOAD "./miniring-preload.so"
 #define CHILD "RING_PRELOAD_CHILD"
 
-/* A system call from this program's text. */
+/* Makes a system call from the text of this program. */
 static long inline_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 asm("r10") = d, r8 asm("r8") = e, r9 asm("r9") = f;
@@ -60,7 +58,7 @@ static int open_ring(struct uring *ring)
 	return ring->fd < 0 ? ring->fd : uring_mmap(ring);
 }
 
-/* Whether a NOP comes back. */
+/* Returns whether a NOP completes. */
 static bool works(struct uring *ring)
 {
 	static unsigned int last;
@@ -88,7 +86,7 @@ static bool new_ring_works(void)
 	return good;
 }
 
-/* What the ring really is. */
+/* Checks the file behind the ring. */
 static bool is_of_backend(int fd)
 {
 	const char *wanted = on_io_uring() ? "anon_inode:[io_uring]" : MINIRING_DEVICE;
@@ -98,7 +96,7 @@ static bool is_of_backend(int fd)
 	return readlink(path, target, sizeof(target) - 1) > 0 && !strcmp(target, wanted);
 }
 
-/* In place of main(): the new self, or what execs of the tests are to do. */
+/* Runs before main(): restarts the program, or runs the part of an exec test. */
 __attribute__((constructor)) static void start_preloaded(int argc, char **argv)
 {
 	const char *library = getenv("MINIRING_PRELOAD");
@@ -260,7 +258,7 @@ TEST_F(preload, ring_works_in_a_thread_with_all_signals_blocked)
 	EXPECT_EQ(self, ret);
 }
 
-/* clone(2) by libc, with the memory shared and not. */
+/* clone(2) by libc, with shared memory and without. */
 TEST_F(preload, ring_works_in_a_child_of_clone)
 {
 	static long double stack[4096];
@@ -270,15 +268,15 @@ TEST_F(preload, ring_works_in_a_child_of_clone)
 	EXPECT_TRUE(exited_well(clone(c11_thread, top, CLONE_VM | CLONE_VFORK | SIGCHLD, self)));
 }
 
-/* Runs on the new stack of an inline clone; must not return. */
+/* Runs on the new stack of an inline clone. Must not return. */
 static void on_new_stack(void)
 {
 	inline1(__NR_exit, new_ring_works() ? 0 : 1);
 }
 
 /*
- * Registers other than the result must be in the child as they were, and the stack is
- * the one that was given: the child adds up what it finds.
+ * The child has the same registers, except the result, and the given stack: it adds up the values
+ * that it finds.
  */
 static long inline_clone(long flags, char *stack, long magic)
 {
@@ -312,7 +310,7 @@ TEST_F(preload, ring_works_in_a_child_of_inline_clone)
 
 	child = inline_clone(SIGCHLD, top, 0x1234);
 	EXPECT_TRUE(exited_well(child));
-	/* With the memory shared, and the thread's own area, one has to wait for the other. */
+	/* The memory and the thread's own area are shared, so one has to wait for the other. */
 	child = inline_clone(CLONE_VM | CLONE_VFORK | SIGCHLD, top, 0x1234);
 	EXPECT_TRUE(exited_well(child));
 }
@@ -389,7 +387,7 @@ TEST_F(preload, other_inline_calls_are_unchanged)
 	int fds[2];
 	long map;
 
-	/* No such call. */
+	/* A number without a system call. */
 	syscall(9999);
 	EXPECT_EQ(-errno, inline1(9999, 0));
 	errno = 1234;
@@ -400,7 +398,7 @@ TEST_F(preload, other_inline_calls_are_unchanged)
 	EXPECT_EQ(3, inline3(__NR_write, fds[1], "abc", 3));
 	EXPECT_EQ(3, inline3(__NR_read, fds[0], data, 3));
 	EXPECT_STREQ("abc", data);
-	/* All six arguments count. */
+	/* A call with six arguments. */
 	map = inline_call(__NR_mmap, 0, 4096, PROT_READ, MAP_SHARED, self->ring.fd,
 			  IORING_OFF_SQ_RING);
 	ASSERT_LT(4096, map);
@@ -459,7 +457,7 @@ static void handle(int sig, int flags, void (*handler)(int))
 	sigaction(sig, &act, NULL);
 }
 
-/* Sends SIGUSR1 to a thread that sleeps in a read, then a byte when it sleeps there again. */
+/* Sends SIGUSR1 to a thread that sleeps in a read, and a byte when it sleeps there again. */
 struct sender {
 	pthread_t to;
 	pid_t tid;
@@ -567,7 +565,7 @@ TEST_F(preload, inline_signal_mask_stays)
 	EXPECT_EQ(-EINVAL, inline4(__NR_rt_sigprocmask, SIG_BLOCK, &usr1, NULL, 4));
 }
 
-/* A handler that runs in a wait under a mask of everything else may use a ring. */
+/* A handler may use a ring when it runs in a wait whose mask blocks all other signals. */
 TEST_F(preload, waits_apply_their_signal_mask)
 {
 	struct timespec second = { .tv_sec = 1 };
@@ -603,7 +601,7 @@ TEST_F(preload, waits_apply_their_signal_mask)
 	raise(SIGUSR1);
 	EXPECT_EQ(-EINTR, enter(&self->ring, 0, 1, &others));
 	EXPECT_EQ(7, handled_well);
-	/* The mask of before is back. */
+	/* The old mask is restored. */
 	EXPECT_EQ(0, sigprocmask(SIG_BLOCK, NULL, &others));
 	EXPECT_EQ(1, sigismember(&others, SIGUSR1));
 	EXPECT_EQ(0, sigismember(&others, SIGTERM));
@@ -643,7 +641,7 @@ TEST_F(preload, program_handles_its_own_sigsys)
 	EXPECT_EQ(SIGSYS, WTERMSIG(status));
 }
 
-/* The way back from a handler that libc has no part in. */
+/* The return from a handler that was installed without libc. */
 asm(".text\n"
 	"own_restorer:\n"
 	"	mov	$15, %eax\n"

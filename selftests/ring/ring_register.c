@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * io_uring_register(2): which operations it knows, what arguments they take, and
- * IORING_REGISTER_PROBE. ring_buffers.c and ring_eventfd.c are about what is
- * registered.
+ * io_uring_register(2): the operations, their arguments, and IORING_REGISTER_PROBE. ring_buffers.c
+ * and ring_eventfd.c test the registered objects.
  */
 #include <pthread.h>
 #include "ring_test.h"
@@ -107,7 +106,7 @@ TEST_F(registering, probe_lists_the_operations)
 	struct probe probe = {};
 
 	ASSERT_EQ(0, uring_register(&self->ring, IORING_REGISTER_PROBE, &probe, 256));
-	/* The kernel may have more operations than the header that this is built with. */
+	/* The kernel may have more operations than the header of this build. */
 	EXPECT_LE(IORING_OP_LAST - 1, probe.head.last_op);
 	EXPECT_EQ(probe.head.last_op + 1, probe.head.ops_len);
 	EXPECT_EQ(0, probe.head.resv | probe.head.resv2[0] | probe.head.resv2[1] |
@@ -121,7 +120,7 @@ TEST_F(registering, probe_lists_the_operations)
 	EXPECT_EQ(IO_URING_OP_SUPPORTED, probe.ops[IORING_OP_NOP].flags);
 }
 
-/* A request that has nothing right in it but its operation. */
+/* A request whose fields are all wrong, except the operation. */
 static int try_operation(struct uring *ring, int opcode)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(ring);
@@ -181,7 +180,7 @@ TEST_F(registering, nonzero_probe_is_refused)
 			TH_LOG("byte %zu", i);
 		}
 	}
-	/* What it does not look at may be anything. */
+	/* Fields that the operation ignores may have any value. */
 	memset(&probe, 0, sizeof(probe));
 	probe.ops[2].op = 1;
 	EXPECT_EQ(0, uring_register(&self->ring, IORING_REGISTER_PROBE, &probe, 2));
@@ -218,7 +217,7 @@ TEST(other_task_cannot_use_any_register_operation)
 	EXPECT_EQ(NULL, ret) {
 		TH_LOG("operation %ld", (long)ret - 1);
 	}
-	/* Before the number is looked at, there is the check for one that is too great. */
+	/* A number that is too large is refused first. */
 	EXPECT_EQ(-EINVAL, uring_register(&ring, IORING_REGISTER_LAST, NULL, 0));
 	uring_close(&ring);
 }
@@ -234,7 +233,7 @@ TEST(disabled_ring_accepts_registrations)
 
 	ASSERT_EQ(0, uring_open(&ring, 4));
 	EXPECT_EQ(0, uring_register(&ring, IORING_REGISTER_PROBE, &probe, 256));
-	/* It has no submitter yet. */
+	/* The ring has no submitter yet. */
 	pthread_create(&thread, NULL, register_all, &ring);
 	pthread_join(thread, &ret);
 	EXPECT_NE(NULL, ret);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The word behind the CQ tail is the user's. A thread writes it all the while,
- * and notices any value that is not its own, and any step back of the tail
- * beside it. A watchpoint on the kernel's own address of the word tells whether
- * it is written, or even read, there; one on the tail, that it would tell.
+ * The word behind the CQ tail belongs to the user. A thread writes it all the while, and detects
+ * any foreign value, and any step back of the tail beside it. A watchpoint on the kernel's address
+ * of the word detects writes and reads there; another one, on the tail, shows that watchpoints
+ * work.
  */
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
@@ -21,7 +21,7 @@ FIXTURE(reserved)
 	struct uring ring;
 	pthread_t thread;
 	unsigned int *word;
-	unsigned int tail;	/* what the CQ tail should be */
+	unsigned int tail;	/* the expected CQ tail */
 	bool stop;
 	unsigned long long writes, strange, backwards;
 };
@@ -68,14 +68,14 @@ FIXTURE_TEARDOWN(reserved)
 	uring_close(&self->ring);
 }
 
-/* Whether a test is to go on: for @RACE_MS, and until the writer was there. */
+/* Returns whether the test continues: for @RACE_MS, and until the writer has run. */
 static bool more(struct _test_data_reserved *self, long long start)
 {
 	return now_ms() - start < RACE_MS ||
 	       __atomic_load_n(&self->writes, __ATOMIC_ACQUIRE) < 1000;
 }
 
-/* One NOP, which is to move the tail by @step. */
+/* Submits a NOP, which moves the tail by @step. */
 #define NOP_THEN(step)								\
 do {										\
 	self->tail += (step);							\
@@ -169,7 +169,7 @@ TEST_F(reserved, word_survives_messages)
 	uring_close(&sender);
 }
 
-/* Another thread of the kernel has the SQ; the fixture's ring is left alone. */
+/* A kernel thread polls the SQ of another ring; the fixture's ring is not used. */
 TEST_F(reserved, word_survives_a_submitting_thread)
 {
 	long long start;
@@ -193,7 +193,7 @@ TEST_F(reserved, word_survives_a_submitting_thread)
 					 IORING_ENTER_SQ_WAKEUP));
 		ASSERT_EQ(++self->tail, uring_load(self->ring.cq.tail));
 		ASSERT_EQ(1, uring_reap(&self->ring));
-		/* The thread gives the entry back after it published. */
+		/* The thread returns the entry after it has published the CQE. */
 		while (uring_load(self->ring.sq.head) != self->tail)
 			sched_yield();
 	}
@@ -229,7 +229,7 @@ static int watch_open(struct watch *watch, unsigned long addr, int type)
 	return 0;
 }
 
-/* How many accesses there were, on all CPUs; -EIO if a CPU was not watched throughout. */
+/* Returns the number of accesses, on all CPUs; -EIO if a CPU was not watched throughout. */
 static long long watch_close(struct watch *watch)
 {
 	struct {
@@ -260,8 +260,8 @@ static int write_number(const char *path, int number)
 }
 
 /*
- * Where the kernel has the rings' pages: the one area of vmalloc_user() with
- * @size bytes and a guard page that the module owns. 0 if there is none.
+ * Returns the kernel address of the rings' pages: the one area of vmalloc_user() with @size bytes
+ * and a guard page that the module owns. Returns 0 if there is none.
  */
 static unsigned long kernel_address(size_t size)
 {
@@ -292,7 +292,7 @@ struct watched {
 
 static int watched_open(struct watched *w, unsigned int flags)
 {
-	/* 4,096 CQEs: no other allocation of this test has the size. */
+	/* 4,096 CQEs: no other allocation of this test has that size. */
 	*w = (struct watched){
 		.ring.p.flags = flags | IORING_SETUP_CQSIZE,
 		.ring.p.cq_entries = 4096,
@@ -301,7 +301,7 @@ static int watched_open(struct watched *w, unsigned int flags)
 	return uring_open(&w->ring, 8);
 }
 
-/* 0, or why it cannot be: -ENXIO if it is not known where the ring is. */
+/* Returns 0, or an error: -ENXIO if the address of the ring is not known. */
 static int watch_it(struct watched *w)
 {
 	const size_t page = getpagesize();
@@ -326,7 +326,7 @@ TEST_F(reserved, kernel_does_not_touch_the_word)
 		SKIP(return, "no watchpoint: %s", strerror(-ret));
 	ring = w.ring;
 
-	/* 100 of them fit in no CQ. */
+	/* No CQ has room for 100 completions. */
 	for (int i = 0; i < 4096 + 100; i++) {
 		ASSERT_NE(NULL, uring_nop(&ring, i));
 		ASSERT_EQ(1, uring_submit(&ring));
@@ -335,7 +335,7 @@ TEST_F(reserved, kernel_does_not_touch_the_word)
 	ASSERT_EQ(0, uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS));
 	ASSERT_EQ(100, uring_reap(&ring));
 
-	/* And what completes in an interrupt, or comes from another ring. */
+	/* Completions in an interrupt, and messages of another ring. */
 	for (int i = 0; i < 20; i++) {
 		struct __kernel_timespec ts = { .tv_nsec = 10000 };
 		struct io_uring_sqe *sqe = uring_get_sqe(&ring);
@@ -353,7 +353,7 @@ TEST_F(reserved, kernel_does_not_touch_the_word)
 		ASSERT_EQ(1, uring_reap(&ring));
 	}
 
-	/* A flush publishes what it moved with the lock held once: 32 at most. */
+	/* A flush publishes once for each hold of the lock: at most 32 completions. */
 	EXPECT_EQ(4096 + (100 + 31) / 32 + 40, watch_close(&w.tail)) {
 		TH_LOG("one for each call that published, or part of a flush");
 	}
@@ -361,7 +361,7 @@ TEST_F(reserved, kernel_does_not_touch_the_word)
 	uring_close(&ring);
 }
 
-/* Until the thread has taken what was published. */
+/* Waits until the thread has taken all SQEs. */
 static bool taken(struct uring *ring)
 {
 	long long start = now_ms();

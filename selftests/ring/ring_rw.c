@@ -9,7 +9,7 @@
 #include "ring_ops.h"
 #include "ring_test.h"
 
-/* Submits what was prepared, one request, and returns its result. */
+/* Submits the prepared request and returns its result. */
 static int result(struct uring *ring)
 {
 	struct io_uring_cqe *cqe;
@@ -158,13 +158,13 @@ TEST_F(rw, transfer_moves_the_files_position)
 	EXPECT_EQ(60, result(ring));
 	EXPECT_EQ(170, lseek(self->file, 0, SEEK_CUR));
 	EXPECT_EQ(0, memcmp(self->data + 50, self->back, 120));
-	/* Not moved by what says where. */
+	/* A transfer with an offset does not move the position. */
 	prep_rw(ring, IORING_OP_READ, self->file, self->back, 60, 0, 1);
 	EXPECT_EQ(60, result(ring));
 	EXPECT_EQ(170, lseek(self->file, 0, SEEK_CUR));
 }
 
-/* Each write at the file's position begins where another one ended. */
+/* Each write at the file's position begins at the end of another one. */
 TEST_F(rw, writes_at_the_files_position_do_not_overlap)
 {
 	struct uring ring = {};
@@ -225,7 +225,7 @@ TEST_F(rw, read_of_an_empty_pipe_waits_for_data)
 	}
 }
 
-/* Of a file that never heeds NOWAIT, and says by POLLHUP only that nothing is to come. */
+/* A fifo ignores NOWAIT, and shows its end only by POLLHUP. */
 TEST_F(rw, read_of_a_fifo_ends_with_its_writer)
 {
 	char name[] = "/tmp/ring_rw.XXXXXX/fifo";
@@ -455,7 +455,7 @@ TEST_F(rw, fixed_buffers_are_read_and_written)
 	EXPECT_EQ(-EFAULT, result(ring));
 	prep_rw(ring, IORING_OP_READ_FIXED, self->file, self->data, 200, 0, 1)->buf_index = 1;
 	EXPECT_EQ(-EFAULT, result(ring));
-	/* A request keeps its buffer, whatever becomes of the table. */
+	/* A request keeps its buffer after the table is unregistered. */
 	prep_rw(ring, IORING_OP_READ_FIXED, self->fds[0], self->data, 8, 0, 1);
 	ASSERT_EQ(1, uring_submit(ring));
 	ASSERT_EQ(0, uring_register(ring, IORING_UNREGISTER_BUFFERS, NULL, 0));
@@ -482,7 +482,7 @@ TEST_F(rw, large_async_transfer_is_complete)
 	munmap(buf, 2 * len);
 }
 
-/* Not those of who happens to carry the request out. */
+/* A worker uses the credentials of the submitter, not its own. */
 TEST_F(rw, transfer_uses_the_submitters_credentials)
 {
 	struct uring *ring = &self->ring;
@@ -494,7 +494,7 @@ TEST_F(rw, transfer_uses_the_submitters_credentials)
 		struct io_uring_sqe *sqe;
 		int fd = open("/proc/self/oom_score_adj", O_RDWR);
 
-		/* Lowering it takes a capability at the time of the write. */
+		/* Lowering the value needs a capability at the time of the write. */
 		if (fd < 0 || write(fd, "10", 2) != 2 || setuid(1000))
 			_exit(1);
 		sqe = prep_rw(ring, IORING_OP_WRITE, fd, "-5", 2, 0, 1);

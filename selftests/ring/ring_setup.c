@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Setting up a ring: sizes, flags, what comes back in the parameters, and rings
- * that start disabled.
- */
+/* SETUP of a ring: sizes, flags, the returned parameters, and rings that start disabled. */
 #include "ring_test.h"
 
 #define MAX_ENTRIES 32768
@@ -221,7 +218,7 @@ TEST(inaccessible_parameters_fault)
 	}
 }
 
-/* Those that io_uring has beyond these are about what miniring does not have. */
+/* The other features of io_uring are about operations that miniring lacks. */
 TEST(setup_reports_the_features)
 {
 	const unsigned int features = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP |
@@ -325,7 +322,7 @@ TEST(word_after_the_cq_tail_belongs_to_the_user)
 		ASSERT_NE(NULL, uring_nop(&ring, i));
 		ASSERT_EQ(1, uring_submit(&ring));
 		ASSERT_EQ(i * 0x01010101, uring_load(word));
-		/* Every so often let completions overflow. */
+		/* Lets completions overflow at times. */
 		if (i % 64 > 16)
 			uring_reap(&ring);
 		ASSERT_EQ(0, uring_enter(&ring, 0, 0, IORING_ENTER_GETEVENTS));

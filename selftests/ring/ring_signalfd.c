@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a signalfd says depends on which task asks. A request that waits for one is about the
- * signals of its submitter, whatever that does meanwhile.
+ * A signalfd shows each task its own signals. A request about one is about the signals of its
+ * submitter, in any state of that task.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -103,7 +103,7 @@ TEST_F(signalfd, poll_of_a_signalfd_completes)
 	kill(getpid(), SIGUSR1);
 	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 	EXPECT_EQ(SIGUSR1, take_signal(self->fd));
-	/* One that is pending already. */
+	/* A signal that is pending already. */
 	kill(getpid(), SIGUSR1);
 	prep_poll(&self->ring, self->fd, 0, 2);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -118,7 +118,7 @@ TEST_F(signalfd, poll_of_a_signalfd_completes_without_a_system_call)
 	EXPECT_STREQ("1 1", watch_cqe(&self->ring));
 }
 
-/* Its queue is woken by every signal. */
+/* Every signal wakes the queue of the signalfd. */
 TEST_F(signalfd, poll_of_a_signalfd_ignores_other_signals)
 {
 	prep_poll(&self->ring, self->fd, 0, 1);
@@ -188,7 +188,7 @@ static void *kill_later(void *data)
 	return NULL;
 }
 
-/* The wait goes on until there is what it is for, however often it is disturbed. */
+/* The wait ends only with its completion, after any number of other wake-ups. */
 TEST_F(signalfd, wait_ends_only_with_a_polled_signal)
 {
 	pthread_t thread;
@@ -246,7 +246,7 @@ TEST_F(signalfd, poll_of_a_signalfd_sees_signals_of_its_own_thread)
 	while (!__atomic_load_n(&polling.tid, __ATOMIC_ACQUIRE))
 		sleep_ms(1);
 	ASSERT_LT(0, polling.tid);
-	/* To this thread, and not to that. */
+	/* To this thread, not to the one that polls. */
 	ASSERT_EQ(0, syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1));
 	sleep_ms(20);
 	EXPECT_EQ(0, uring_ready(&self->ring));
@@ -268,7 +268,7 @@ TEST_F(signalfd, poll_of_a_signalfd_of_an_ended_thread_is_cancelled)
 	EXPECT_STREQ("1 -ECANCELED", wait_next_cqe(&self->ring));
 }
 
-/* Its submitter exits with the request on its way. */
+/* The submitter exits with the request in flight. */
 TEST_F(signalfd, poll_of_an_ending_process_is_reported_or_cancelled)
 {
 	int reported = 0, cancelled = 0;
@@ -311,7 +311,7 @@ TEST_F(signalfd, poll_of_an_ending_process_is_reported_or_cancelled)
 	TH_LOG("%d reported, %d were cancelled", reported, cancelled);
 }
 
-/* A submitter that does not run: nothing is reported, and the ring can go. */
+/* The submitter does not run: nothing is reported, and the ring can be freed. */
 TEST_F(signalfd, ring_can_go_while_its_submitter_is_stopped)
 {
 	int status;
@@ -330,7 +330,7 @@ TEST_F(signalfd, ring_can_go_while_its_submitter_is_stopped)
 	kill(pid, SIGUSR1);
 	sleep_ms(20);
 	if (!on_io_uring()) {
-		/* io_uring knows a request as its submitter's, who has to cancel it. */
+		/* In io_uring only the submitter can cancel the request. */
 		self->ring.sq.filled = uring_load(self->ring.sq.tail);
 		prep_cancel(&self->ring, 1, 2);
 		ASSERT_EQ(1, uring_submit(&self->ring));
@@ -349,7 +349,7 @@ TEST_F(signalfd, read_of_a_signalfd_returns_the_signal)
 	struct signalfd_siginfo info = {};
 	int fd = signalfd(-1, &(sigset_t){ .__val = { 1UL << (SIGUSR1 - 1) } }, 0);
 
-	/* As many wake-ups as would have a worker wait in another file. */
+	/* So many wake-ups that a worker would block in another file. */
 	prep_read(&self->ring, fd, &info, sizeof(info), 1);
 	ASSERT_EQ(1, uring_submit(&self->ring));
 	for (int i = 0; i < 150; i++) {
@@ -393,7 +393,7 @@ TEST_F(signalfd, poll_of_a_signalfd_by_sqpoll_completes)
 	uring_close(&ring);
 }
 
-/* Who waits for the ring by other means hears of it too. */
+/* A task that polls the ring is woken too. */
 TEST_F(signalfd, completion_for_a_signal_wakes_poll_of_the_ring)
 {
 	struct pollfd ring = { .fd = self->ring.fd, .events = POLLIN };
@@ -423,7 +423,9 @@ static void *kill_often(void *data)
 	return NULL;
 }
 
-/* Cancelled, taken away and closed while signals come. Nothing is lost, or said twice. */
+/*
+ * Polls are cancelled, removed and closed while signals come. No result is lost or reported twice.
+ */
 TEST_F(signalfd, polls_of_a_signalfd_complete_once_amid_races)
 {
 	long long start = now_ms();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * IORING_SETUP_SQPOLL: a thread of the kernel submits, sleeps when nothing comes,
- * and says so in time; it acts for the ring's creator, and goes with it.
+ * IORING_SETUP_SQPOLL: a thread submits, and sleeps when the SQ stays empty, after it has set a
+ * flag. It acts for the ring's maker, and ends with it.
  */
 #include <dirent.h>
 #include <limits.h>
@@ -62,7 +62,7 @@ static bool needs_wakeup(struct uring *ring)
 	return __atomic_load_n(ring->sq.flags, __ATOMIC_SEQ_CST) & IORING_SQ_NEED_WAKEUP;
 }
 
-/* What the manual page asks for: publish, a full barrier, look at the flag. */
+/* As in the manual page: publish, a full barrier, read the flag. */
 static void publish(struct uring *ring)
 {
 	uring_publish(ring);
@@ -105,12 +105,15 @@ TEST_F(sqpoll, thread_submits)
 		ASSERT_TRUE(until_ready(ring, 1, HANG_MS));
 		uring_reap(ring);
 	}
-	/* The head may be shown after the last completion, but before the thread sleeps. */
+	/* The head may be published after the last completion, but before the thread sleeps. */
 	ASSERT_TRUE(until_asleep(ring));
 	EXPECT_EQ(100, *ring->sq.head);
 }
 
-/* The threads of this process's rings: how many, and @last's directory in /proc. */
+/*
+ * Returns the number of ring threads of this process, and the directory of the last one in /proc
+ * in @last.
+ */
 static int polling_threads(char *last, size_t size)
 {
 	const char *dir = "/proc/self/task";
@@ -141,8 +144,8 @@ static int polling_threads(char *last, size_t size)
 }
 
 /*
- * A thread that has said that it needs a wake-up looks at the SQ once more before it sleeps, and
- * may be kept from that for as long as the host likes: until it is off its CPU.
+ * A thread that has set NEED_WAKEUP checks the SQ once more before it sleeps. A busy host may
+ * delay that for any time, so wait until the thread is off its CPU.
  */
 static bool until_off_cpu(void)
 {
@@ -189,7 +192,7 @@ TEST_F(sqpoll, enter_returns_any_number_as_consumed)
 	struct uring *ring = &self->ring;
 
 	EXPECT_EQ(1000, uring_enter(ring, 1000, 0, 0));
-	/* An ioctl's result is an int, and none of this is an error. */
+	/* The result of an ioctl is an int, and none of these is an error. */
 	if (!on_io_uring()) {
 		EXPECT_EQ(INT_MAX, uring_enter(ring, INT_MAX, 0, IORING_ENTER_SQ_WAKEUP));
 		EXPECT_EQ(INT_MAX, uring_enter(ring, 1U << 31, 0, IORING_ENTER_SQ_WAKEUP));
@@ -200,7 +203,7 @@ TEST_F(sqpoll, enter_returns_any_number_as_consumed)
 	EXPECT_EQ(-ETIME, enter_timeout(ring, 1, 20));
 }
 
-/* Where the thread is between consuming SQEs and saying so is different each time. */
+/* The thread is at another point between consuming SQEs and publishing the head each time. */
 TEST_F_TIMEOUT(sqpoll, sq_wait_returns_when_the_sq_has_room, 120)
 {
 	struct uring *ring = &self->ring;
@@ -236,7 +239,7 @@ TEST_F(sqpoll, wake_up_flag_keeps_the_overflow_flag)
 	EXPECT_TRUE(needs_wakeup(ring));
 }
 
-/* Files and memory are the creator's. */
+/* Files and memory are those of the maker. */
 TEST_F(sqpoll, thread_uses_files_and_memory_of_the_maker)
 {
 	struct uring *ring = &self->ring;
@@ -267,7 +270,7 @@ TEST_F(sqpoll, thread_uses_files_and_memory_of_the_maker)
 	EXPECT_STREQ("2 5", next_cqe(ring));
 	EXPECT_STREQ("hello", buffer);
 
-	/* What is not open is not found, nor taken for the next that is. */
+	/* A closed descriptor is not found, and not mistaken for the next file of that number. */
 	close(fds[0]);
 	sqe = uring_get_sqe(ring);
 	sqe->opcode = IORING_OP_READ;
@@ -293,7 +296,7 @@ TEST_F(sqpoll, thread_waits_until_the_ring_is_enabled)
 	uring_close(&ring);
 }
 
-/* A wake-up that is lost shows as a completion that does not come. */
+/* A lost wake-up shows as a missing completion. */
 TEST_F(sqpoll, no_wake_up_is_lost)
 {
 	unsigned int sleeps = 0, rounds = 0;
@@ -302,7 +305,10 @@ TEST_F(sqpoll, no_wake_up_is_lost)
 
 	ASSERT_EQ(0, open_polled(&ring, variant->flags, 1));
 	while (now_ms() - start < RACE_MS || !sleeps) {
-		/* From before it sleeps until after, and long after: io_uring counts in jiffies. */
+		/*
+		 * The pause reaches from before the thread sleeps to long after: io_uring counts
+		 * in jiffies.
+		 */
 		unsigned int nth = rounds % 64;
 		long long next = now_ns() + (nth < 63 ? 900000 + nth * 4000 : 30000000);
 
@@ -324,7 +330,7 @@ TEST_F(sqpoll, no_wake_up_is_lost)
 	uring_close(&ring);
 }
 
-/* Without the capability that lowering an oom_score_adj takes; 0 or -1. */
+/* Drops the capability that lowers an oom_score_adj. Returns 0 or -1. */
 static int drop_sys_resource(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -337,7 +343,7 @@ static int drop_sys_resource(void)
 	return syscall(SYS_capset, &header, data);
 }
 
-/* What a write of "-5" to @fd ends with. */
+/* Returns the result of a write of "-5" to @fd. */
 static int lower(struct uring *ring, int fd)
 {
 	prep_rw(ring, IORING_OP_WRITE, fd, "-5", 2, 0, 0);
@@ -345,7 +351,7 @@ static int lower(struct uring *ring, int fd)
 	return until_ready(ring, 1, HANG_MS) ? uring_peek(ring)->res : -ETIME;
 }
 
-/* Those of when it made the ring: neither the thread's own nor later ones. */
+/* The credentials of SETUP: neither the thread's own nor later ones of the maker. */
 TEST_F(sqpoll, thread_has_the_makers_credentials_of_setup)
 {
 	pid_t pid = fork();
@@ -408,10 +414,7 @@ static void *keep_busy(void *arg)
 	return NULL;
 }
 
-/*
- * The creator changes the table that the thread takes buffers from: that is what
- * the lock is for.
- */
+/* The maker changes the table that the thread takes buffers from, which the lock protects. */
 TEST_F(sqpoll, maker_registers_beside_the_thread)
 {
 	struct busy busy = { .ring = &self->ring, .iov.iov_len = getpagesize() };
@@ -489,7 +492,7 @@ TEST_F(sqpoll, other_task_may_enter_but_not_register)
 		  from_thread(register_from_thread, &self->ring));
 }
 
-/* The fd, over a socket. */
+/* Sends the descriptor over a socket. */
 
 static void send_fd(int sock, int fd)
 {
@@ -550,7 +553,7 @@ TEST_F(sqpoll, thread_ends_with_its_maker)
 		ret = uring_enter(&ring, 1, 0, IORING_ENTER_SQ_WAKEUP);
 	} while (ret == 1 && now_ms() - start < HANG_MS);
 	EXPECT_EQ(-EOWNERDEAD, ret);
-	/* Who goes by the flag is led to the call that says so. */
+	/* The flag makes userspace call ENTER, which returns the error. */
 	ring.p = self->ring.p;
 	ASSERT_EQ(0, uring_mmap(&ring));
 	EXPECT_TRUE(needs_wakeup(&ring));
@@ -627,7 +630,7 @@ TEST_F(sqpoll, thread_ends_with_the_ring)
 {
 	struct uring ring;
 
-	/* That of the fixture stays. */
+	/* The thread of the fixture stays. */
 	ASSERT_EQ(0, open_polled(&ring, variant->flags, 1000));
 	EXPECT_TRUE(polling_threads_become(2));
 	uring_close(&ring);
@@ -665,7 +668,7 @@ TEST(setup_checks_the_sqpoll_flags)
 	EXPECT_EQ(-EINVAL, try_setup(IORING_SETUP_SQPOLL | IORING_SETUP_COOP_TASKRUN, 0));
 }
 
-/* The last field of a thread's status with that name, "" if there is none. */
+/* Returns the last field of the line @name in a thread's status, "" if there is none. */
 static const char *status_of(const char *dir, const char *field)
 {
 	static char value[256];

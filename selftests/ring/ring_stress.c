@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Many users of rings at once, for a bounded time. What is counted has to add
- * up; for the rest it is enough that the kernel has nothing to complain about.
+ * Many users of rings at once, for a bounded time. Counts have to add up, and the kernel log has
+ * to stay clean.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -56,7 +56,7 @@ static void *submit_locked(void *arg)
 	return NULL;
 }
 
-/* The kernel decides which of the callers gets which entries. */
+/* Several callers race for the same entries; each entry goes to one. */
 static void *submit_unlocked(void *arg)
 {
 	struct shared *s = arg;
@@ -88,7 +88,7 @@ static void reap(struct uring *ring, struct sum *sum)
 	}
 }
 
-/* Also what had to be kept for lack of room. */
+/* Kept completions count too. */
 static void reap_all(struct uring *ring, struct sum *sum)
 {
 	do {
@@ -205,7 +205,7 @@ TEST(rings_can_come_and_go)
 	}
 }
 
-/* Every child inherits the ring and its mappings, uses them, and goes. */
+/* Every child inherits the ring and its mappings, uses them, and exits. */
 TEST(children_can_use_an_inherited_ring)
 {
 	long long end = now_ms() + STRESS_MS;

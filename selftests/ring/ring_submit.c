@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Submission: what is consumed, in which order, and what becomes of entries
- * that the kernel does not like.
- */
+/* Submission: the entries that are consumed, their order, and refused entries. */
 #include <limits.h>
 #include "ring_test.h"
 

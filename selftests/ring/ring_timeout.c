@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Timeouts: when they complete, by what, and how they are removed or changed. */
+/* Timeouts: expiry, counts of completions, removal and updates. */
 #include <pthread.h>
 #include <sched.h>
 #include "background.h"
@@ -23,7 +23,7 @@ static struct io_uring_sqe *prep_update(struct uring *ring, unsigned long long t
 	return sqe;
 }
 
-/* A timeout that completes ends a wait, however many it was for. */
+/* A completed timeout ends a wait for any number of completions. */
 static unsigned int wait_for(struct uring *ring, unsigned int nr)
 {
 	long long start = now_ms();
@@ -155,7 +155,7 @@ TEST_F(timeout, completion_of_an_unstarted_timeout_counts)
 	EXPECT_STREQ("2 -EINVAL", wait_next_cqe(ring));
 	EXPECT_STREQ("3 -EINVAL", wait_next_cqe(ring));
 	EXPECT_STREQ("1 0", wait_next_cqe(ring));
-	/* Nor did one that is linked to a request that was refused. */
+	/* Nor is a timeout started that is linked to a refused request. */
 	prep_timeout(ring, &self->never, 2, 0, 4);
 	ASSERT_EQ(1, uring_submit(ring));
 	refused_timeout(ring, 5)->flags = IOSQE_IO_LINK;
@@ -184,7 +184,7 @@ TEST_F(timeout, completion_of_a_removed_timeout_does_not_count)
 	EXPECT_STREQ("1 0", wait_next_cqe(ring));
 }
 
-/* A thread that waits for three completions, and how many there were when it had them. */
+/* A thread that waits for three completions, and the number of CQEs at the end of its wait. */
 struct wait_for_three {
 	pthread_t thread;
 	struct uring *ring;
@@ -218,7 +218,7 @@ TEST_F(timeout, unstarted_timeout_ends_no_wait)
 	EXPECT_EQ(3, w.ready);
 }
 
-/* A thread that sends the ring a message in each round, at about the time it is told. */
+/* A thread that sends a message to the ring in each round, at about the given time. */
 struct sender {
 	struct background background;
 	struct uring ring;
@@ -247,8 +247,8 @@ static void *send_messages(void *arg)
 }
 
 /*
- * A message comes before the timeout is issued, and does not count, or it makes the timeout
- * due. Another timeout does not count, but its expiry completes what was missed.
+ * A message comes before the timeout is issued, and does not count, or it makes the timeout due.
+ * Another timeout does not count, but its expiry completes a timeout that missed the message.
  */
 TEST_F(timeout, completion_counts_while_the_timeout_is_issued)
 {
@@ -292,8 +292,8 @@ TEST_F(timeout, completion_counts_while_the_timeout_is_issued)
 	uring_close(&s.ring);
 }
 
-/* Those of timeouts that wait for room are not yet among the completions. */
-/* How many completions of the ring wait for room, by its fdinfo. */
+/* CQEs of timeouts that wait for room are not published yet. */
+/* Returns the number of completions that wait for room, from fdinfo. */
 static int kept(struct uring *ring)
 {
 	char path[64], line[256];
@@ -439,7 +439,7 @@ TEST_F(timeout, multishot_timeout_continues_until_removed)
 			reports++;
 		}
 	}
-	/* The timer may just be expiring; io_uring does not find it then, or says so. */
+	/* io_uring does not find a timer that is just expiring, or returns an error. */
 	do {
 		prep_remove(&self->ring, 7, 8);
 		ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
@@ -462,8 +462,8 @@ TEST_F(timeout, multishot_timeout_continues_until_removed)
 }
 
 /*
- * Takes reports of timeout 7 until the completion of the removal 8 comes; its result. What was
- * removed says so after that.
+ * Reaps reports of timeout 7 until the completion of removal 8, and returns the result of that.
+ * After it only the removed timeout reports.
  */
 static int removal(struct uring *ring)
 {
@@ -495,8 +495,8 @@ static void spin_us(unsigned int us)
 }
 
 /*
- * At any moment of its interval. io_uring does not find one that expires; here that succeeds. What
- * was removed says so once, and no more.
+ * The removal comes at any moment of the interval. io_uring does not find a timeout that expires;
+ * here the removal succeeds. A removed timeout reports that once, and no more.
  */
 TEST_F(timeout, multishot_timeout_ends_once_when_removed_at_expiry)
 {
@@ -509,7 +509,10 @@ TEST_F(timeout, multishot_timeout_ends_once_when_removed_at_expiry)
 
 		prep_timeout(&ring, &ts, 0, IORING_TIMEOUT_MULTISHOT, 7);
 		ASSERT_EQ(1, uring_submit(&ring));
-		/* Seen from one completion on, the removal is near the next, or between two. */
+		/*
+		 * The delay after one completion puts the removal near the next one, or between
+		 * two.
+		 */
 		for (int i = 0; i <= round % 2; i++) {
 			while (!uring_ready(&ring))
 				;
@@ -532,7 +535,7 @@ TEST_F(timeout, multishot_timeout_ends_once_when_removed_at_expiry)
 	uring_close(&ring);
 }
 
-/* One that reports once: it either reports or is removed, never both and never neither. */
+/* A timeout that reports once either reports or is removed, never both and never neither. */
 TEST_F(timeout, timeout_removed_at_expiry_completes_once)
 {
 	int expired = 0, removed = 0;
@@ -687,7 +690,7 @@ TEST_F(timeout, skipped_success_of_a_timeout_does_not_end_a_chain)
 {
 	struct io_uring_sqe *sqe;
 
-	/* It ends the wait, but what it lets go comes before. */
+	/* The timeout ends the wait, but the linked request completes before. */
 	for (int i = 0; i < 100; i++) {
 		sqe = prep_timeout(&self->ring, &self->soon, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
 		sqe->flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;

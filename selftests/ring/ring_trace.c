@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The trace events of rings, seen in tracefs. io_uring's have the same words for
- * the same things, but for eventfd, which it no longer has.
+ * The trace events of rings, read from tracefs. Events of io_uring have the same format, except
+ * eventfd, which it no longer has.
  */
 #include <stdarg.h>
 #include <sys/eventfd.h>
@@ -12,7 +12,7 @@
 
 FIXTURE(trace)
 {
-	const char *name;	/* of the system, and what its events begin with */
+	const char *name;	/* name of the trace system, and prefix of its events */
 	struct uring ring;
 };
 
@@ -36,7 +36,7 @@ static int set_events(const char *name, const char *value)
 	return put(path, value);
 }
 
-/* How many lines of the trace are of this event and have these words. */
+/* Returns the number of lines of the trace with this event and these words. */
 static int count(FIXTURE_DATA(trace) * self, const char *event, const char *format, ...)
 {
 	char line[1024], want[64], words[256];
@@ -98,7 +98,7 @@ TEST_F(trace, trace_shows_a_registration)
 	ASSERT_EQ(-EBUSY, uring_register(&self->ring, IORING_REGISTER_BUFFERS, iov, 3));
 	EXPECT_EQ(2, count(self, "register", "opcode %d, ", IORING_REGISTER_BUFFERS));
 	EXPECT_EQ(1, count(self, "register", "ret %d", -EBUSY));
-	/* A number that is no operation is refused before. */
+	/* An unknown operation is refused before. */
 	ASSERT_EQ(-EINVAL, uring_register(&self->ring, IORING_REGISTER_LAST, NULL, 0));
 	EXPECT_EQ(0, count(self, "register", "opcode %d, ", IORING_REGISTER_LAST));
 }
@@ -139,7 +139,7 @@ TEST_F(trace, trace_shows_submissions_and_completions)
 
 TEST_F(trace, trace_shows_overflowed_completions)
 {
-	/* There is room for two. */
+	/* The CQ has room for two. */
 	for (int i = 1; i <= 4; i++) {
 		ASSERT_NE(NULL, uring_nop(&self->ring, i));
 		ASSERT_EQ(1, uring_submit(&self->ring));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How a waiter sleeps: what it counts as, and how often it is woken. */
+/* How a waiter sleeps: its accounting, and the number of its wake-ups. */
 #include <pthread.h>
 #include <stdbool.h>
 #include "ring_ops.h"
@@ -7,7 +7,7 @@
 
 #define WAIT	IORING_ENTER_GETEVENTS
 
-/* The number that follows @name and one more character in the file @path, or -1. */
+/* Returns the number behind @name and one more character in the file @path, or -1. */
 static long long number_in(const char *path, const char *name)
 {
 	const size_t len = strlen(name);
@@ -25,7 +25,7 @@ static long long number_in(const char *path, const char *name)
 	return number;
 }
 
-/* How often thread @tid of this process gave up the CPU in order to sleep. */
+/* Returns the number of voluntary context switches of thread @tid of this process. */
 static long long sleeps(pid_t tid)
 {
 	char path[64];
@@ -34,7 +34,7 @@ static long long sleeps(pid_t tid)
 	return number_in(path, "voluntary_ctxt_switches");
 }
 
-/* The fewest tasks that the scheduler counts as waiting for I/O, for a while. */
+/* Returns the lowest number of tasks in iowait during some time. */
 static long long fewest_in_iowait(void)
 {
 	long long fewest = number_in("/proc/stat", "procs_blocked");
@@ -49,7 +49,7 @@ static long long fewest_in_iowait(void)
 	return fewest;
 }
 
-/* A thread that acts once the test's thread, which made it, sleeps in ENTER. */
+/* A thread that acts when its creator, the test's thread, sleeps in ENTER. */
 struct actor {
 	pthread_t thread;
 	pid_t sleeper;
@@ -81,7 +81,7 @@ static void *write_byte(void *arg)
 	return NULL;
 }
 
-/* Publishes NOPs one by one, each when the thread of the ring has taken the last. */
+/* Publishes NOPs one by one, each after the ring's thread has taken the last one. */
 static void *publish_nops(void *arg)
 {
 	struct actor *actor = arg;
@@ -125,8 +125,8 @@ FIXTURE_TEARDOWN(wait)
 }
 
 /*
- * Waits for a read that another thread ends. Returns how many tasks were in iowait
- * meanwhile, other tasks of the machine included, or -1.
+ * Waits for a read that another thread ends. Returns the number of tasks in iowait meanwhile,
+ * including other tasks of the machine, or -1.
  */
 static long long iowaits_of_a_read(struct uring *ring, const int fds[2], unsigned int flags)
 {

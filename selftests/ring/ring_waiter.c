@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The waiter of samples/umwait loses no wake-up. Another thread makes work, by
- * a message or by a completion, at about the time that the waiter announces
- * that it sleeps. If a sleep times out although there is work, a wake-up was
- * lost. HANDSHAKES in the environment is how many announcements are made.
+ * The waiter of samples/umwait loses no wake-up. Another thread makes work, by a message or a
+ * completion, at about the time when the waiter announces its sleep. A sleep that times out with
+ * work pending is a lost wake-up. HANDSHAKES in the environment is the number of announcements.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -96,7 +95,7 @@ FIXTURE_TEARDOWN(waiter)
 	uring_close(&self->ring);
 }
 
-/* Takes what there is. */
+/* Takes all work. */
 static void take_work(struct _test_data_waiter *self)
 {
 	unsigned long long messages = __atomic_load_n(&self->messages, __ATOMIC_ACQUIRE);
@@ -123,7 +122,7 @@ TEST_F_TIMEOUT(waiter, waiter_loses_no_wake_up, 3000)
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, make_work, self));
 	while (w->announced < wanted && !lost) {
-		/* Mostly none: then every wait announces a sleep. */
+		/* Mostly 0: then every wait announces a sleep. */
 		long long bound = random_below(&state, 8) ? 0 : random_below(&state, 3000);
 		enum wake wake;
 
@@ -153,7 +152,7 @@ TEST_F_TIMEOUT(waiter, waiter_loses_no_wake_up, 3000)
 	}
 	EXPECT_EQ(self->made, self->taken);
 	EXPECT_LE(wanted, w->announced);
-	/* It was close, in both ways. */
+	/* Work came during announcements, and after the waiter slept. */
 	EXPECT_LT(0, self->at[WAKE_ANNOUNCED]);
 	EXPECT_LT(0, self->at[WAKE_SLEPT]);
 	EXPECT_LT(0, self->kicks);
