@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a read into a registered buffer costs, beside io_uring in the same boot:
- * of /dev/zero, which is ready at once, so that what is measured is the ring.
- * The output is that of bench_ring. With --instructions those are counted.
+ * The cost of a read into a registered buffer, beside io_uring in the same boot. The file is
+ * /dev/zero, which is ready at once, so the ring is measured. The output is that of bench_ring.
+ * With --instructions those are counted.
  */
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -37,7 +37,7 @@ static void reads(struct uring *ring, int batch)
 	}
 }
 
-/* Registers the buffer. A side that does not read would look good. */
+/* Registers the buffer, and checks a read: a side that does not read would look fast. */
 static void prepare(struct uring *ring)
 {
 	struct iovec iov = { buffer, sizeof(buffer) };

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a ring costs, each number beside its peer's, measured by the same code
- * in alternating runs of one process. One JSON object a line, see bench.h;
- * and for eventfd.register_us, of either side, the 99th percentile, the longest
- * and what a second thread that posts completions all the while achieved; "beside" is the
- * part of the cycles that began while that thread was in a call, which alone count.
- *
- * With --self-check io_uring takes both places: values and peer values should
- * then agree, which tells how far to trust the program on a machine.
+ * The cost of a ring, each number beside its peer's, measured by the same code in alternating runs
+ * of one process. One JSON object a line, see bench.h. eventfd.register_us, of either side, also
+ * has the 99th percentile, the longest, and the rate of a second thread that posts completions all
+ * the while. "beside" is the share of the cycles that began while that thread was in a call; only
+ * those count. With --self-check io_uring takes both places: values and peer values should agree,
+ * which shows how far to trust the program on a machine.
  */
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -17,7 +15,7 @@
 
 #define REGISTER_RUN_MS 250
 #define MAX_SAMPLES 262144
-/* What a run needs at least, however long that takes; and what ends one that hangs. */
+/* The minimum of a run, in any time, and the limit that ends a hang. */
 #define MIN_SAMPLES 8
 #define REGISTER_LIMIT_MS 120000
 
@@ -34,7 +32,7 @@ static void nops(struct uring *ring, int batch)
 		die("a batch of NOPs was not completed", ret < 0 ? ret : -EIO);
 }
 
-/* A submitter without the lock, in turns with a ring that has it and io_uring. */
+/* A submitter without the lock, in turns with a ring that takes it and with io_uring. */
 static void bench_issuer(const struct side sides[3])
 {
 	static const char *const ids[] = {
@@ -62,7 +60,7 @@ static void bench_issuer(const struct side sides[3])
 		uring_close(&rings[i]);
 }
 
-/* How often a submission took the mutex, from exact counts. */
+/* Acquisitions of the mutex by a submission, from exact counts. */
 static void bench_locks(const struct side sides[2])
 {
 	double values[2][RUNS];
@@ -87,8 +85,8 @@ static void bench_locks(const struct side sides[2])
 }
 
 /*
- * What a registered eventfd adds to a NOP: each side with and without. Where a ring lies in memory
- * weighs as much, so each run has new ones.
+ * The cost of a registered eventfd for a NOP: each side with and without. The address of a ring
+ * weighs as much, so each run has new rings.
  */
 static void bench_signal(const struct side sides[2])
 {
@@ -109,7 +107,7 @@ static void bench_signal(const struct side sides[2])
 			time_slice(&arms[i]);
 			if (i % 2 == 0)
 				continue;
-			/* A side that does not signal would look good. */
+			/* A side that does not signal would look fast. */
 			if (read(fd, &count, sizeof(count)) != sizeof(count) || count < 256)
 				die("completions were not signalled", -EIO);
 		}
@@ -125,7 +123,7 @@ static void bench_signal(const struct side sides[2])
 	close(fd);
 }
 
-/* The same in instructions, of which no two are in turns. */
+/* The same in instructions, which need no turns. */
 static void count_signal(const struct side sides[2], int fd)
 {
 	const struct job nop = { NULL, nops, 1 };
@@ -150,7 +148,7 @@ static void count_signal(const struct side sides[2], int fd)
 /* The eventfd of change_eventfd(). */
 static int change_fd;
 
-/* The two calls of eventfd.register_us, for bench_instructions(). */
+/* The two calls of eventfd.register_us, alone, for bench_instructions(). */
 static void change_eventfd(struct uring *ring, int batch)
 {
 	for (int i = 0; i < batch; i++) {
@@ -180,7 +178,7 @@ struct poster {
 	struct uring *ring;
 	unsigned int batch;	/* NOPs a call */
 	unsigned long long posted;
-	int inside;		/* a call that submits and reaps, and holds what that holds */
+	int inside;		/* a call that submits and reaps, with its lock */
 	int stop;
 };
 
@@ -204,9 +202,9 @@ static unsigned long long posted(struct poster *p)
 }
 
 /*
- * One run: a register and unregister cycle's microseconds, and the poster's. Only
- * cycles count that begin while the poster is in a call. Whether it had its CPU all
- * the while is for the posts to tell.
+ * One run: the microseconds of a register and unregister cycle, and the rate of the poster. Only
+ * cycles count that begin while the poster is in a call. The rate shows whether the poster had its
+ * CPU all the while.
  */
 struct registration {
 	double median, mean, p99, max, posts_per_s, sleeps, beside;
@@ -257,7 +255,7 @@ static struct registration time_register(struct poster *p, int fd)
 	return r;
 }
 
-/* What the poster achieves when nobody changes the eventfd. */
+/* The rate of the poster when no thread changes the eventfd. */
 static double time_posts(struct poster *p)
 {
 	struct timespec ts = { .tv_nsec = RUN_MS * 1000000L };
@@ -290,7 +288,7 @@ static void report_registrations(const char *prefix, const struct registration *
 	       field_median(runs, offsetof(struct registration, beside)));
 }
 
-/* How often a cycle slept: no clock is needed to see who waits. */
+/* The number of sleeps of a cycle, which shows a wait without a clock. */
 static void report_sleeps(const char *id, struct registration runs[2][RUNS], const char *peer)
 {
 	double sleeps[2][RUNS];

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What it costs to turn every pr_debug() site of the kernel on and off again:
- * by dynamic debug's own control file, and by miniring's in the same boot, with
- * each backend; and the same for the keys of samples/many_keys.c.
- *
- * Loads miniring.ko again with other parameters, from the current directory,
- * and leaves it loaded with none.
- *
- * The thread that writes stays on CPU 0; function-call interrupts are counted
- * on every other CPU, and the busiest one is reported. Medians of five rounds.
- * Prints one JSON object a line.
+ * The cost of turning every pr_debug() site of the kernel on and off again: by dynamic debug's own
+ * control file, and by miniring's in the same boot, with each backend. The same for the keys of
+ * samples/many_keys.c. Loads miniring.ko again with other parameters, from the current directory,
+ * and leaves it loaded with none. The thread that writes stays on CPU 0. Function-call interrupts
+ * are counted on every other CPU, and the busiest one is reported. Medians of five rounds. Prints
+ * one JSON object a line.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -51,7 +47,7 @@ static void put(const char *path, const char *text)
 	close(fd);
 }
 
-/* Function-call interrupts so far on each CPU; how many CPUs there are. */
+/* Reads the function-call interrupts of each CPU. Returns the number of CPUs. */
 static int read_ipis(unsigned long *ipis)
 {
 	char line[16384], *at;
@@ -97,7 +93,7 @@ static long read_stat(const char *name)
 	return value;
 }
 
-/* How many sites are on. */
+/* Returns the number of sites that are on. */
 static long count_on(void)
 {
 	char line[4096];
@@ -187,7 +183,7 @@ static void reload(const char *parameters)
 	load("miniring.ko", parameters);
 }
 
-/* The longest time that a thread which only looks at the clock did not. */
+/* The longest gap between two reads of the clock, in a thread that only reads it. */
 static bool spinning, spin_ends;
 
 static void *spin(void *longest)
@@ -247,7 +243,7 @@ static void bench_stall(void)
 	struct stall batched = stall("backend=batched", "kernel +p");
 	struct stall stopped = stall("backend=stopped", "kernel +p");
 	struct stall immediate = stall("backend=immediate", "kernel +p");
-	/* What the machine does to a spinning thread of its own accord. */
+	/* The longest gap without an apply. */
 	struct stall nothing = stall("backend=batched", "#");
 
 	printf("{\"id\":\"toggle.stall_us\",\"value\":%.0f,\"unit\":\"us\",", batched.us);
@@ -259,7 +255,7 @@ static void bench_stall(void)
 	       immediate.us, immediate.ipis, immediate.ms);
 }
 
-/* The order of the RFC: that of the descriptors. */
+/* The order of the RFC, which is that of the descriptors. */
 static void bench_unsorted(void)
 {
 	double ipis[2][ROUNDS], ms[2][ROUNDS];
@@ -289,7 +285,7 @@ static struct cost change(const char *how, int keys)
 	return on_and_off(MANY, on, off);
 }
 
-/* How many branches of the module are taken. */
+/* Returns the number of branches of the module that are taken. */
 static int taken(void)
 {
 	FILE *file = fopen(MANY, "r");
@@ -316,7 +312,7 @@ static void bench_own(void)
 	if (taken())
 		die("a branch is still taken");
 
-	/* Once: it is long, and exact. */
+	/* Runs once: it takes long, and is exact. */
 	single = change("single", 4096);
 	for (round = 0; round < ROUNDS; round++) {
 		struct cost cost = change("queued", 4096);

@@ -39,12 +39,13 @@ static struct worker workers[THREADS_MAX];
 static struct slot shared[SHARED_SLOTS];
 static unsigned long long calls_made;
 static bool over;
-/* All memory but the windows is mapped before the first program runs: what the
- * kernel put into the hole of a failed mapping, a window would soon cover.
+/*
+ * All memory except the windows is mapped before the first program runs. Memory that the kernel
+ * puts into the hole of a failed mapping would soon be covered by a window.
  */
 static pthread_barrier_t ready;
 
-/* Programs that reached something new. */
+/* Programs that reached new code. */
 static struct {
 	pthread_mutex_t lock;
 	unsigned int len;
@@ -190,13 +191,13 @@ static void *work(void *arg)
 
 /* Signals. */
 
-/* The return from a signal copies too; that it fails is more than this can take. */
+/* The return from a signal copies too, and this process does not survive a fault there. */
 static void disarm(void)
 {
 	int err = errno;
 	ssize_t ret = pwrite(self->fail_nth, "0", 1, 0);
 
-	/* If that failed, it was what was to fail. */
+	/* A failure here was the fault that was due. */
 	(void)ret;
 	self->armed = false;
 	errno = err;
@@ -206,8 +207,9 @@ static void on_fault(int signal)
 {
 	if (self && __atomic_load_n(&self->may_fault, __ATOMIC_RELAXED))
 		siglongjmp(self->jump, 1);
-	/* What failed was the delivery of a signal; the next one got through, and may
-	 * have come before this. A fault that comes again and again is found stuck.
+	/*
+	 * The fault hit the delivery of a signal; the next signal was delivered, and may have come
+	 * before this one. A fault that repeats is detected as a hang.
 	 */
 	if (self && self->faulty) {
 		disarm();
@@ -248,7 +250,7 @@ static void stuck(void)
 	ksft_exit_fail_msg("a thread did not end\n");
 }
 
-/* Interrupts calls that take long, and ends all in time. */
+/* Interrupts long calls, and ends everything in time. */
 static void *tick(void *arg)
 {
 	unsigned long long last[THREADS_MAX] = {}, beat;
@@ -267,7 +269,7 @@ static void *tick(void *arg)
 		if (now() > end)
 			__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 	}
-	/* A thread may have begun to wait just before. */
+	/* A thread may have begun its wait just before. */
 	end = now() + STUCK_SECONDS;
 	while (!__atomic_load_n((bool *)arg, __ATOMIC_RELAXED)) {
 		usleep(TICK_US);
@@ -279,7 +281,7 @@ static void *tick(void *arg)
 	return NULL;
 }
 
-/* A ring of somebody else. */
+/* A ring that no program uses. */
 
 struct witness {
 	struct uring ring;
@@ -288,7 +290,7 @@ struct witness {
 	const char *lost;
 };
 
-/* Gives a file a number that no request is about. */
+/* Moves a file to a number that no request uses. */
 static bool out_of_reach(int *fd)
 {
 	int low = *fd;
@@ -312,10 +314,10 @@ static bool witness_open(struct witness *w, unsigned int model)
 	return !w->lost;
 }
 
-/* Submits @nr NOPs, and looks that they are all there, in order and notified of. */
+/* Submits @nr NOPs, and checks that all complete, in order and with signals. */
 static void witness_round(struct witness *w, unsigned int nr)
 {
-	/* Longer than any healthy kernel takes. */
+	/* Longer than any correct kernel takes. */
 	struct __kernel_timespec ts = { .tv_sec = 20 };
 	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
 	unsigned long long count = 0;
@@ -349,7 +351,7 @@ static void witness_close(struct witness *w)
 	close(w->eventfd);
 }
 
-/* One ring of each notification model; true if nothing was lost. */
+/* Checks a ring of each notification model. Returns true if nothing was lost. */
 static struct witness witnesses[3];
 
 static void *witness(void *arg)
@@ -385,7 +387,7 @@ static bool witnesses_content(void)
 	return content;
 }
 
-/* Whether new rings do what they should. */
+/* Returns whether new rings work. */
 static bool rings_work(void)
 {
 	for (int i = 0; i < ARRAY_LEN(witnesses); i++) {
@@ -397,7 +399,7 @@ static bool rings_work(void)
 	return witnesses_content();
 }
 
-/* Lets every allocation fail when one is to, and keeps the log free of each one's trace. */
+/* Allows every allocation to fail, and keeps their traces out of the log. */
 static void faults_configure(void)
 {
 	static const char * const settings[][2] = {
@@ -482,7 +484,7 @@ static void options_parse(int argc, char **argv)
 		ksft_exit_fail_msg("--threads takes 1 to %d\n", THREADS_MAX);
 }
 
-/* Runs the threads; returns for how long. */
+/* Runs the threads. Returns the duration. */
 static double run(void)
 {
 	pthread_t ticker, watcher;
@@ -504,7 +506,7 @@ static double run(void)
 		ksft_exit_fail_msg("no thread\n");
 	for (int i = 0; i < options.threads; i++) {
 		pthread_join(workers[i].thread, NULL);
-		/* The ticker must not signal a thread that is gone. */
+		/* The ticker must not signal a thread that has ended. */
 		workers[i].thread = pthread_self();
 	}
 	__atomic_store_n(&joined, true, __ATOMIC_RELAXED);

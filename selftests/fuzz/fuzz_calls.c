@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Operations that are calls of the interface: SETUP, ENTER, REGISTER and polling.
- */
+/* Operations that are calls: SETUP, ENTER, REGISTER and polling. */
 #include <limits.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -15,7 +13,7 @@ static const unsigned int supported = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
 	IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
 	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_SQARRAY | IORING_SETUP_SQPOLL;
 
-/* Few quiesce: each change of a registration waits for a grace period there. */
+/* Few rings quiesce, because each change of a registration waits for a grace period there. */
 static unsigned int notify_model(unsigned int gene)
 {
 	switch (gene % 32) {
@@ -46,7 +44,7 @@ void do_setup(struct worker *w, const struct op *op)
 
 	if (a % 3)
 		p.flags &= ~(IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED);
-	/* Few have a thread, which costs more than a ring. */
+	/* Few rings have a thread, which costs more than a ring. */
 	if (b / 4 % 16)
 		p.flags &= ~IORING_SETUP_SQPOLL;
 	if (a / 3 % 32 == 0)
@@ -84,22 +82,22 @@ static const int allowed_of_buffers[] = {
 
 /* ENTER. */
 
-/* After so many entries a ring is closed, for what it may have kept of them. */
+/* A ring is closed after this number of entries, to free what its requests keep. */
 #define SUBMITTED_MAX 50000
 
-/* The task that made the ring may have gone, for whom another would submit. */
+/* The task that made the ring may have ended, and another one submits. */
 static const int allowed_of_enter[] = {
 	EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT, EOWNERDEAD, 0,
 };
 
 static long enter(struct worker *w, struct slot *s, const struct miniring_enter *enter)
 {
-	/* The library would make an int of it. */
+	/* The library would truncate it to an int. */
 	long ret = CALL(w, syscall(SYS_ioctl, slot_fd(s), MINIRING_IOC_ENTER, enter));
 
 	expect(w, "ENTER", ret < 0 ? -errno : 0, allowed_of_enter);
 	if (ret > 0) {
-		/* Any number is what a ring with SQPOLL says that it was told, if it is an int. */
+		/* A ring with SQPOLL returns any number, if it fits an int. */
 		if (ret > enter->to_submit ||
 		    (ret > 32768 && ret != enter->to_submit && ret != INT_MAX))
 			expect(w, "ENTER consumed too much", -ERANGE, ALLOWED(EINVAL));
@@ -124,8 +122,8 @@ void do_submit(struct worker *w, const struct op *op)
 }
 
 /*
- * The signal that ends what takes long must get through, and that for a frame that could
- * not be written: sent to a thread that blocks it, it ends the process.
+ * The signals for long calls and for unwritable frames must be deliverable: such a signal ends the
+ * process if the thread blocks it.
  */
 static unsigned long signal_mask(unsigned int gene)
 {
@@ -133,7 +131,7 @@ static unsigned long signal_mask(unsigned int gene)
 	       ~(1UL << (SIGUSR1 - 1) | 1UL << (SIGSEGV - 1) | 1UL << (SIGBUS - 1));
 }
 
-/* ENTER by value, and now and then a seek, which a ring refuses. */
+/* ENTER by value, and at times a seek, which a ring refuses. */
 void do_short_submit(struct worker *w, const struct op *op)
 {
 	unsigned int to_submit = number(op->gene[0]);
@@ -154,7 +152,7 @@ void do_short_submit(struct worker *w, const struct op *op)
 		expect(w, "SUBMIT consumed too much", -ERANGE, ALLOWED(EINVAL));
 }
 
-/* What costs least, several times over. */
+/* The cheapest calls, several times. */
 void do_burst(struct worker *w, const struct op *op)
 {
 	struct miniring_enter args = { .to_submit = op->gene[0] % 6 };
@@ -216,7 +214,7 @@ void do_enter_oddly(struct worker *w, const struct op *op)
 		.min_complete = number(b),
 		.flags = a / 64 % 4 ? a / 256 % 2 : number(a / 256),
 		.resv = c % 32 ? 0 : number(c / 32),
-		/* Not one out of a ring's memory, which might keep our signals out. */
+		/* Not from the memory of a ring, which might block the signals of the fuzzer. */
 		.arg = b / 64 % 2 && c / 4 % 64 != 7 ? place(w, c / 4, &mask, sizeof(mask)) : 0,
 		.argsz = b / 128 % 4 ? 8 : number(b / 512),
 	};
@@ -288,7 +286,7 @@ void do_register_oddly(struct worker *w, const struct op *op)
 		  op->gene[2] % 4 ? op->gene[2] / 4 % 2 : number(op->gene[2] / 4));
 }
 
-/* Registered buffers: of this ring's own, or those of another. */
+/* Registered buffers: new ones, or those of another ring. */
 void do_buffers(struct worker *w, const struct op *op)
 {
 	struct io_uring_clone_buffers clone = {
@@ -304,7 +302,7 @@ void do_buffers(struct worker *w, const struct op *op)
 	switch (a % 8) {
 	case 0 ... 3:
 		reg.opcode = IORING_REGISTER_BUFFERS;
-		/* The first is none, which takes a place that is empty. */
+		/* The first buffer is empty, and takes a slot. */
 		reg.arg = a / 8 % 16 ? (unsigned long)w->vectors :
 				       place(w, a / 128, w->vectors,
 					     VECTORS * sizeof(w->vectors[0]));

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Operations on the module's files in debugfs and on what proc says of rings.
- */
+/* Operations on the module's files in debugfs, and on the files of rings in proc. */
 #include "fuzz_ops.h"
 
 static void read_file(struct worker *w, const char *path, unsigned int gene)

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Operations on files, the device's or not, and the mappings of rings.
- */
+/* Operations on files of the device and others, and on mappings of rings. */
 #include <sys/socket.h>
 #include "fuzz_ops.h"
 
@@ -33,7 +31,7 @@ void do_dup(struct worker *w, const struct op *op)
 	slot_set(w, to, fd);
 }
 
-/* By way of a socket, where a file may be when the last descriptor of it goes. */
+/* Over a socket, where a file may be when its last descriptor is closed. */
 void do_pass(struct worker *w, const struct op *op)
 {
 	struct slot *s = slot_of(w, op);
@@ -65,7 +63,7 @@ void do_pass(struct worker *w, const struct op *op)
 	}
 }
 
-/* What the device does not have, or leaves to others. */
+/* Operations that the device lacks, or leaves to the kernel. */
 void do_other(struct worker *w, const struct op *op)
 {
 	struct slot *s = slot_of(w, op);
@@ -109,7 +107,7 @@ static size_t region_len(const struct slot *s, int region)
 	return len && len <= WINDOW ? len : PAGE;
 }
 
-/* Whatever is in the window of a region goes, and nothing can come. */
+/* Unmaps the window of a region. No other mapping can come there. */
 static bool reserve(struct slot *s, int region)
 {
 	char *window = s->window[region];
@@ -135,7 +133,7 @@ static void map(struct worker *w, struct slot *s, int region, size_t len, int pr
 	s->mapped |= 1U << region;
 }
 
-/* As a program would do it, so that the rest has something to work with. */
+/* As a program would, so that other operations have a working ring. */
 void do_map(struct worker *w, const struct op *op)
 {
 	struct slot *s = slot_of(w, op);

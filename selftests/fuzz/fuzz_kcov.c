@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Coverage of the module: which basic blocks of its text the calls of a thread
- * have run, by KCOV.
+ * Coverage of the module by KCOV: the basic blocks of its text that the calls of a thread have
+ * run.
  */
 #include "fuzz.h"
 
@@ -23,7 +23,7 @@ bool kcov_available(void)
 	return !access(KCOV_FILE, R_OK | W_OK);
 }
 
-/* From the first to the last function that the kernel knows to be the module's. */
+/* The range from the first to the last function of the module, by kallsyms. */
 bool kcov_find_text(void)
 {
 	FILE *symbols = fopen("/proc/kallsyms", "re");
@@ -47,13 +47,13 @@ bool kcov_find_text(void)
 	if (text_start >= text_end)
 		return false;
 	text_start &= ~(PAGE - 1);
-	/* The last function is no longer than a page, or loses its rest. */
+	/* The last function is at most a page long, or its rest is lost. */
 	text_end = (text_end + PAGE) & ~(PAGE - 1);
 	seen = calloc(text_end - text_start, 1);
 	return seen;
 }
 
-/* Begins to record the calls of this thread. */
+/* Starts recording the calls of this thread. */
 bool kcov_start(struct kcov *kcov)
 {
 	size_t size = COVER_WORDS * sizeof(unsigned long);
@@ -88,7 +88,7 @@ void kcov_stop(struct kcov *kcov)
 	kcov->cover = NULL;
 }
 
-/* Takes what was recorded; returns how many blocks of it are new. */
+/* Takes the record. Returns the number of new blocks in it. */
 unsigned int kcov_harvest(struct kcov *kcov)
 {
 	unsigned long nr;
@@ -115,7 +115,7 @@ unsigned int kcov_covered(void)
 	return __atomic_load_n(&covered, __ATOMIC_RELAXED);
 }
 
-/* Writes the offset in the module's text of each block that was run. */
+/* Writes the offset of each executed block in the module's text. */
 bool kcov_write(const char *path)
 {
 	FILE *out = fopen(path, "we");

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The table of operations, with how often one is taken, and the running of programs.
- */
+/* The table of operations, with their weights, and the running of programs. */
 #include <sys/wait.h>
 #include "fuzz_ops.h"
 
-/* How often the parent is interrupted before its child has to end. */
+/* Number of interruptions of the parent before its child has to end. */
 #define CHILD_TICKS 25
 
-/* A process that has all files of this one and runs the next operations as well. */
+/* A process that has all files of this one, and runs the next operations too. */
 static void do_fork(struct worker *w, const struct op *op)
 {
 	if (w->child)
@@ -27,7 +25,7 @@ static void do_fork(struct worker *w, const struct op *op)
 	w->child_ends = w->pc + 1 + op->gene[0] % 8;
 }
 
-/* Nobody interrupts what takes long in a child; so it ends if this takes long. */
+/* No ticker interrupts long calls of a child, so the child ends after a time. */
 static void child_reap(struct worker *w)
 {
 	int status = 0, ticks = 0;
@@ -43,13 +41,13 @@ static void child_reap(struct worker *w)
 	w->child = 0;
 }
 
-/* The table of operations, with how often one is taken. */
+/* The table of operations, with their weights. */
 
 static const struct {
 	const char *name;
 	unsigned int weight;
 	void (*run)(struct worker *w, const struct op *op);
-	bool whole;	/* takes care of faults itself, if there may be any */
+	bool whole;	/* handles faults itself, if any */
 } kinds[] = {
 	{ "open", 2, do_open, false },
 	{ "close", 4, do_close, false },

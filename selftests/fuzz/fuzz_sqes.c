@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Operations on the memory that is shared with the kernel: entries made up, completions
- * taken, and words scribbled on.
+ * Operations on memory shared with the kernel: random entries, reaped completions, and scribbled
+ * words.
  */
 #include "fuzz_ops.h"
 
 /*
- * Has @write write to a ring, which may go away meanwhile. No fault may be due: if
- * the signal for a stray write cannot be delivered, the process ends.
+ * Runs @write on a ring, which may be unmapped meanwhile. No fault may be due: if the signal for a
+ * stray write cannot be delivered, the process ends.
  */
 static void poke(struct worker *w, const struct op *op,
 		 void (*write)(struct slot *s, const struct op *op))
@@ -26,7 +26,7 @@ static unsigned int *word(struct slot *s, unsigned int offset)
 	return (unsigned int *)(s->window[REGION_SQ] + offset % WINDOW / 4 * 4);
 }
 
-/* A request that may wait, for whatever file that number is, or about one that does. */
+/* A request that may wait, about any file with that number. */
 static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
 {
 	static const unsigned char opcodes[] = {
@@ -77,7 +77,7 @@ static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
 	}
 }
 
-/* Somewhere in the page that requests write to, or where none can, or a ring. */
+/* Returns an address in the page that requests write to, in an inaccessible one, or in a ring. */
 static unsigned long buffer(struct worker *w, struct rng *rng)
 {
 	switch (rng_below(rng, 32)) {
@@ -99,7 +99,7 @@ static unsigned long buffer(struct worker *w, struct rng *rng)
 	}
 }
 
-/* A request that transfers data, from or to files whose memory is bounded. */
+/* A request that transfers data, from or to a file of bounded memory. */
 static void fill_transfer(struct io_uring_sqe *sqe, struct rng *rng)
 {
 	static const unsigned char opcodes[] = {
@@ -190,7 +190,7 @@ static void fill(struct io_uring_sqe *sqe, struct rng *rng)
 	*sqe = new;
 }
 
-/* Fills entries at the tail and moves it, like a program, but for what is in them. */
+/* Fills entries at the tail and moves it, as a program does, with random contents. */
 static void prepare(struct slot *s, const struct op *op)
 {
 	unsigned int *tail = word(s, s->p.sq_off.tail), at;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queries for the control file: from a grammar, and then damaged. And the
- * kernel's own sites, which are as they were when the fuzzer ends.
+ * Queries for the control file: made by a grammar, and then damaged. Also the kernel's own sites,
+ * whose state is restored when the fuzzer ends.
  */
 #include "fuzz.h"
 
-/* Sites of the kernel may print only if they are in one of these modules. */
+/* Only sites of the kernel in these modules may print. */
 static const char * const quiet_modules[] = {
 	"initramfs", "kobject", "kobject_uevent", "params",
 };
@@ -29,7 +29,7 @@ static void add(struct text *t, const char *piece)
 	add_len(t, piece, strlen(piece));
 }
 
-/* Adds one of @choices, which have a bar between them. */
+/* Adds one of @choices, which are separated by bars. */
 static void add_one_of(struct text *t, const char *choices)
 {
 	unsigned int nr = 1;
@@ -41,7 +41,7 @@ static void add_one_of(struct text *t, const char *choices)
 	add_len(t, choices, strcspn(choices, "|"));
 }
 
-/* Each keyword with values that fit, and some that should not. */
+/* Each keyword with valid values, and some invalid ones. */
 static const struct {
 	const char *keyword, *values;
 } specs[] = {
@@ -116,7 +116,7 @@ static bool names_quiet_module(const char *query, size_t len)
 		size_t spec_len = sprintf(spec, "module %s ", quiet_modules[i]);
 		const char *found = memmem(query, len, spec, spec_len);
 
-		/* Not from inside of a value. */
+		/* Does not match inside of a value. */
 		if (found && !memchr(query, '"', len) && !memchr(query, '\'', len) &&
 		    !memchr(query, '#', len))
 			return true;
@@ -124,7 +124,7 @@ static bool names_quiet_module(const char *query, size_t len)
 	return false;
 }
 
-/* Takes print flags away that could fill the log: a site may be anywhere. */
+/* Removes print flags that could fill the log: a site may be in any code. */
 static void quieten(char *text, size_t len)
 {
 	for (size_t start = 0, end; start < len; start = end + 1) {
@@ -143,14 +143,14 @@ static void quieten(char *text, size_t len)
 	}
 }
 
-/* Fills @text, of TEXT_MAX bytes, and returns the length. */
+/* Fills @text, of TEXT_MAX bytes. Returns the length. */
 size_t text_query(struct rng *rng, char *text)
 {
 	struct text t = { .rng = rng, .at = text };
 	unsigned int queries = rng_one_in(rng, 8) ? rng_below(rng, 12) : 1;
 
 	if (rng_one_in(rng, 500)) {
-		/* About as much as one write may be. */
+		/* About the maximal length of a write. */
 		size_t len = 4090 + rng_below(rng, 12);
 
 		memset(text, rng_one_in(rng, 2) ? ' ' : '#', len);
@@ -180,7 +180,7 @@ int text_write(const char *path, const char *text)
 	return ret;
 }
 
-/* The kernel's list of its sites; NULL if it has none to show. */
+/* Returns the kernel's list of its sites, NULL if it has none. */
 char *sites_read(void)
 {
 	size_t len = 0, room = 1 << 16;
@@ -209,8 +209,8 @@ char *sites_read(void)
 }
 
 /*
- * Turns every site off, and on again those that @before says were on. True if
- * the list then reads as it did.
+ * Turns every site off, and those on again that were on in @before. Returns true if the list then
+ * equals @before.
  */
 bool sites_restore(const char *before)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a thread works on: its own files and those that all threads share. And what
- * the operations have in common: numbers and addresses, made of a gene, and results,
- * compared with what the interface allows.
+ * The objects of a thread: its own files and those that all threads share. Also shared parts of
+ * the operations: numbers and addresses, made of a gene, and results, which are compared with the
+ * interface.
  */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -11,14 +11,14 @@
 
 __thread struct worker *self;
 
-/* Counts a call and lets it be seen that it begins. */
+/* Counts a call, and publishes that it begins. */
 void begin(struct worker *w)
 {
 	w->calls++;
 	__atomic_fetch_add(&w->beat, 1, __ATOMIC_RELAXED);
 }
 
-/* A number that is often small, or near where something ends. */
+/* Returns a number that is often small, or near a limit. */
 unsigned int number(unsigned int gene)
 {
 	unsigned int rest = gene >> 4;
@@ -41,7 +41,7 @@ unsigned int number(unsigned int gene)
 	}
 }
 
-/* How many entries to ask for: large rings cost too much to have many of them. */
+/* Returns a number of entries. Few are large, because of their cost. */
 unsigned int entries(unsigned int gene)
 {
 	if (gene % 1024)
@@ -49,7 +49,7 @@ unsigned int entries(unsigned int gene)
 	return number(gene / 1024);
 }
 
-/* Where @size bytes with the value of @obj are, or should not be. */
+/* Returns an address with @size bytes of @obj, or a bad one. */
 unsigned long place(struct worker *w, unsigned int gene, const void *obj, size_t size)
 {
 	char *none = w->arena + 2 * PAGE, *place;
@@ -101,12 +101,12 @@ void slot_set(struct worker *w, struct slot *s, int fd)
 		CALL(w, close(fd));
 }
 
-/* Complains of a result that is an error, other than those that are @allowed. */
+/* Reports a result that is an error, other than those in @allowed. */
 void expect(struct worker *w, const char *what, int ret, const int *allowed)
 {
 	if (ret >= 0)
 		return;
-	/* Another thread may have closed the file, or put another in its place. */
+	/* Another thread may have closed or replaced the file. */
 	if (ret == -EBADF || ret == -ENOTTY)
 		return;
 	if (w->program->ops[w->pc].fail && (ret == -ENOMEM || ret == -EFAULT))
@@ -125,7 +125,7 @@ int result(long ret)
 	return ret < 0 ? -errno : ret;
 }
 
-/* Has the @nth allocation or user copy of what this thread does next fail; 0 for none. */
+/* Makes the @nth allocation or user copy of this thread fail; 0 for none. */
 void arm(struct worker *w, unsigned int nth)
 {
 	char text[12];
@@ -133,7 +133,7 @@ void arm(struct worker *w, unsigned int nth)
 	if (w->fail_nth < 0)
 		return;
 	snprintf(text, sizeof(text), "%u", nth);
-	/* Set from before to after: the delivery of a signal may be what fails. */
+	/* Set throughout, because the delivery of a signal may be the fault. */
 	w->armed = true;
 	w->faulty = true;
 	CALL(w, pwrite(w->fail_nth, text, strlen(text), 0));
@@ -181,7 +181,7 @@ bool worker_init(struct worker *w, struct slot *shared)
 	w->file = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (w->file < 0 || ftruncate(w->file, 2 * PAGE) || fcntl(w->file, F_ADD_SEALS, F_SEAL_GROW))
 		return false;
-	/* Behind each is a page for nothing. */
+	/* Behind each is an inaccessible page. */
 	w->data = mmap(NULL, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->data == MAP_FAILED || mprotect(w->data, PAGE, PROT_READ | PROT_WRITE) ||
 	    mprotect(w->data + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A regular file of one page, in debugfs, that transfers only its first bytes without
- * waiting: as a file on a disk of which that much is in memory.
+ * A regular file of one page, in debugfs. Without waiting it transfers only its first bytes, as a
+ * file on a disk with only that part in memory.
  */
 
 #include <linux/debugfs.h>
@@ -14,7 +14,7 @@
 
 static char contents[SIZE];
 
-/* How many bytes there are for a transfer. */
+/* Returns the number of bytes of a transfer. */
 static ssize_t available(const struct kiocb *iocb)
 {
 	loff_t end = SIZE;
@@ -27,7 +27,7 @@ static ssize_t available(const struct kiocb *iocb)
 	return max(end - iocb->ki_pos, 0);
 }
 
-/* Reads or writes, which the iterator tells. */
+/* Reads or writes, by the direction of the iterator. */
 static ssize_t parts_iter(struct kiocb *iocb, struct iov_iter *iter)
 {
 	bool write = iov_iter_rw(iter) == WRITE;
@@ -62,7 +62,7 @@ static struct dentry *file;
 
 static int __init file_in_parts_init(void)
 {
-	/* Not safe against removal while it is open, which the module's count prevents. */
+	/* The file is not safe against removal while open; the module's count prevents that. */
 	file = debugfs_create_file_unsafe("miniring_file_in_parts", 0600, NULL, NULL, &parts_fops);
 	return PTR_ERR_OR_ZERO(file);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Requests a key of miniring_keys_test when that module goes, from a notifier of
- * the priority @priority. /sys/module/miniring_keys_late/parameters/result is what
- * came of it, or 1 as long as nothing did.
+ * Requests a key of miniring_keys_test when that module unloads, from a notifier of the priority
+ * @priority. /sys/module/miniring_keys_late/parameters/result has the result, or 1 before.
  */
 
 #include <linux/jump_label.h>

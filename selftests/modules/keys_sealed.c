@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A key that becomes read-only with the module's __ro_after_init data, for
- * selftests/keys/static_key_modules.c: requested by the module's init if @in_init is
- * set, and by what is written to /sys/kernel/debug/miniring_keys_sealed/command.
+ * selftests/keys/static_key_modules.c. The module's init requests it if @in_init is set, and
+ * commands in /sys/kernel/debug/miniring_keys_sealed/command do.
  */
 
 #include <linux/debugfs.h>

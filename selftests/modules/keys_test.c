@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Static keys of all kinds for selftests/keys/static_key.c, which changes them
- * through /sys/kernel/debug/miniring_keys_test/command and sees in .../state
- * which branches the code takes.
+ * Static keys of all kinds for selftests/keys/static_key.c, which changes them through
+ * /sys/kernel/debug/miniring_keys_test/command and reads in .../state the branches that the code
+ * takes.
  */
 
 #include <linux/debugfs.h>
@@ -26,7 +26,7 @@ static DEFINE_STATIC_KEY_FALSE(right_key);
 DEFINE_STATIC_KEY_FALSE(miniring_test_shared_key);
 EXPORT_SYMBOL_GPL(miniring_test_shared_key);
 
-/* How many of the branches on a key are taken; all or none, unless broken. */
+/* Returns the number of taken branches of a key: all or none, unless broken. */
 #define BOTH_BRANCHES(name)						\
 	static noinline int name##_taken(void)				\
 	{								\
@@ -90,7 +90,7 @@ static const struct test_key {
 #endif
 };
 
-/* Queue that many keys that nobody branches on, apply, and look at each. */
+/* Queues that many keys without branches, applies, and checks each. */
 static int flood(unsigned int count)
 {
 	struct static_key *flooded = vcalloc(count, sizeof(*flooded));
@@ -150,7 +150,7 @@ static int run(const char *verb, const char *arg)
 	return 0;
 }
 
-/* Commands separated by newlines, until one fails. */
+/* Runs commands separated by newlines, until one fails. */
 static ssize_t command_write(struct file *file, const char __user *user,
 			     size_t len, loff_t *pos)
 {
@@ -178,7 +178,7 @@ static const struct file_operations command_fops = {
 	.write = command_write,
 };
 
-/* A line for each key: its name, its count, and how many branches are taken. */
+/* Writes a line for each key: its name, its count, and the number of taken branches. */
 static int state_show(struct seq_file *m, void *unused)
 {
 	int i;

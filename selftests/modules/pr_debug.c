@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sites of the kernel's own dynamic debug for selftests/dyndbg/dyndbg.c, with classes and
- * without, in a module that needs nothing of miniring: it can be there first. What is
- * written to its parameter "say" is printed at each of them.
+ * Sites of the kernel's own dynamic debug for selftests/dyndbg/dyndbg.c, with classes and without,
+ * in a module that does not use miniring, so it can be loaded first. Each site prints what is
+ * written to the parameter "say".
  */
 
 #include <linux/dynamic_debug.h>
 #include <linux/module.h>
 #include <linux/printk.h>
 
-/* In places, so that an order or a base that is not looked at shows. */
+/* Sites in several places, so that a wrong order or base shows. */
 enum { RED, GREEN, NAMELESS = 30, OTHER_GREEN = 40, BLUE };
 
 #ifdef CONFIG_DYNAMIC_DEBUG
@@ -17,7 +17,7 @@ enum { RED, GREEN, NAMELESS = 30, OTHER_GREEN = 40, BLUE };
 
 DECLARE_DYNDBG_CLASSMAP(colours, DD_CLASS_TYPE_DISJOINT_NAMES, RED,
 			"MINIRING_RED", "MINIRING_GREEN");
-/* A name that another class has, and a map that does not begin with 0. */
+/* A name of another class too, and a map that does not begin with 0. */
 DECLARE_DYNDBG_CLASSMAP(more_colours, DD_CLASS_TYPE_DISJOINT_NAMES, OTHER_GREEN,
 			"MINIRING_GREEN", "MINIRING_BLUE");
 #else

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One static key, enabled and then disabled before anything is applied: in the
- * order of calls of the RFC for queued static keys, which a kernel does not
- * survive, or with via=miniring through miniring's functions. For
- * scripts/rfc-crash; nothing else loads it.
+ * One static key, enabled and then disabled before an apply: in the order of calls of the RFC for
+ * queued static keys, which a kernel does not survive, or with via=miniring through miniring's
+ * functions. Only scripts/rfc-crash loads it.
  */
 
 #define pr_fmt(fmt) "rfc_order: " fmt
@@ -26,7 +25,7 @@ static noinline int rfc_order_taken(void)
 	return static_branch_unlikely(&order_key) ? 1 : 0;
 }
 
-/* Not exported, so called as rust/helpers/static_key.c does it. */
+/* Not exported, so called as in rust/helpers/static_key.c. */
 #define UNEXPORTED(name, prototype)					\
 	DEFINE_STATIC_CALL_NULL(rfc_##name, prototype)
 
@@ -64,7 +63,7 @@ static int find_functions(void)
 	return 0;
 }
 
-/* Hand each entry of the key to the architecture; the key's count is set. */
+/* Passes each entry of the key to the architecture. The key's count is set. */
 static void queue_entries(bool enabled)
 {
 	struct jump_entry *entry = THIS_MODULE->jump_entries;

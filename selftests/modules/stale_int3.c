@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For a test VM that QEMU emulates (TCG), where a virtual CPU can execute a breakpoint
- * that is no longer in memory.
+ * For a test VM that QEMU emulates (TCG), where a virtual CPU can execute a breakpoint that is no
+ * longer in memory.
  *
- * A store to code has what was translated of it dropped before it is done. A CPU that
- * comes to that code in between translates the byte that is about to be replaced, and
- * nothing drops that translation until the next store. Should the byte be the breakpoint
- * that patching of text begins with, the next CPU there takes an int3 of which nobody
- * knows, and the kernel dies. No processor does that: it sees its own memory.
+ * A store to code drops the translation of that code before the store is done. A CPU that comes to
+ * the code in between translates the old byte, and that translation stays until the next store. If
+ * the old byte is the breakpoint that patching of text begins with, the next CPU there takes an
+ * int3 without a handler, and the kernel dies. No processor does that: it sees its own memory.
  *
- * So an int3 of which memory has none is not one, and what is there instead is done. See
- * Documentation/building.rst.
+ * So an int3 without a breakpoint in memory is ignored, and the instruction in memory is executed.
+ * See Documentation/building.rst.
  */
 
 #include <linux/kdebug.h>
@@ -37,9 +36,9 @@ module_param_cb(executed, &executed_ops, NULL, 0444);
 MODULE_PARM_DESC(executed, "how many breakpoints were executed that were not there");
 
 /*
- * Does the instruction at @code, if it is one that a jump label or a static call has.
- * Interrupts are off, so that a CPU that patches it anew waits for this CPU after
- * its breakpoint, and all of it is either of before that or the breakpoint.
+ * Executes the instruction at @code, if a jump label or a static call can have it. Interrupts are
+ * off, so a CPU that patches it again waits for this CPU after its breakpoint. So the bytes are
+ * either all from before that, or the breakpoint.
  */
 static bool emulate(struct pt_regs *regs, const u8 *code)
 {
