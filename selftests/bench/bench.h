@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the programs that measure rings share: ways of doing something, with a
- * ring of either side, that take turns, and how the results are printed. One
- * JSON object a line:
- *
- *   id, value, unit, peer, peer_value, better   as in build/bench.json
- *   spread, peer_spread                         least and greatest run
+ * Shared by the programs that measure rings: arms that take turns, each with a ring of one
+ * backend, and the printing of results. One JSON object a line: id, value, unit, peer, peer_value,
+ * better as in build/bench.json; spread, peer_spread: least and greatest run.
  */
 #ifndef MINIRING_SELFTEST_BENCH_H
 #define MINIRING_SELFTEST_BENCH_H
@@ -51,7 +48,7 @@ static inline void open_ring(struct uring *ring, const struct side *side)
 		die(side->name, ret);
 }
 
-/* The calling thread stays on @cpu, if there is one. */
+/* Binds the calling thread to @cpu, if there is one. */
 static inline void pin(int cpu)
 {
 	cpu_set_t set;
@@ -68,7 +65,7 @@ static inline int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The value that @part of the sorted values are below. */
+/* Returns the value that @part of the sorted values are below. */
 static inline double quantile(double *values, size_t nr, double part)
 {
 	if (!nr)
@@ -82,7 +79,7 @@ static inline double median(double *values, size_t nr)
 	return quantile(values, nr, 0.5);
 }
 
-/* The fields that every line has; the caller ends the line. */
+/* Prints the fields of every line; the caller ends the line. */
 static inline void report(const char *id, const char *unit, double *values,
 			  const char *peer, double *peers)
 {
@@ -98,9 +95,8 @@ static inline void report(const char *id, const char *unit, double *values,
 typedef void batch_fn(struct uring *ring, int batch);
 
 /*
- * One way of doing something that is compared with others. Machines drift by more
- * than what is measured, so within a run the arms take turns, a slice each, and
- * the run's value is the median slice.
+ * One side of a comparison. Machines drift by more than the difference, so within a run the arms
+ * take turns, a slice each, and the run's value is the median slice.
  */
 struct arm {
 	batch_fn *fn;
@@ -117,7 +113,7 @@ static inline void check(const char *what, int ret)
 		die(what, ret);
 }
 
-/* Nanoseconds that one of a batch took to submit and reap. */
+/* Returns the nanoseconds of one NOP of a batch, submitted and reaped. */
 static inline double time_slice(struct arm *arm)
 {
 	const int calls = arm->batch > 8 ? 64 : 256;
@@ -134,7 +130,7 @@ static inline double time_slice(struct arm *arm)
 	return (double)(end - start) / calls / arm->batch;
 }
 
-/* One run of all arms; puts into @values what each took. */
+/* Makes one run of all arms, and stores the value of each in @values. */
 static inline void run_arms(struct arm *arms, int nr, double *values)
 {
 	long long end = now_ns() + nr * RUN_MS * 1000000LL;
@@ -149,7 +145,7 @@ static inline void run_arms(struct arm *arms, int nr, double *values)
 		values[i] = median(arms[i].slices, arms[i].nr);
 }
 
-/* Something to be measured: what a new ring needs, if anything, and the batches. */
+/* A job to measure: the setup of a new ring, if any, and the batches. */
 struct job {
 	void (*prepare)(struct uring *ring);
 	batch_fn *fn;
@@ -163,7 +159,7 @@ static inline void open_for(const struct job *job, struct uring *ring, const str
 		job->prepare(ring);
 }
 
-/* Nanoseconds that one of a batch takes, the two sides in turns. */
+/* Measures the nanoseconds of one of a batch, the two sides in turns. */
 static inline void bench_ns(const char *id, const struct job *job, const struct side sides[2])
 {
 	static struct arm arms[2];
@@ -190,9 +186,9 @@ static inline void bench_ns(const char *id, const struct job *job, const struct 
 }
 
 /*
- * Instructions, where the time stamp counter counts those (scripts/vm.py --icount):
- * of one of a batch, from its entry to its completion being taken. An interrupt
- * in between does not move the median.
+ * Measures instructions, where the time stamp counter counts those (scripts/vm.py --icount): of
+ * one of a batch, from its entry to its completion being taken. An interrupt in between does not
+ * move the median.
  */
 static inline double count_instructions(const struct job *job, struct uring *ring)
 {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Each allocation and each copy from or to the user that a call makes fails
- * once: the first, the second, and so on until none is left. A call that fails
- * for it says -ENOMEM or -EFAULT, or what its fallback is, has changed nothing,
- * and succeeds when it is made again. A call that succeeds in spite of it has
- * done all that it should.
- *
- * Needs CONFIG_FAULT_INJECTION with failslab and fail_usercopy.
+ * Each allocation and each copy from or to the user in a call fails once: the first, the second,
+ * and so on until none is left. A call that fails for that reason returns -ENOMEM or -EFAULT, or
+ * its fallback. It has changed nothing, and succeeds when it is repeated. A call that succeeds
+ * nevertheless has done all its work. Needs CONFIG_FAULT_INJECTION with failslab and
+ * fail_usercopy.
  */
 #ifndef MINIRING_SELFTEST_FAULT_INJECT_H
 #define MINIRING_SELFTEST_FAULT_INJECT_H
@@ -26,7 +24,7 @@ struct count {
 	unsigned int points, nomem, fault, fallback, tolerated;
 };
 
-/* What the calls of a test work on. */
+/* The objects of a test's calls. */
 struct state {
 	struct count count;
 	struct uring ring;
@@ -37,24 +35,24 @@ struct state {
 	unsigned int head;
 	unsigned long long seen;
 	const char *path, *query, *undo;
-	/* Lists: as they were, as they are, and as they should be. */
+	/* Lists: the old one, the current one, and the expected one. */
 	char *before, *after, *wanted;
 };
 
 struct call {
-	/* Returns what the call does, with -errno for a failure. */
+	/* Makes the call. Returns its result, -errno for a failure. */
 	int (*make)(struct state *s);
-	/* After a failure: what has changed; NULL if nothing. */
+	/* Checks after a failure. Returns what has changed, NULL for nothing. */
 	const char *(*changed)(struct state *s);
-	/* After a success, which returned @ret: what is wrong; NULL if nothing. */
+	/* Checks after a success with result @ret. Returns what is wrong, NULL for nothing. */
 	const char *(*wrong)(struct state *s, int ret);
-	/* Takes a success back. */
+	/* Undoes a success. */
 	void (*undo)(struct state *s);
 	/* Errors that are allowed beside -ENOMEM and -EFAULT. */
 	int fallback;
 };
 
-/* Lets every allocation fail, and keeps the log free of each one's trace. */
+/* Allows every allocation to fail, and keeps their traces out of the log. */
 static void faults_configure(void)
 {
 	put(DEBUGFS "failslab/ignore-gfp-wait", "N");
@@ -67,7 +65,7 @@ static void faults_configure(void)
 	put(DEBUGFS "fail_usercopy/verbose", "0");
 }
 
-/* Makes the call with its @nth point failing; @hit tells whether it has so many. */
+/* Makes the call with its @nth point failing. @hit is set if it has that many. */
 static int make_failing(const struct call *call, struct state *s, int fail, unsigned int nth,
 			bool *hit)
 {
@@ -79,16 +77,16 @@ static int make_failing(const struct call *call, struct state *s, int fail, unsi
 	if (pwrite(fail, text, strlen(text), 0) < 0)
 		return -EIO;
 	ret = call->make(s);
-	/* If there is a count left, reading it may itself be what fails. */
+	/* If a count is left, the read of it may itself be the fault. */
 	len = pread(fail, text, sizeof(text) - 1, 0);
 	*hit = len > 0 && atoi(text) == 0;
-	/* And so may be taking it back, once. */
+	/* So may be the undo, once. */
 	if (pwrite(fail, "0", 1, 0) < 0 && pwrite(fail, "0", 1, 0) < 0)
 		return -EIO;
 	return ret;
 }
 
-/* Returns what went wrong, or NULL. */
+/* Returns the error found, or NULL. */
 static const char *fail_each(const struct call *call, struct state *s)
 {
 	struct count *count = &s->count;
@@ -143,7 +141,7 @@ static const char *fail_each(const struct call *call, struct state *s)
 	return what ? text : NULL;
 }
 
-/* Of all tests, each of which is a process. */
+/* Totals of all tests, which are processes. */
 static struct count *total;
 
 static inline void print_total(void)
@@ -152,7 +150,7 @@ static inline void print_total(void)
 	       total->points, total->nomem, total->fault, total->fallback, total->tolerated);
 }
 
-/* All tests, and the total at the end, which is where the harness exits. */
+/* Runs all tests, and prints the total at the end, where the harness exits. */
 static inline int fault_main(int argc, char **argv)
 {
 	total = mmap(NULL, sizeof(*total), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -168,7 +166,7 @@ FIXTURE(fault)
 	int users;
 };
 
-/* How often the module is in use. */
+/* Returns the reference count of the module. */
 static int users(void)
 {
 	FILE *file = fopen("/sys/module/miniring/refcnt", "re");

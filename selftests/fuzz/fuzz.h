@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The fuzzer's parts: programs of operations (fuzz_ops.c and what fuzz_ops.h
- * names) with queries for the control file (fuzz_text.c), what they cover
- * (fuzz_kcov.c), and the threads that make up, run and keep programs (fuzz.c).
- *
- * Whatever is random comes from an rng, seeded; an operation is a kind and a few
- * numbers from which all else follows, so that a program can be run again.
+ * The parts of the fuzzer: programs of operations (fuzz_ops.c and the files in fuzz_ops.h) with
+ * queries for the control file (fuzz_text.c), their coverage (fuzz_kcov.c), and the threads that
+ * make, run and keep programs (fuzz.c). All randomness comes from a seeded rng. An operation is a
+ * kind and a few numbers that determine the rest, so a program can be run again.
  */
 #ifndef MINIRING_SELFTEST_FUZZ_H
 #define MINIRING_SELFTEST_FUZZ_H
@@ -34,7 +32,7 @@
 struct op {
 	unsigned char kind;
 	unsigned char slot;
-	unsigned char fail;	/* which of its allocations and user copies; 0 for none */
+	unsigned char fail;	/* the number of the allocation or user copy to fail; 0 for none */
 	unsigned int gene[OP_GENES];
 };
 
@@ -46,14 +44,14 @@ struct program {
 void op_random(struct rng *rng, struct op *op);
 void op_print(const struct op *op);
 
-/* What a thread covers, if the kernel has KCOV. */
+/* The coverage of a thread, if the kernel has KCOV. */
 
 struct kcov {
 	int fd;
 	unsigned long *cover;
 };
 
-/* The module's text, one byte for each of its addresses: whether it was run. */
+/* The module's text, one byte for each address: whether it was executed. */
 extern unsigned long text_start, text_end;
 
 bool kcov_available(void);
@@ -65,9 +63,9 @@ unsigned int kcov_covered(void);
 bool kcov_write(const char *path);
 
 /*
- * The regions of a ring are mapped into windows of a fixed address, and nothing
- * else ever is, so that a stray write through an address that another thread
- * has just unmapped can only fault, which the writer survives.
+ * The regions of a ring are mapped into windows at fixed addresses, which have no other use. So a
+ * stray write through an address that another thread has just unmapped can only fault, and the
+ * writer survives that.
  */
 enum { REGION_SQ, REGION_CQ, REGION_SQES, REGIONS };
 
@@ -96,25 +94,26 @@ struct worker {
 	int eventfds[EVENTFDS];
 	int epoll;
 	int sockets[2];
-	/* Of two pages, for good. */
+	/* A mapping of two pages, which stays. */
 	int file;
 	/* Three pages: one to read, one to read and write, and one to do neither. */
 	char *arena;
-	/* What requests transfer: a page that they write to, if the arena's are not it. */
+	/* Memory of transfers: a page that requests write to, outside of the arena. */
 	char *data;
-	/* Vectors of it, which none writes to. */
+	/* Vectors of that memory, which no request writes to. */
 	struct iovec *vectors;
 	struct kcov kcov;
 	unsigned long long calls;
-	/* Changes with each call, by which it is seen that one takes long. */
+	/* Changes with each call, so that a long call is detected. */
 	unsigned long long beat;
 	unsigned int unexpected;
-	/* Where faults are asked for, if the kernel has them; whether one is due, and
-	 * whether one was for what runs.
+	/*
+	 * Descriptor that requests faults, if the kernel has them; whether a fault is due; whether
+	 * one was due for the current operation.
 	 */
 	int fail_nth;
 	bool armed, faulty;
-	/* The program that runs, and where it is. */
+	/* The running program, and its position. */
 	const struct program *program;
 	unsigned int pc;
 	unsigned int child_ends;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between the files that hold the fuzzer's operations. An operation do_*() runs
- * one @op of a program for @w.
+ * Declarations shared by the files of the fuzzer's operations. An operation do_*() runs one @op of
+ * a program for @w.
  */
 #ifndef MINIRING_SELFTEST_FUZZ_OPS_H
 #define MINIRING_SELFTEST_FUZZ_OPS_H
@@ -10,7 +10,7 @@
 
 #define PAGE 4096UL
 
-/* fuzz_worker.c: what the operations have in common. */
+/* fuzz_worker.c: shared parts of the operations. */
 
 void begin(struct worker *w);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * A thread that does something over and over until it is told to stop.
- */
+/* A thread that repeats a function until it is stopped. */
 #ifndef MINIRING_SELFTEST_BACKGROUND_H
 #define MINIRING_SELFTEST_BACKGROUND_H
 
@@ -19,13 +17,13 @@ static inline void background_start(struct background *b, void *(*run)(void *), 
 	b->running = !pthread_create(&b->thread, NULL, run, arg);
 }
 
-/* For the thread: whether it is to end. */
+/* Returns whether the thread has to end. For the thread. */
 static inline bool background_is_over(struct background *b)
 {
 	return __atomic_load_n(&b->stop, __ATOMIC_ACQUIRE);
 }
 
-/* Ends it, if it is running. */
+/* Ends the thread, if it is running. */
 static inline void background_stop(struct background *b)
 {
 	if (!b->running)

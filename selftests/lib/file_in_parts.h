@@ -7,9 +7,9 @@
 #include "modules.h"
 
 #define IN_PARTS_SIZE		4096
-#define IN_PARTS_AT_ONCE	100	/* from the beginning */
+#define IN_PARTS_AT_ONCE	100	/* from the start of the file */
 
-/* Loads the module as well; returns a file descriptor, or a negative errno. */
+/* Loads the module and opens its file. Returns a descriptor, or a negative errno. */
 static inline int open_in_parts(void)
 {
 	int err = load("miniring_file_in_parts", "");
@@ -21,7 +21,7 @@ static inline int open_in_parts(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Returns a negative errno if there is still somebody who has it, in spite of time. */
+/* Unloads the module. Returns a negative errno if the file stays in use for some time. */
 static inline int close_in_parts(int fd)
 {
 	int err;

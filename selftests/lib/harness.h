@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * The kernel's harness, with time for a host that has other work: the limit of a test ends
- * one that hangs, and judges nothing else.
- */
+/* The kernel's harness, with a limit for busy hosts: the limit of a test only ends a hang. */
 #ifndef MINIRING_SELFTEST_HARNESS_H
 #define MINIRING_SELFTEST_HARNESS_H
 

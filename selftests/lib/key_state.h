@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Commands to modules/keys_test.c, and what its keys and branches are then. */
+/* Commands to modules/keys_test.c, and the state of its keys and branches. */
 #ifndef MINIRING_SELFTEST_KEY_STATE_H
 #define MINIRING_SELFTEST_KEY_STATE_H
 
@@ -8,14 +8,15 @@
 #define COMMAND		DEBUGFS "miniring_keys_test/command"
 #define STATE		DEBUGFS "miniring_keys_test/state"
 
-/* Put commands to the test module. */
+/* Writes commands to the test module. */
 static inline int command(const char *commands)
 {
 	return put(COMMAND, commands);
 }
 
-/* The count of a key and how many of its branches are taken, as 1000 * count
- * + taken: one number that a failing test can show.
+/*
+ * Returns the count of a key and the number of its taken branches, as 1000 * count + taken: one
+ * number that a failing test can show.
  */
 static inline int state_of(const char *file, const char *key)
 {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * For tests of queued static keys: the keys of modules/keys_test.c, which
- * code really branches on, on each backend. What a test needs to know of its
- * backend is in variant->backend; "-v stopped" runs those of one.
- *
- * Loads miniring.ko again for another backend, and leaves it with none asked for.
+ * For tests of queued static keys: the keys of modules/keys_test.c, which code branches on, on
+ * each backend. variant->backend is the backend of a test; "-v stopped" runs the tests of one.
+ * Loads miniring.ko again for another backend, and at last without the parameter.
  */
 #ifndef MINIRING_SELFTEST_KEYS_H
 #define MINIRING_SELFTEST_KEYS_H
@@ -18,8 +16,9 @@
 #define OTHER_STATE	DEBUGFS "miniring_keys_other/state"
 #define MANY		300
 
-/* So many rounds, or as many as there is time for: on a debug kernel one takes
- * a hundred milliseconds, and the harness gives a test thirty seconds.
+/*
+ * Up to that many rounds, in a limited time: on a debug kernel one takes a hundred milliseconds,
+ * and the harness gives a test thirty seconds.
  */
 #define SECONDS	6
 
@@ -55,7 +54,7 @@ FIXTURE_VARIANT_ADD(keys, immediate) {
 	.parameter = "backend=immediate",
 };
 
-/* The last one leaves the module as it was found. */
+/* The last test leaves the module as before. */
 FIXTURE_VARIANT_ADD(keys, batched) {
 	.backend = "batched",
 	.parameter = "",
@@ -86,7 +85,7 @@ FIXTURE_TEARDOWN(keys)
 	EXPECT_EQ(0, unload("miniring_keys_test"));
 }
 
-/* Whether the backend of a test is that one. */
+/* Returns whether the test runs on that backend. */
 #define ON_BACKEND(name)	(!strcmp(variant->backend, name))
 
 #endif /* MINIRING_SELFTEST_KEYS_H */

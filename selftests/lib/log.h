@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The kernel log from its end on, to be read without waiting. */
+/* Opens the kernel log at its end, for reads without waiting. */
 static inline int open_log(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -21,7 +21,7 @@ static inline int open_log(void)
 	return fd;
 }
 
-/* What was logged since, in memory that the caller frees. */
+/* Returns the new messages, in memory that the caller frees. */
 static inline char *read_log(int fd)
 {
 	size_t len = 0, room = 1 << 16;
@@ -39,7 +39,7 @@ static inline char *read_log(int fd)
 	return text;
 }
 
-/* Whether this was logged since the log was last read. */
+/* Returns whether that text was logged since the last read of the log. */
 static inline bool logged(int fd, const char *with)
 {
 	char *text = read_log(fd);
@@ -50,8 +50,8 @@ static inline bool logged(int fd, const char *with)
 }
 
 /*
- * How the log names an error; the caller frees it. Without CONFIG_SYMBOLIC_ERRNAME the
- * kernel has no names.
+ * Returns the name of an error in the log; the caller frees it. Without CONFIG_SYMBOLIC_ERRNAME
+ * the kernel prints numbers.
  */
 static inline char *logged_error(const char *text, int error)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * For tests that load and unload modules, from the directory above the program
- * or the one that MINIRING_MODULES names, and talk to them through files.
- * Functions that return int return a negative errno.
+ * For tests that load and unload modules, and access them through files. The modules are in the
+ * directory above the program, or in MINIRING_MODULES. Functions that return int return a negative
+ * errno.
  */
 #ifndef MINIRING_SELFTEST_MODULES_H
 #define MINIRING_SELFTEST_MODULES_H
@@ -72,7 +72,7 @@ static inline int put(const char *path, const char *text)
 	return put_bytes(path, text, strlen(text));
 }
 
-/* A number of miniring's statistics. */
+/* Returns a number of miniring's statistics. */
 static inline long stat(const char *name)
 {
 	char line[256];
@@ -89,7 +89,7 @@ static inline long stat(const char *name)
 	return value;
 }
 
-/* Whether that line is all that there is in the file. */
+/* Returns whether the file has exactly that line. */
 static inline bool file_is(const char *path, const char *line)
 {
 	size_t len = strlen(line);
@@ -104,7 +104,7 @@ static inline bool file_is(const char *path, const char *line)
 	return got == (ssize_t)len + 1 && !memcmp(found, line, len) && found[len] == '\n';
 }
 
-/* Whether that backend is in use. */
+/* Returns whether that backend is in use. */
 static inline bool backend_is(const char *name)
 {
 	return file_is(BACKEND, name);

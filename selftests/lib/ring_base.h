@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * What ring tests share with ring programs that have no harness: results as text, and clocks.
- */
+/* Shared by ring tests and ring programs without a harness: results as text, and clocks. */
 #ifndef MINIRING_SELFTEST_RING_BASE_H
 #define MINIRING_SELFTEST_RING_BASE_H
 
 #include <time.h>
 #include "uring.h"
 
-/* "7" for a result, "-EINVAL" for an error. */
+/* Returns "7" for a result, "-EINVAL" for an error. */
 static inline const char *result_name(int res)
 {
 	static __thread char text[32];

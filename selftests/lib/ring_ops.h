@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Entries for operations, prepared; what else is to be set, the caller sets. There
- * must be room in the SQ.
- */
+/* Prepares entries of operations. The caller sets the other fields. The SQ must have room. */
 #ifndef MINIRING_SELFTEST_RING_OPS_H
 #define MINIRING_SELFTEST_RING_OPS_H
 
@@ -50,7 +47,7 @@ static inline struct io_uring_sqe *prep_rw(struct uring *ring, int opcode, int f
 	return sqe;
 }
 
-/* Into a byte that nobody looks at. */
+/* Reads into a byte that is never checked. */
 static inline struct io_uring_sqe *read_byte(struct uring *ring, int fd,
 					     unsigned long long user_data)
 {
@@ -73,7 +70,7 @@ static inline struct io_uring_sqe *prep_timeout(struct uring *ring,
 	return sqe;
 }
 
-/* Longer than any test. */
+/* A time longer than any test. */
 static inline struct io_uring_sqe *never(struct uring *ring, unsigned long long user_data)
 {
 	static const struct __kernel_timespec ts = { .tv_sec = 1000 };
@@ -81,7 +78,7 @@ static inline struct io_uring_sqe *never(struct uring *ring, unsigned long long 
 	return prep_timeout(ring, &ts, 0, 0, user_data);
 }
 
-/* A POLL_REMOVE, TIMEOUT_REMOVE or ASYNC_CANCEL. */
+/* Prepares a POLL_REMOVE, TIMEOUT_REMOVE or ASYNC_CANCEL. */
 static inline struct io_uring_sqe *prep_undo(struct uring *ring, int opcode,
 					     unsigned long long target,
 					     unsigned long long user_data)
@@ -93,8 +90,8 @@ static inline struct io_uring_sqe *prep_undo(struct uring *ring, int opcode,
 }
 
 /*
- * One of each that does not complete, on the empty pipe @fd. @user_data counts from
- * 1 to FILL_REQUESTS.
+ * Prepares one request of each kind that does not complete, on the empty pipe @fd. @user_data
+ * counts from 1 to FILL_REQUESTS.
  */
 #define FILL_REQUESTS 10
 
@@ -112,7 +109,7 @@ static inline void fill(struct uring *ring, int fd)
 	read_byte(ring, fd, 10);
 }
 
-/* Whether the last file of the other end of pipe @fd is closed, in time. */
+/* Returns whether the last file of the other end of pipe @fd is closed, in time. */
 static inline bool closes(int fd)
 {
 	struct pollfd pfd = { .fd = fd };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the ring tests share on top of uring.h: the harness, and completions as text
- * that failures can show.
+ * Shared by the ring tests, beside uring.h: the harness, and completions as text that a failure
+ * can show.
  */
 #ifndef MINIRING_SELFTEST_RING_TEST_H
 #define MINIRING_SELFTEST_RING_TEST_H
@@ -11,13 +11,13 @@
 #include "ring_base.h"
 #include "uring.h"
 
-/* For what io_uring does not have or does not promise. */
+/* For features that io_uring lacks or does not promise. */
 static inline bool on_io_uring(void)
 {
 	return uring_backend() == URING_IO_URING;
 }
 
-/* Takes the next completion: "user_data result", or "none". */
+/* Reaps the next completion: "user_data result", or "none". */
 static inline const char *next_cqe(struct uring *ring)
 {
 	static __thread char text[64];
@@ -30,7 +30,9 @@ static inline const char *next_cqe(struct uring *ring)
 	return text;
 }
 
-/* Waits until the thread sleeps in this system call; false if it does not, or is gone. */
+/*
+ * Waits until the thread sleeps in this system call. Returns false if it does not, or has ended.
+ */
 static inline bool until_asleep_in(int tid, long nr)
 {
 	long long end = now_ms() + HANG_MS;
@@ -54,7 +56,7 @@ static inline bool until_asleep_in(int tid, long nr)
 	return false;
 }
 
-/* Wait for completions, but no longer than @ms. */
+/* Waits for completions, at most @ms. */
 static inline int enter_timeout(struct uring *ring, unsigned int min_complete,
 				unsigned int ms)
 {
@@ -69,7 +71,7 @@ static inline int enter_timeout(struct uring *ring, unsigned int min_complete,
 			       &arg, sizeof(arg));
 }
 
-/* The next completion, as next_cqe() has it, for which it waits in the kernel. */
+/* Waits in the kernel for the next completion, and returns it as next_cqe() does. */
 static inline const char *wait_next_cqe(struct uring *ring)
 {
 	if (!uring_ready(ring))
@@ -77,7 +79,7 @@ static inline const char *wait_next_cqe(struct uring *ring)
 	return next_cqe(ring);
 }
 
-/* A page that no access is allowed to, for pointers that must fault. */
+/* Returns an inaccessible page, for pointers that must fault. */
 static inline void *bad_pointer(void)
 {
 	static void *page;

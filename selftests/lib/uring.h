@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A ring for tests, on either backend: the kernel's io_uring through its system
- * calls, or /dev/miniring through its ioctls. MINIRING_BACKEND in the
- * environment is "miniring" (default) or "io_uring".
+ * A ring for tests, on either backend: the kernel's io_uring through its system calls, or
+ * /dev/miniring through its ioctls. MINIRING_BACKEND in the environment is "miniring" (default) or
+ * "io_uring".
  *
- * Every call returns what the system call does, with -errno for a failure, so
- * that a test can compare it with the error it expects. Nothing is checked on
- * the caller's behalf: tests pass bad values on purpose.
+ * Every call returns the result of the system call, -errno for a failure, so that a test can
+ * compare it with the expected error. Arguments are not checked: tests pass bad values on purpose.
  */
 #ifndef MINIRING_SELFTEST_URING_H
 #define MINIRING_SELFTEST_URING_H
@@ -34,7 +33,7 @@ enum uring_backend {
 struct uring_sq {
 	unsigned int *head, *tail, *mask, *entries, *flags, *dropped;
 	unsigned int *array;	/* NULL with IORING_SETUP_NO_SQARRAY */
-	unsigned int filled;	/* what the tail becomes when published */
+	unsigned int filled;	/* the value of the tail when it is published */
 	struct io_uring_sqe *sqes;
 };
 
@@ -43,10 +42,7 @@ struct uring_cq {
 	struct io_uring_cqe *cqes;
 };
 
-/*
- * Set @p.flags, @p.cq_entries and @model before uring_open(), zero is the
- * default of each.
- */
+/* Set @p.flags, @p.cq_entries and @model before uring_open(). 0 is the default of each. */
 struct uring {
 	int fd;
 	enum uring_backend backend;
@@ -71,7 +67,7 @@ static inline enum uring_backend uring_backend(void)
 	exit(1);
 }
 
-/* Words of the ring: acquire what the other side published, and publish. */
+/* Words of the ring: acquire stores of the other side, and publish. */
 static inline unsigned int uring_load(const unsigned int *word)
 {
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
@@ -109,7 +105,7 @@ static inline int uring_setup(enum uring_backend backend, unsigned int entries,
 	return fd;
 }
 
-/* A 32-bit program's ioctl has no room for two numbers. */
+/* The ioctl of a 32-bit program has no room for two numbers. */
 #define URING_BY_VALUE	(sizeof(long) == 8)
 
 static inline int uring_enter_arg(struct uring *ring, unsigned int to_submit,
@@ -298,7 +294,7 @@ static inline struct io_uring_sqe *uring_nop(struct uring *ring,
 	return sqe;
 }
 
-/* Returns how many entries the kernel has yet to consume. */
+/* Returns the number of entries that the kernel has yet to consume. */
 static inline unsigned int uring_publish(struct uring *ring)
 {
 	uring_store(ring->sq.tail, ring->sq.filled);
@@ -334,7 +330,7 @@ static inline void uring_advance(struct uring *ring, unsigned int nr)
 	uring_store(ring->cq.head, *ring->cq.head + nr);
 }
 
-/* Drop what is there and return how many that was. */
+/* Reaps all completions. Returns their number. */
 static inline unsigned int uring_reap(struct uring *ring)
 {
 	unsigned int nr = uring_ready(ring);

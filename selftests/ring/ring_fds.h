@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What tests need that give a ring's descriptors away: sockets to send them over,
- * and completions counted.
+ * For tests that pass a ring's descriptors on: sockets to send them over, and counts of
+ * completions.
  */
 #ifndef MINIRING_SELFTEST_RING_FDS_H
 #define MINIRING_SELFTEST_RING_FDS_H
@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include "ring_test.h"
 
-/* Sends @fd, or receives if it is -1; returns what was received, 0, or -errno. */
+/* Sends @fd, or receives one if @fd is -1. Returns the received descriptor, 0, or -errno. */
 static inline int pass_fd(int socket, int fd)
 {
 	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
@@ -50,7 +50,7 @@ struct tally {
 	int total, cancelled;
 };
 
-/* Takes @nr completions, or as many as there are in time, and what else is there. */
+/* Reaps @nr completions, or as many as come in time, and any others. */
 static inline struct tally tally(struct uring *ring, int nr)
 {
 	long long end = now_ms() + HANG_MS;

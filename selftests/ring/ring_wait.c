@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How a waiter sleeps: its accounting, and the number of its wake-ups. */
+/* The sleep of a waiter: its accounting, and the number of its wake-ups. */
 #include <pthread.h>
 #include <stdbool.h>
 #include "ring_ops.h"
