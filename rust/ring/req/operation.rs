@@ -134,7 +134,7 @@ impl<O: Operation> DefOf<O> {
 }
 
 /// Words that the largest operation has.
-const WORDS: usize = 24;
+const WORDS: usize = 16;
 
 /// An operation of any type.
 ///

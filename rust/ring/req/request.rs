@@ -140,6 +140,7 @@ pub(crate) struct Request {
 
 /// What only the owner touches.
 pub(crate) struct Inner {
+    /// Of the type that the request's `def` is of; never replaced.
     pub(super) op: Data,
     /// The request that is issued when this one is done.
     pub(crate) next: Option<Owned>,
