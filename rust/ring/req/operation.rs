@@ -114,22 +114,34 @@ impl<O: Operation> DefOf<O> {
     const DEF: &'static Def = &Def {
         id: TypeId::of::<O>,
         waits_for: O::WAITS_FOR,
-        // SAFETY: The data are an `O`, in this and the next.
-        target: |data| unsafe { data.get::<O>() }.target(),
-        // SAFETY: As above.
-        run_now: |data, ring, poster| unsafe { data.get_mut::<O>() }.run_now(ring, poster),
-        // SAFETY: The request's operation is an `O`, in this and the next two.
-        issue: |owned, blocking, poster| O::issue(unsafe { OwnedOf::new(owned) }, blocking, poster),
+        target: |data| {
+            // SAFETY: The data are an `O`.
+            unsafe { data.get::<O>() }.target()
+        },
+        run_now: |data, ring, poster| {
+            // SAFETY: The data are an `O`.
+            unsafe { data.get_mut::<O>() }.run_now(ring, poster)
+        },
+        issue: |owned, blocking, poster| {
+            // SAFETY: The request's operation is an `O`.
+            O::issue(unsafe { OwnedOf::new(owned) }, blocking, poster)
+        },
         event: |owned, events, blocking, poster| {
-            // SAFETY: As above.
+            // SAFETY: The request's operation is an `O`.
             O::event(unsafe { OwnedOf::new(owned) }, events, blocking, poster)
         },
-        // SAFETY: As above.
-        expired: |owned| O::expired(unsafe { OwnedOf::new(owned) }),
-        // SAFETY: The data are an `O`, in this and the next.
-        cancelled: |data| unsafe { data.get::<O>() }.cancelled(),
-        // SAFETY: As above; `Data::drop` is the only caller.
-        drop: |data| unsafe { data.value.as_mut_ptr().cast::<O>().drop_in_place() },
+        expired: |owned| {
+            // SAFETY: The request's operation is an `O`.
+            O::expired(unsafe { OwnedOf::new(owned) })
+        },
+        cancelled: |data| {
+            // SAFETY: The data are an `O`.
+            unsafe { data.get::<O>() }.cancelled()
+        },
+        drop: |data| {
+            // SAFETY: The data are an `O`, and `Data::drop` is the only caller.
+            unsafe { data.value.as_mut_ptr().cast::<O>().drop_in_place() }
+        },
     };
 }
 
