@@ -6,7 +6,7 @@
 #   make run          the demonstration in a VM
 #   make test         host tests, then every selftest in the VM
 #   make bench        every benchmark, each beside its peer, in BOOTS boots; BENCH=rings,
-#                     toggles or instructions for some of them
+#                     toggles, instructions or nolsm for some of them
 #   make profile      where the time of a toggle of all sites goes
 #   make profile-keys what a key costs in an apply, in instructions
 #   make check        format, lints, checkpatch, documentation
