@@ -172,4 +172,25 @@ TEST_F(wait, waiter_is_woken_once_when_all_have_completed)
 	uring_close(&ring);
 }
 
+/* Takes each CQE as soon as it is visible, while workers post the next ones. */
+TEST_F(wait, waiter_finds_a_cqe_when_it_returns)
+{
+	struct uring ring = {};
+
+	ASSERT_EQ(0, uring_open(&ring, 64));
+	for (int round = 0; round < 300; round++) {
+		for (int i = 0; i < 64; i++)
+			uring_nop(&ring, i)->flags = IOSQE_ASYNC;
+		ASSERT_EQ(64, uring_submit(&ring));
+		for (int i = 0; i < 64; i++) {
+			if (!uring_ready(&ring)) {
+				ASSERT_EQ(0, uring_enter(&ring, 0, 1, WAIT));
+				ASSERT_LT(0, uring_ready(&ring));
+			}
+			uring_advance(&ring, 1);
+		}
+	}
+	uring_close(&ring);
+}
+
 TEST_HARNESS_MAIN

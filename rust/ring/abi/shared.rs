@@ -188,6 +188,13 @@ impl Shared {
         self.cq_head_word().load(Acquire)
     }
 
+    /// Returns the CQ tail as userspace sees it. The CQEs before it are visible to userspace after
+    /// that. Userspace can overwrite it.
+    #[inline]
+    pub(crate) fn cq_tail(&self) -> u32 {
+        self.cq_tail_word().load(Acquire)
+    }
+
     /// Stores the CQ head, as userspace does when it has taken the entries before `head`.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn set_cq_head(&self, head: u32) {

@@ -145,7 +145,7 @@ impl Ring {
         let wanted = i32::try_from(min_complete).unwrap_or(0) as u32;
         let wanted = wanted.min(self.config.geometry.cq_entries());
         self.flush_overflow()?;
-        let (head, tail) = (self.shared.cq_head(), self.completion.tail());
+        let (head, tail) = (self.shared.cq_head(), self.shared.cq_tail());
         if self.cqes_after(head) >= wanted {
             return Ok(());
         }
@@ -189,8 +189,12 @@ impl Ring {
     }
 
     /// Returns the number of CQEs after the CQ position `head`, which userspace wrote.
+    ///
+    /// The tail is the one that userspace sees, as in io_uring. `completion.tail()` is stored after
+    /// it, so a CQE that userspace has taken may not be in there yet, and the number would be
+    /// 2^32 - 1.
     fn cqes_after(&self, head: u32) -> u32 {
-        geometry::distance(self.completion.tail(), head)
+        geometry::distance(self.shared.cq_tail(), head)
     }
 
     /// Moves kept completions into the CQ, as many as fit.

@@ -152,7 +152,9 @@ impl Core {
 
     /// Whether there is a completion to take.
     pub(crate) fn has_completions(&self) -> bool {
-        self.completion.overflowed() || self.completion.tail() != self.shared.cq_head()
+        // Head first: userspace moves it up to the tail that it sees.
+        let head = self.shared.cq_head();
+        self.completion.overflowed() || self.shared.cq_tail() != head
     }
 }
 
