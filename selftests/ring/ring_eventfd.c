@@ -300,6 +300,23 @@ TEST_F(eventfd, eventfd_is_silent_after_unregister)
 	EXPECT_EQ(0, count(self->fd));
 }
 
+/* A worker has published the CQE, but may not have come to its signal. */
+TEST_F(eventfd, eventfd_is_silent_for_a_cqe_seen_before_register)
+{
+	for (int i = 0; i < 1000; i++) {
+		uring_nop(&self->ring, i)->flags = IOSQE_ASYNC;
+		ASSERT_EQ(1, uring_submit(&self->ring));
+		while (!uring_ready(&self->ring))
+			;
+		ASSERT_EQ(0, uring_register_eventfd(&self->ring, self->fd));
+		uring_advance(&self->ring, 1);
+		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
+	}
+	/* For a signal that is late. */
+	sleep_ms(10);
+	EXPECT_EQ(0, count(self->fd));
+}
+
 TEST_F(eventfd, eventfd_counts_overflowed_cqes_when_flushed)
 {
 	struct uring *ring = &self->ring;

@@ -126,7 +126,7 @@ impl Ring {
             return Err(EBUSY);
         }
         let eventfd = EventFd::from_fd(fd()?)?;
-        let evfd = EvFd::new(eventfd, async_only, self.completion.published());
+        let evfd = EvFd::new(eventfd, async_only, self.visible());
         self.notifier.register(&mut still, evfd)?;
         dyn_debug!(
             register_eventfd,

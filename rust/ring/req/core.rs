@@ -143,6 +143,18 @@ impl Core {
         events
     }
 
+    /// Returns the number of CQEs that userspace may have seen. [`Completion::published`] alone may
+    /// lack the last ones: their tail is stored in the shared page before.
+    pub(crate) fn visible(&self) -> Published {
+        let published = self.completion.published();
+        let more = geometry::distance(self.shared.cq_tail(), published as u32);
+        // Userspace may have overwritten the tail.
+        if more > self.shared.geometry().cq_entries() {
+            return published;
+        }
+        published.wrapping_add(more.into())
+    }
+
     /// Whether the SQ has room for another SQE. This goes by what userspace sees, which for a moment
     /// is less room than the submitter knows of. If that was overwritten, it is wrong for both.
     pub(crate) fn sq_has_room(&self) -> bool {
