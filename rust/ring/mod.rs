@@ -4,16 +4,17 @@
 //!
 //! Each folder uses only those below it (scripts/check-imports):
 //!
-//! * [`call`]: what an operation on the file does;
-//! * this file: a ring, with what only calls on its file use;
-//! * [`op`]: what an SQE means, a file for each operation;
-//! * [`req`]: the life of a request, and what it knows of its ring;
+//! * [`call`]: the operations on the file;
+//! * this file: a ring, with the state that only calls on its file use;
+//! * [`op`]: the meaning of an SQE, a file for each operation;
+//! * [`req`]: the life of a request, and the part of the ring that requests hold;
 //! * [`sq`]: issuer state, which only a submitter touches, behind the gate;
 //! * [`cq`]: completions, and the eventfd that is signalled for them;
-//! * [`abi`]: what userspace shares, which is taken to be hostile;
+//! * [`abi`]: memory shared with userspace, which may be hostile;
 //! * [`sys`]: kernel primitives that know no ring.
 //!
-//! Documentation/internals.rst has the way of a request through them, and the order of the locks.
+//! Documentation/internals.rst describes the path of a request through these folders, and the lock
+//! order.
 
 mod abi;
 mod call;
@@ -61,16 +62,16 @@ use kernel::{
     }, //
 };
 
-/// A ring: what its requests know of it, and what only calls on its file use.
+/// A ring: the [`Core`] that its requests hold, and the state that only calls on its file use.
 #[pin_data]
 pub(crate) struct Ring {
     config: Config,
     account: Arc<Account>,
     #[pin]
     gate: Gate,
-    /// With IORING_SETUP_SQPOLL.
+    /// `None` without IORING_SETUP_SQPOLL.
     sq: Option<Pin<KBox<SqPoll>>>,
-    /// The issuer's SQ position, for those who are not the issuer.
+    /// The submitter's SQ position, readable by any task.
     cached_sq_head: Atomic<u32>,
     /// Dropped last: see [`Core`].
     core: Arc<Core>,
@@ -86,7 +87,7 @@ impl Deref for Ring {
 }
 
 impl Ring {
-    /// Makes a ring whose registration is protected as `notify_model` says.
+    /// Makes a ring whose eventfd registration uses the model `notify_model`. May sleep.
     ///
     /// # Errors
     ///
@@ -124,7 +125,11 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Enables a ring that was made disabled; its submitter is the current task from now on.
+    /// Enables a ring that was made disabled. The current task becomes its submitter.
+    ///
+    /// # Errors
+    ///
+    /// `EBADFD` if the ring is enabled; and the errors of [`Gate::claim`].
     fn enable_rings(&self) -> Result {
         if self.is_enabled() {
             return Err(EBADFD);
@@ -139,7 +144,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Tells userspace, and who shows the ring's state, how far the SQ was consumed.
+    /// Publishes the SQ head to userspace, and stores it for fdinfo.
     #[inline]
     fn sq_head_seen(&self, head: u32) {
         relaxed::store(&self.cached_sq_head, head);

@@ -17,14 +17,14 @@ use crate::{
 /// When a completion is posted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// By the submission that its request is part of: the submitter finds it when the call returns.
+    /// By the call that submits its request: the submitter finds the CQE when the call returns.
     Inline,
     /// At any other time.
     Later,
 }
 
 impl When {
-    /// `inline` tells that a submission is collecting completions.
+    /// Returns `Inline` if a submission is collecting completions (`inline`).
     pub(crate) fn of(inline: bool) -> Self {
         if inline {
             Self::Inline
@@ -34,14 +34,14 @@ impl When {
     }
 }
 
-/// The CQEs that a caller has posted, and that it signals for.
+/// CQEs that a caller has posted, and signals for.
 #[derive(Clone, Copy)]
 pub(super) struct Posted<'a> {
-    /// The ring that they are in.
+    /// The memory of the ring that the CQEs are in.
     pub(super) shared: &'a shared::Shared,
-    /// How many CQEs were published when the last of them was.
+    /// How many CQEs were published, up to and with the last of these.
     pub(super) published: Published,
-    /// Whether they are inline with their submission.
+    /// Whether the CQEs are inline with their submission.
     pub(super) when: When,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct EvFd {
     since: Published,
 }
 
-/// A registration as the models keep it: with room for a deferred signal.
+/// A registration as the models store it: with room for a deferred signal.
 pub(super) type Registered = Deferrable<EvFd>;
 
 impl EvFd {
@@ -66,8 +66,8 @@ impl EvFd {
         }
     }
 
-    /// Signals for `posted`, if this registration is to be signalled for that. Where a signal is not
-    /// allowed, it is deferred: `reference` gives the reference that it needs. Any context.
+    /// Signals the eventfd if `posted` requires a signal. Defers a signal that the context does not
+    /// allow: `reference` returns the reference for the callback. Any context.
     #[inline(always)]
     pub(super) fn signal_for(
         &self,
@@ -79,7 +79,7 @@ impl EvFd {
         }
     }
 
-    /// Returns whether a poster of these CQEs is to signal.
+    /// Returns whether `posted` requires a signal.
     #[inline(always)]
     fn is_due(&self, posted: Posted<'_>) -> bool {
         posted.published > self.since
@@ -87,7 +87,7 @@ impl EvFd {
             && posted.shared.cq_flags() & bindings::IORING_CQ_EVENTFD_DISABLED == 0
     }
 
-    /// Returns false where a signal is not allowed.
+    /// Signals the eventfd. Returns false where a signal is not allowed.
     #[must_use]
     fn signal(&self) -> bool {
         self.eventfd
@@ -95,7 +95,7 @@ impl EvFd {
     }
 }
 
-/// Defers a signal to a callback, which is rare.
+/// Defers a signal to a callback. Out of line, as this is rare.
 #[cold]
 #[inline(never)]
 fn defer(reference: impl FnOnce() -> Shared<Registered>) {
@@ -104,7 +104,7 @@ fn defer(reference: impl FnOnce() -> Shared<Registered>) {
 
 impl Deferred for EvFd {
     fn run(&self) {
-        // The callback interrupts no wake-up of an eventfd, so the signal is allowed.
+        // The callback never runs inside the wake-up of an eventfd, so the signal is allowed.
         let _allowed = self.signal();
     }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Eventfd notification of completions, in the three models that the thread compared
-//! (Documentation/review/eventfd-rcu.rst). A ring has one [`Notifier`], of the model that it was set
-//! up with.
+//! Eventfd notification of completions, in the three models that the mailing-list thread compared
+//! (Documentation/review/eventfd-rcu.rst). A ring has one [`Notifier`], whose model SETUP chooses.
 //!
 //! | model | poster | updater |
 //! | --- | --- | --- |
@@ -10,8 +9,8 @@
 //! | [`spinlock`] | the lock, also while it signals | the lock |
 //! | [`quiesce`] | reference of its submission or request | waits until there is none |
 //!
-//! A poster of completions holds an [`InFlight`] and calls [`Notifier::signal`]; an updater of the
-//! registration holds a [`Still`]. Both are empty but in the `quiesce` model.
+//! A poster of completions holds an [`InFlight`] and calls [`Notifier::signal`]. An updater of the
+//! registration holds a [`Still`]. Both are empty except in the `quiesce` model.
 
 mod evfd;
 mod quiesce;
@@ -45,21 +44,21 @@ enum Slot {
 /// Notifies a registered eventfd of completions.
 pub(crate) struct Notifier(Slot);
 
-/// Something that may post completions is under way.
+/// Keeps an updater of the `quiesce` model waiting while completions may be posted.
 pub(crate) struct InFlight<'a>(Option<quiesce::Entered<'a>>);
 
-/// A request is in flight: an [`InFlight`] that outlives the call that made it.
+/// Does the same for a request in flight: an [`InFlight`] that outlives the call that made it.
 pub(crate) struct Hold(Option<quiesce::Kept>);
 
-/// Nothing that posts completions is under way, if the ring's model wants that.
+/// Excludes posters of completions in the `quiesce` model, so that the registration may change.
 pub(crate) struct Still<'a>(Option<quiesce::Excluded<'a>>);
 
 impl Notifier {
-    /// Makes a notifier without an eventfd; `model` is one of MINIRING_NOTIFY_*.
+    /// Makes a notifier without an eventfd; `model` is one of MINIRING_NOTIFY_*. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no such model, `ENOMEM`.
+    /// `EINVAL` for an unknown model; `ENOMEM`.
     pub(crate) fn new(model: u32) -> Result<Self> {
         Ok(Self(match model {
             bindings::MINIRING_NOTIFY_RCU => Slot::Rcu(rcu::Slot::new()),
@@ -71,12 +70,13 @@ impl Notifier {
         }))
     }
 
-    /// Announces that completions may be posted. May sleep in the `quiesce` model, while the
-    /// registration changes; never otherwise.
+    /// Announces that completions may be posted.
+    ///
+    /// Context: process; sleeps only in the `quiesce` model, while the registration changes.
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal came meanwhile.
+    /// `EINTR` if a signal interrupts the wait.
     #[inline]
     pub(crate) fn in_flight(&self) -> Result<InFlight<'_>> {
         Ok(InFlight(match &self.0 {
@@ -91,7 +91,8 @@ impl Notifier {
         matches!(self.0, Slot::Quiesce(_))
     }
 
-    /// Announces that completions may be posted, unless that would have to wait. Any context.
+    /// Announces that completions may be posted. Returns `None` where [`Notifier::in_flight`] would
+    /// wait. Any context.
     pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
         Some(InFlight(match &self.0 {
             Slot::Quiesce(quiesce) => Some(Quiesce::try_enter(quiesce.as_arc_borrow())?),
@@ -99,12 +100,12 @@ impl Notifier {
         }))
     }
 
-    /// Waits until nothing is in flight, if that is the ring's model.
+    /// Waits until nothing is in flight, in the `quiesce` model. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal came meanwhile, `ERESTARTNOHAND` if work for the task came that can only
-    /// be done on its way to userspace.
+    /// `EINTR` if a signal interrupts the wait; `ERESTARTNOHAND` if the task has work that only its
+    /// return to userspace can run.
     pub(crate) fn still(&self) -> Result<Still<'_>> {
         Ok(Still(match &self.0 {
             Slot::Quiesce(quiesce) => Some(quiesce.exclude()?),
@@ -112,12 +113,13 @@ impl Notifier {
         }))
     }
 
-    /// Signals the eventfd, if there is one, for CQEs of the caller's, the last of which made them
-    /// `published`; those published before the registration do not count. `when` tells whether
-    /// they are inline with their submission. Any context, but for the `spinlock` model inside the
-    /// eventfd's wake-up.
+    /// Signals the registered eventfd, if any, for CQEs that the caller posted. `published` is the
+    /// count of CQEs after the last of them; CQEs published before the registration are not
+    /// signalled. `when` tells whether the CQEs are inline with their submission.
     ///
-    /// That is once for each posting caller, so that the count never changes without a new CQE.
+    /// Context: any; in the `spinlock` model not inside the wake-up of the eventfd.
+    ///
+    /// Each posting caller signals once, so the eventfd's count never changes without a new CQE.
     #[inline(always)]
     pub(crate) fn signal(
         &self,
@@ -137,7 +139,7 @@ impl Notifier {
         }
     }
 
-    /// [`Self::signal`] in the models other than `rcu`.
+    /// Signals the eventfd in the models other than `rcu`.
     #[inline(never)]
     fn signal_otherwise(&self, in_flight: &InFlight<'_>, posted: Posted<'_>) {
         match (&self.0, &in_flight.0) {
@@ -156,8 +158,8 @@ impl Notifier {
         }
     }
 
-    /// Returns whether an eventfd is registered, for a caller that changes nothing. False if a
-    /// change is under way and a signal ends the wait for that.
+    /// Returns whether an eventfd is registered, for a caller that does not change the
+    /// registration. Returns false if a signal interrupts the wait for an updater.
     pub(crate) fn has_eventfd(&self) -> bool {
         match &self.0 {
             Slot::Rcu(slot) => slot.is_registered(),
@@ -168,11 +170,11 @@ impl Notifier {
         }
     }
 
-    /// Registers `evfd`. Completions posted from now on find it.
+    /// Registers `evfd`, which is signalled for completions posted from now on.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
     pub(crate) fn register(&self, still: &mut Still<'_>, evfd: EvFd) -> Result {
         match &self.0 {
             Slot::Rcu(slot) => slot.register(evfd),
@@ -181,8 +183,8 @@ impl Notifier {
         }
     }
 
-    /// Removes the registration. Completions posted from now on find none. A poster that
-    /// signals meanwhile is not disturbed; the eventfd is put when nobody uses it any more.
+    /// Removes the registration. A concurrent poster may still signal the eventfd, which is put
+    /// after its last user. Completions posted from now on signal none.
     ///
     /// # Errors
     ///
@@ -204,7 +206,7 @@ impl InFlight<'_> {
 }
 
 impl Hold {
-    /// To post completions by.
+    /// Returns an [`InFlight`] to post completions with. Any context.
     pub(crate) fn in_flight(&self) -> InFlight<'_> {
         InFlight(self.0.as_ref().map(quiesce::Kept::enter))
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `quiesce` model: an updater waits until every submission and request is over, as io_uring did
-//! before.
+//! The `quiesce` model: an updater waits for every submission and request in flight, as io_uring
+//! did before.
 //!
 //! A submission and each request hold a reference ([`Entered`], [`Kept`]). An updater kills the
-//! reference count, waits until it is zero, changes the registration and brings the count back
-//! ([`Excluded`]); one updater at a time. Locks: `Excluded` holds a mutex, taken with nothing else
-//! held.
+//! reference count, waits until the count is zero, changes the registration and resurrects the
+//! count ([`Excluded`]). There is one updater at a time.
+//!
+//! Locking: `Excluded` holds a mutex, which is taken with no other lock held.
 
 use super::evfd::{
     EvFd,
@@ -50,12 +51,12 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `refs` is initialised. It is dying only while a [`Excluded`] is being made or exists.
+/// `refs` is initialised, and dying only while an [`Excluded`] is being made or exists.
 #[pin_data(PinnedDrop)]
 pub(super) struct Quiesce {
     #[pin]
     refs: Opaque<bindings::percpu_ref>,
-    /// Woken when `refs` has dropped to zero, and when it lives again.
+    /// Woken when `refs` drops to zero, and when `refs` is resurrected.
     #[pin]
     changed: WaitQueue,
     /// Held by an [`Excluded`].
@@ -66,20 +67,20 @@ pub(super) struct Quiesce {
 
 // SAFETY: `refs` and `changed` may be used from any task; `slot` is sent with them.
 unsafe impl Send for Quiesce {}
-// SAFETY: `slot` is written only with an `Excluded` of this value, of which there is one, and read
-// with that or with an `Entered` of this value, which excludes it.
+// SAFETY: Only the one `Excluded` of this value writes `slot`. Readers hold that `Excluded`, or an
+// `Entered`, which excludes it.
 unsafe impl Sync for Quiesce {}
 
 impl Quiesce {
-    /// Makes one without an eventfd.
+    /// Makes a registration without an eventfd.
     pub(super) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             changed <- WaitQueue::new(c"miniring::Quiesce", kernel::static_lock_class!()),
             change <- new_mutex!((), "miniring::Quiesce"),
             slot: UnsafeCell::new(None),
             refs <- Opaque::try_ffi_init(|refs| {
-                // SAFETY: `refs` is memory for a reference count; the callback finds its way back
-                // by the field's offset.
+                // SAFETY: `refs` is memory for a reference count. `drained` finds the `Quiesce` by
+                // the field's offset.
                 to_result(unsafe {
                     bindings::percpu_ref_init(
                         refs,
@@ -97,36 +98,37 @@ impl Quiesce {
     /// `refs` is the field of a `Quiesce`.
     unsafe extern "C" fn drained(refs: *mut bindings::percpu_ref) {
         let offset = core::mem::offset_of!(Self, refs);
-        // SAFETY: By the safety requirements.
+        // SAFETY: `refs` is the field of a `Quiesce` (caller).
         let this = unsafe { &*refs.byte_sub(offset).cast::<Self>() };
         this.changed.wake();
     }
 
-    /// Takes a reference more. The caller has one, so that it cannot be too late.
+    /// Takes another reference. The caller holds one, so the count is not zero.
     fn get(&self) {
-        // SAFETY: By the type invariants `refs` is initialised.
+        // SAFETY: `refs` is initialised (type invariants).
         unsafe { bindings::miniring_percpu_ref_get(self.refs.get()) }
     }
 
     fn put(&self) {
-        // SAFETY: As above; the caller gives up a reference that it has.
+        // SAFETY: `refs` is initialised (type invariants), and the caller gives up a reference that
+        // it holds.
         unsafe { bindings::miniring_percpu_ref_put(self.refs.get()) }
     }
 
-    /// Enters, unless a change is under way. Any context.
+    /// Takes a reference, unless an updater is waiting or active. Any context.
     #[inline]
     pub(super) fn try_enter(this: ArcBorrow<'_, Self>) -> Option<Entered<'_>> {
-        // SAFETY: By the type invariants `refs` is initialised.
+        // SAFETY: `refs` is initialised (type invariants).
         let entered = unsafe { bindings::miniring_percpu_ref_tryget_live(this.refs.get()) };
-        // INVARIANT: The reference was taken just now.
+        // INVARIANT: The reference was just taken.
         entered.then(|| Entered(this))
     }
 
-    /// Enters. Sleeps while a change is under way.
+    /// Takes a reference. Sleeps while an updater is waiting or active.
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal came meanwhile.
+    /// `EINTR` if a signal interrupts the wait.
     #[inline]
     pub(super) fn enter(this: ArcBorrow<'_, Self>) -> Result<Entered<'_>> {
         let quiesce: &Self = &this;
@@ -135,21 +137,21 @@ impl Quiesce {
                 return Ok(entered);
             }
             quiesce.changed.wait(Sleep::default(), || {
-                // SAFETY: By the type invariants `refs` is initialised.
+                // SAFETY: `refs` is initialised (type invariants).
                 !unsafe { bindings::miniring_percpu_ref_is_dying(quiesce.refs.get()) }
             })?;
         }
     }
 
-    /// Waits until nothing is in flight, and keeps it so.
+    /// Waits until nothing is in flight, and excludes new references. May sleep.
     ///
-    /// Waits with the mutex held, but does the task's work without it: that work may be of any
-    /// subsystem, and may wait for a change itself.
+    /// The mutex is held while waiting, but not while running the task's work. That work may belong
+    /// to any subsystem, and may itself wait for an updater.
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal came meanwhile, `ERESTARTNOHAND` if work for the task came that can only
-    /// be done on its way to userspace.
+    /// `EINTR` if a signal interrupts the wait; `ERESTARTNOHAND` if the task has work that only its
+    /// return to userspace can run.
     pub(super) fn exclude(&self) -> Result<Excluded<'_>> {
         loop {
             match self.try_exclude() {
@@ -166,16 +168,16 @@ impl Quiesce {
             lock = self.change.try_lock();
             lock.is_some()
         })?;
-        // SAFETY: `refs` is alive: `change` is held, and it was resurrected before it was last
-        // released.
+        // SAFETY: `refs` is live: `change` is held, and its last holder resurrected `refs` before
+        // the release.
         unsafe { bindings::percpu_ref_kill_and_confirm(self.refs.get(), None) };
-        // From here on dropping this brings `refs` back.
+        // Built before the wait, so that an interrupted wait resurrects `refs`.
         let excluded = Excluded {
             quiesce: self,
             lock,
         };
         self.changed.wait_locked(|| {
-            // SAFETY: By the type invariants `refs` is initialised.
+            // SAFETY: `refs` is initialised (type invariants).
             unsafe { bindings::percpu_ref_is_zero(self.refs.get()) }
         })?;
         Ok(excluded)
@@ -185,15 +187,16 @@ impl Quiesce {
 #[pinned_drop]
 impl PinnedDrop for Quiesce {
     fn drop(self: Pin<&mut Self>) {
-        // An `Excluded` may have been granted because the count was zero, before the callback that
-        // brought it to zero woke the queue.
+        // The count may reach zero, and `exclude` return, before the callback wakes the queue. Wait
+        // for that callback.
         rcu_barrier();
-        // SAFETY: Nobody borrows the notifier, so there is neither an `Entered` nor an `Excluded`.
+        // SAFETY: `refs` is initialised (type invariants). No borrow of the notifier is left, so
+        // neither an `Entered` nor an `Excluded` exists.
         unsafe { bindings::percpu_ref_exit(self.refs.get()) };
     }
 }
 
-/// Something that may post completions is under way.
+/// Holds off updaters while completions may be posted.
 ///
 /// # Invariants
 ///
@@ -201,7 +204,7 @@ impl PinnedDrop for Quiesce {
 pub(super) struct Entered<'a>(ArcBorrow<'a, Quiesce>);
 
 impl Entered<'_> {
-    /// Signals the eventfd, if there is one, for `posted`. Any context.
+    /// Signals the registered eventfd, if any, for `posted`. Any context.
     pub(super) fn signal(&self, posted: Posted<'_>) {
         if let Some(evfd) = self.registered() {
             evfd.signal_for(posted, || evfd.clone());
@@ -214,15 +217,15 @@ impl Entered<'_> {
     }
 
     fn registered(&self) -> Option<&Shared<Registered>> {
-        // SAFETY: `self` keeps an `Excluded` of that slot from existing, and only with one is it
-        // written.
+        // SAFETY: Only an `Excluded` writes the slot, and `self` holds a reference that excludes
+        // it.
         unsafe { &*self.0.slot.get() }.as_ref()
     }
 
     /// Announces that a request will post completions after this value is gone.
     pub(super) fn keep(&self) -> Kept {
         self.0.get();
-        // INVARIANT: The reference was taken just now.
+        // INVARIANT: The reference was just taken.
         Kept(self.0.into())
     }
 }
@@ -234,7 +237,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// A request is in flight: an [`Entered`] that outlives the call that made it.
+/// Holds off updaters for a request in flight: an [`Entered`] that outlives the call that made it.
 ///
 /// # Invariants
 ///
@@ -242,10 +245,10 @@ impl Drop for Entered<'_> {
 pub(super) struct Kept(Arc<Quiesce>);
 
 impl Kept {
-    /// Enters, to post completions.
+    /// Takes another reference, to post completions.
     pub(super) fn enter(&self) -> Entered<'_> {
         self.0.get();
-        // INVARIANT: The reference was taken just now.
+        // INVARIANT: The reference was just taken.
         Entered(self.0.as_arc_borrow())
     }
 }
@@ -256,7 +259,7 @@ impl Drop for Kept {
     }
 }
 
-/// Nothing that posts completions is under way.
+/// Excludes posters, and other updaters.
 pub(super) struct Excluded<'a> {
     quiesce: &'a Quiesce,
     lock: Option<Guard<'a, (), MutexBackend>>,
@@ -264,7 +267,8 @@ pub(super) struct Excluded<'a> {
 
 impl Excluded<'_> {
     fn slot(&mut self) -> &mut Option<Shared<Registered>> {
-        // SAFETY: An `Excluded` excludes all others from its slot, and is borrowed for this alone.
+        // SAFETY: There is one `Excluded`, which excludes all readers, and `self` is borrowed
+        // mutably.
         unsafe { &mut *self.quiesce.slot.get() }
     }
 
@@ -277,7 +281,7 @@ impl Excluded<'_> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
     pub(super) fn register(&mut self, evfd: EvFd) -> Result {
         let new = Unpublished::new(Deferrable::new(evfd), GFP_KERNEL)?.into_shared();
         if self.is_registered() {
@@ -299,10 +303,10 @@ impl Excluded<'_> {
 
 impl Drop for Excluded<'_> {
     fn drop(&mut self) {
-        // SAFETY: Killed by `Quiesce::try_exclude`, under the lock that is still held.
+        // SAFETY: `Quiesce::try_exclude` killed `refs`, and `lock` is still held.
         unsafe { bindings::percpu_ref_resurrect(self.quiesce.refs.get()) };
         drop(self.lock.take());
-        // Also the waiters for the lock.
+        // Also wakes the updaters that wait for the mutex.
         self.quiesce.changed.wake();
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `rcu` model, which is the proposal: the registration is a pointer that RCU protects.
+//! The `rcu` model, the proposal: the registration is a pointer that RCU protects.
 //!
-//! * A poster follows the pointer in an RCU read-side critical section, decides by what it finds
-//!   there alone, and signals. It takes neither a lock nor a reference.
+//! * A poster loads the pointer once, in an RCU read-side critical section, and signals the
+//!   registration that it found. A poster takes neither a lock nor a reference.
 //! * REGISTER publishes a registration if there is none, by one compare-and-exchange. UNREGISTER
-//!   replaces it by null. Both return at once; neither takes the ring's mutex.
+//!   replaces the pointer by null. Neither waits or takes the ring's mutex.
 //! * A poster that found a registration just before may still signal it after UNREGISTER has
-//!   returned. The eventfd is put after a grace period, so it is there for that signal.
-//! * A signal that is not allowed in the poster's context takes a reference, and is made by
+//!   returned. The eventfd is put after a grace period, so it still exists for that signal.
+//! * A signal that is not allowed in the poster's context takes a reference and is deferred with
 //!   `call_rcu_hurry()`.
 //!
 //! The other models are in [`super::spinlock`] and [`super::quiesce`].
@@ -39,10 +39,10 @@ impl Slot {
         Self(Rcu::null())
     }
 
-    /// Signals the eventfd, if there is one, for `posted`. Any context; does not sleep.
+    /// Signals the registered eventfd, if any, for `posted`. Any context; does not sleep.
     #[inline(always)]
     pub(super) fn signal(&self, posted: Posted<'_>) {
-        // Mostly there is none, and each poster checks.
+        // Most rings have no eventfd: skip the RCU read lock.
         if self.0.is_null() {
             return;
         }
@@ -61,7 +61,7 @@ impl Slot {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
     pub(super) fn register(&self, evfd: EvFd) -> Result {
         self.0
             .publish(Unpublished::new(Deferrable::new(evfd), GFP_KERNEL)?)

@@ -2,9 +2,9 @@
 
 //! The `spinlock` model: posters and updaters share a lock, as in the patch of February 2022.
 //!
-//! The lock is held while the eventfd is signalled, so it is a leaf but for the eventfd's own. A CQE
-//! posted from inside the wake-up of the ring's own eventfd would take it again: that is the flaw of
-//! this model. Nothing posts one there.
+//! Locking: the lock is held while the eventfd is signalled; only the eventfd's lock nests inside.
+//! A CQE posted from the wake-up of the ring's own eventfd would deadlock, which is the flaw of
+//! this model. No code posts a CQE there.
 
 use super::evfd::{
     EvFd,
@@ -38,9 +38,9 @@ impl Slot {
         Ok(Self(KBox::pin_init(lock, GFP_KERNEL)?))
     }
 
-    /// Signals the eventfd, if there is one, for `posted`. Any context but the eventfd's wake-up.
+    /// Signals the registered eventfd, if any, for `posted`. Any context but the eventfd's wake-up.
     pub(super) fn signal(&self, posted: Posted<'_>) {
-        // A deferred signal does not need the lock.
+        // A deferred signal runs without the lock.
         if let Some(evfd) = &*self.0.lock() {
             evfd.signal_for(posted, || evfd.clone());
         }
@@ -55,7 +55,7 @@ impl Slot {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered, `ENOMEM`.
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
     pub(super) fn register(&self, evfd: EvFd) -> Result {
         let new = Unpublished::new(Deferrable::new(evfd), GFP_KERNEL)?.into_shared();
         let mut slot = self.0.lock();
@@ -74,7 +74,7 @@ impl Slot {
     /// `ENXIO` if no eventfd is registered.
     pub(super) fn unregister(&self) -> Result {
         let old = self.0.lock().take();
-        // Put without the lock.
+        // The eventfd is put after the lock is released.
         old.map(drop).ok_or(ENXIO)
     }
 }
