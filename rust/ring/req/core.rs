@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What requests know of their ring.
+//! The part of a ring that its requests hold.
 
 use super::{
     drain::Drain,
@@ -69,7 +69,7 @@ pub(crate) struct Core {
     /// Cancellers of timeouts sleep here until the owner lets go.
     #[pin]
     pub(super) let_go: WaitQueue,
-    /// Of IORING_SETUP_R_DISABLED: whether the ring is enabled by a call.
+    /// IORING_SETUP_R_DISABLED: a call enables the ring.
     enabled_later: bool,
     /// Set from the start, or by IORING_REGISTER_ENABLE_RINGS.
     enabled: AtomicFlag,
@@ -77,13 +77,18 @@ pub(crate) struct Core {
     pub(crate) polled: bool,
     /// Set for good by the first request about a file that may keep rings.
     pub(crate) had_keepers: AtomicFlag,
-    /// The task that issues requests at this moment, or null. Not set for what is over at once.
+    /// The task that issues requests at this moment, or null. Not set while operations run without
+    /// a request.
     pub(crate) issuing: Atomic<*mut bindings::task_struct>,
     /// Dropped last: the module waits until no ring is counted.
     _counted: Counted,
 }
 
 impl Core {
+    /// Makes the core of a ring. May sleep.
+    ///
+    /// # Errors
+    ///
     /// As [`Ring::new`](crate::ring::Ring::new).
     pub(crate) fn new(config: &Config, notify_model: u32) -> Result<Arc<Self>> {
         let disabled = config.has(bindings::IORING_SETUP_R_DISABLED);
@@ -118,20 +123,20 @@ impl Core {
         !self.enabled_later || self.enabled.load(Acquire)
     }
 
-    /// Enables the ring. Returns false if another call did.
+    /// Enables the ring. Returns false if another call enabled the ring before.
     pub(crate) fn enable(&self) -> bool {
         !self.enabled.xchg(true, Release)
     }
 
-    /// Signals the registered eventfd, after CQEs of the caller's were published, the last of which
-    /// made them `published`.
+    /// Signals the registered eventfd for CQEs that the caller published. `published` is the count
+    /// of CQEs after the last of them.
     #[inline]
     pub(crate) fn notify(&self, in_flight: &InFlight<'_>, published: Published, when: When) {
         self.notifier
             .signal(in_flight, &self.shared, published, when);
     }
 
-    /// What poll(2) says of the ring at this moment (`EPOLL*`).
+    /// Returns the events that poll(2) reports for the ring at this moment (`EPOLL*`).
     pub(crate) fn ready_for(&self) -> u32 {
         let mut events = 0;
         if self.sq_has_room() {
@@ -155,16 +160,18 @@ impl Core {
         published.wrapping_add(more.into())
     }
 
-    /// Whether the SQ has room for another SQE. This goes by what userspace sees, which for a moment
-    /// is less room than the submitter knows of. If that was overwritten, it is wrong for both.
+    /// Returns whether the SQ has room for another SQE.
+    ///
+    /// Uses the head that userspace sees, which may lag behind the submitter's. If userspace
+    /// overwrote the head, the result is wrong for both.
     pub(crate) fn sq_has_room(&self) -> bool {
         let (head, tail, ..) = self.shared.indices();
         geometry::distance(tail, head) < self.shared.geometry().sq_entries()
     }
 
-    /// Whether there is a completion to take.
+    /// Returns whether there is a completion to take.
     pub(crate) fn has_completions(&self) -> bool {
-        // Head first: userspace moves it up to the tail that it sees.
+        // Read the head first: userspace moves the head up to the tail that it sees.
         let head = self.shared.cq_head();
         self.completion.overflowed() || self.shared.cq_tail() != head
     }

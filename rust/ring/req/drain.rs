@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! IOSQE_IO_DRAIN: requests that wait until all before them are done, and hold up those behind.
+//! IOSQE_IO_DRAIN: requests that wait for all earlier requests, and hold up the later ones.
 //!
-//! Counts the requests that are alive. A drained request, and everything behind it, is kept in a
-//! list until there is none. Then the first of the list goes, and with it what is behind it up to
-//! the next drained one; a drained one goes alone. A chain of links counts as its requests, and
-//! goes as one.
+//! A ring counts its live requests: those issued and not completed. A drained request, and each
+//! request behind it, waits in a list until none is alive. Then the first of the list is issued,
+//! with all requests behind it up to the next drained one. A drained request is issued alone. A
+//! chain of links counts as its requests, and is issued as one.
 //!
-//! As with io_uring, draining ends when a drained request that is no chain completes and none waits,
-//! or when a request is submitted while none is alive. Until then each request waits for those
-//! before it, also behind a drained chain that is done.
+//! As with io_uring, draining ends in two cases: a drained request that is no chain completes and
+//! none waits, or a request is submitted while none is alive. Until then each request waits for the
+//! earlier ones, even after a drained chain has completed.
 //!
-//! Under the lock only that of [`super::pending::Pending`] is taken.
+//! Locking: only the lock of [`super::pending::Pending`] nests inside the spinlock.
 
 use super::request::{
     Owned,
@@ -39,19 +39,19 @@ use kernel::{
 
 struct State {
     alive: usize,
-    /// The request that is alive is a drained one, and no chain.
+    /// The live request is a drained one, and no chain.
     single: bool,
-    /// A request of that kind was completed, and no drained one was issued since.
+    /// Such a request completed, and no drained one was issued since.
     ended: bool,
-    /// A search has what waited before in a list of its own: nothing passes.
+    /// A search moved the waiting chains to its own list: nothing is issued meanwhile.
     searched: bool,
     waiting: List<Request>,
 }
 
-/// What a ring knows of drained requests.
+/// The state of draining of a ring.
 #[pin_data]
 pub(crate) struct Drain {
-    /// Draining goes on. Changed under the lock.
+    /// Whether draining is active. Changed under the lock.
     active: Atomic<u32>,
     #[pin]
     state: SpinLockIrq<State>,
@@ -75,14 +75,14 @@ impl Drain {
         })
     }
 
-    /// Whether requests that are submitted now have to wait.
+    /// Returns whether requests that are submitted now have to wait.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
         relaxed::load(&self.active) != 0
     }
 
-    /// A chain is submitted. Returns it if it may be issued; else it waits here, and goes by way of
-    /// a workqueue.
+    /// Admits a chain that is submitted. Returns the chain if it may be issued. Otherwise the chain
+    /// waits in the list, and a worker issues it.
     pub(crate) fn admit(&self, chain: Owned) -> Option<Owned> {
         let drained = chain.drain.load(Relaxed);
         let mut state = self.state.lock();
@@ -101,12 +101,12 @@ impl Drain {
         Some(chain)
     }
 
-    /// A chain is submitted that is completed at once.
+    /// Counts a chain that the submitter completes at once.
     pub(crate) fn pass(&self, chain: &Owned) {
         self.state.lock().alive += chain.links.load(Relaxed);
     }
 
-    /// A request that was alive was completed.
+    /// Uncounts a request that completed, and issues the waiting chains that may be issued now.
     pub(crate) fn done(&self) {
         {
             let mut state = self.state.lock();
@@ -127,22 +127,25 @@ impl Drain {
         }
     }
 
-    /// The next chain, if it may go. It is among the requests in flight then: a search finds it here
-    /// or there. `alone`: it goes only if no request is alive.
+    /// Takes out the next chain, if the chain may be issued. `alone`: only if no request is alive.
+    ///
+    /// Adds the chain to the requests in flight under the lock: a search finds it in the list or
+    /// there.
     fn next(&self, alone: &mut bool) -> Option<Owned> {
         let mut state = self.state.lock();
         let mut next = state.next(alone);
         if let Some(owned) = &mut next {
             owned.add_to_pending();
         } else if !state.searched && core::mem::take(&mut state.ended) && state.waiting.is_empty() {
-            // A search calls this again, once what waits is back in its list.
+            // A search calls this again after it has restored the list.
             self.active.store(0, Relaxed);
         }
         next
     }
 
-    /// Takes out the chains that wait and that `wanted` is true of, and has `fail` fail each. Looks at
-    /// them without the spinlock, which disables interrupts. May sleep.
+    /// Takes out the waiting chains that `wanted` is true of, and calls `fail` for each. May sleep.
+    ///
+    /// Calls `wanted` without the spinlock, which disables interrupts.
     pub(crate) fn fail_those(&self, wanted: impl Fn(&Request) -> bool, fail: impl Fn(Owned)) {
         let search = self.search.lock();
         let mut waiting = {
@@ -165,7 +168,7 @@ impl Drain {
         }
         {
             let mut state = self.state.lock();
-            // The requests that are taken are completed like those that were alive.
+            // Count the requests that were taken out: they complete like live ones.
             state.alive += links;
             kept.push_all_back(&mut state.waiting);
             state.waiting = kept;
@@ -173,7 +176,7 @@ impl Drain {
         }
         drop(search);
         while let Some(entry) = taken.pop_front() {
-            // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
+            // SAFETY: Only `admit` puts requests in the list, and gives up the ownership.
             fail(unsafe { Owned::assume(entry.into_arc()) });
         }
         self.issue_next();
@@ -181,7 +184,7 @@ impl Drain {
 }
 
 impl State {
-    /// A chain goes.
+    /// Counts a chain that is issued.
     fn issue(&mut self, chain: &Request) {
         let (drained, links) = (chain.drain.load(Relaxed), chain.links.load(Relaxed));
         self.alive += links;
@@ -189,8 +192,8 @@ impl State {
         self.ended &= !drained;
     }
 
-    /// Takes out the first chain that waits, if it may go. The next one has to be `alone` if this
-    /// one is drained.
+    /// Takes out the first waiting chain, if it may be issued. Sets `alone` for the next call if
+    /// this chain is drained.
     fn next(&mut self, alone: &mut bool) -> Option<Owned> {
         if self.searched {
             return None;
@@ -203,7 +206,7 @@ impl State {
         }
         *alone = drained;
         self.issue(&entry);
-        // SAFETY: Only `admit` puts requests in the list, giving up its ownership.
+        // SAFETY: Only `admit` puts requests in the list, and gives up the ownership.
         Some(unsafe { Owned::assume(entry.into_arc()) })
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What becomes of a request.
+//! The results of requests, and of attempts to issue them.
 
 use super::request::Owned;
 use kernel::prelude::*;
@@ -11,12 +11,13 @@ pub(crate) struct Outcome {
     pub(crate) res: i32,
     /// IORING_CQE_F_*.
     pub(crate) flags: u32,
-    /// Ends its chain, and is reported even with IOSQE_CQE_SKIP_SUCCESS.
+    /// Whether the request failed: its chain ends, and its CQE is posted even with
+    /// IOSQE_CQE_SKIP_SUCCESS.
     pub(crate) failed: bool,
 }
 
 impl Outcome {
-    /// Failed if `res` is negative.
+    /// Makes an outcome, failed if `res` is negative.
     pub(crate) fn new(res: i32) -> Self {
         Self {
             res,
@@ -25,7 +26,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of an operation that is over.
+    /// Makes the outcome of an operation that ran to its end.
     pub(crate) fn of(result: Result<i32>) -> Self {
         result.map_or_else(Self::from, Self::new)
     }
@@ -41,9 +42,9 @@ impl From<Error> for Outcome {
     }
 }
 
-/// What became of an attempt to issue a request.
+/// The result of an attempt to issue a request.
 pub(crate) enum Issued {
     Done(Owned, Outcome),
-    /// Somebody else goes on with it.
+    /// A wake-up, a timer, a worker or task work continues the request.
     Pending,
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many requests the tasks of each class have. An exec of a task without requests costs one load.
+//! Counts the requests of tasks, by class of tasks. An exec of a task without requests costs one
+//! load.
 
 use crate::bindings;
 use kernel::{
@@ -11,10 +12,10 @@ use kernel::{
     task::Task, //
 };
 
-/// Classes that tasks are divided into, by address.
+/// Number of classes of tasks. A hash of the address selects the class.
 const SLOTS: usize = 256;
 
-/// How many requests there are of the tasks of each class.
+/// Number of requests of the tasks of each class.
 static REQUESTS: [Atomic<u32>; SLOTS] = [const { Atomic::new(0) }; SLOTS];
 
 fn slot(task: *const bindings::task_struct) -> &'static Atomic<u32> {
@@ -22,7 +23,7 @@ fn slot(task: *const bindings::task_struct) -> &'static Atomic<u32> {
     &REQUESTS[hash as usize % SLOTS]
 }
 
-/// Counts a request of a task while it exists.
+/// A count of one request of a task, until dropped.
 pub(crate) struct Counted(&'static Atomic<u32>);
 
 impl Counted {
@@ -39,7 +40,8 @@ impl Drop for Counted {
     }
 }
 
-/// Whether the task may have requests.
+/// Returns whether the task may have requests. Never misses one of the task's own; another task of
+/// its class may cause true.
 pub(crate) fn has_any(task: *const bindings::task_struct) -> bool {
     slot(task).load(Relaxed) != 0
 }

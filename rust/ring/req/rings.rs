@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many rings there are: `rings` in debugfs.
+//! The number of rings: `rings` in debugfs.
 //!
-//! A ring counts until it is freed, which is after its file and its last request. So the number shows
-//! a ring that is never freed.
+//! A ring counts until it is freed, after its file and its last request. So the number shows a ring
+//! that is never freed.
 //!
-//! The mutex is taken when a ring is made and to read the number, with no lock of the ring's held.
+//! Locking: the mutex is taken with no lock of a ring held, to make a ring and to read the number.
 
 use crate::{
     bindings,
@@ -33,21 +33,21 @@ use kernel::{
 };
 
 kernel::sync::global_lock! {
-    // SAFETY: Initialised by `init()` before there is a device to make a ring of.
+    // SAFETY: `init()` initialises the lock before the device exists, so before any ring.
     unsafe(uninit) static RINGS: Mutex<Option<Arc<Rings>>> = None;
 }
 
 /// The number of rings.
 #[pin_data]
 struct Rings {
-    /// One more while the module is loaded.
+    /// Number of rings, plus one while the module is loaded.
     nr: Atomic<usize>,
-    /// The module is unloaded, and no ring is left.
+    /// Completed when the module is unloaded and no ring is left.
     #[pin]
     none: Completion,
 }
 
-/// Begins to count. May sleep.
+/// Starts counting rings. May sleep.
 ///
 /// # Errors
 ///
@@ -55,9 +55,9 @@ struct Rings {
 ///
 /// # Safety
 ///
-/// Called once, before there is a device to make a ring of.
+/// Called once, before the device exists.
 pub(crate) unsafe fn init() -> Result {
-    // SAFETY: By the safety requirements.
+    // SAFETY: The caller calls `init()` once, before any use of the lock.
     unsafe { RINGS.init() };
     let rings = Arc::pin_init(
         pin_init!(Rings {
@@ -70,7 +70,7 @@ pub(crate) unsafe fn init() -> Result {
     Ok(())
 }
 
-/// Waits until every ring is freed. For when no more can be made. May sleep.
+/// Waits until every ring is freed. Called when no ring can be made any more. May sleep.
 pub(crate) fn wait_until_none() {
     let rings = RINGS.lock().take();
     if let Some(rings) = rings {
@@ -87,11 +87,11 @@ impl Rings {
     }
 }
 
-/// Counts a ring while it exists.
+/// A count of one ring, until dropped.
 pub(crate) struct Counted(Arc<Rings>);
 
 impl Counted {
-    /// May sleep.
+    /// Counts a ring. May sleep.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Drop for Counted {
     }
 }
 
-/// `rings`.
+/// The file `rings`.
 pub(crate) static FILES: [File; 1] = [File {
     name: c"rings",
     mode: 0o444,
@@ -126,15 +126,15 @@ pub(crate) static FILES: [File; 1] = [File {
 ///
 /// As `open` of `struct file_operations`.
 unsafe extern "C" fn open(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: By the requirement.
+    // SAFETY: `file` is being opened (caller).
     unsafe { bindings::single_open(file, Some(show), core::ptr::null_mut()) }
 }
 
 /// # Safety
 ///
-/// As for `single_open()`: `seq` is being read by this thread.
+/// `seq` is being read by this thread, as for `single_open()`.
 unsafe extern "C" fn show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: By the requirement.
+    // SAFETY: `seq` is valid, and read by this thread alone (caller).
     let seq = unsafe { SeqFile::from_raw(seq) };
     let rings = RINGS.lock().clone();
     let nr = rings.map_or(0, |rings| rings.nr.load(Relaxed) - 1);

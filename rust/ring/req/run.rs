@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From issuing a request to the end of its chain.
+//! Issuing and completing requests, up to the end of a chain.
 //!
-//! Nothing here needs issuer state, so a worker can do all of it. Only [`drive`] issues, in a loop.
-//! Any other code that ends a request queues the next of its chain on a workqueue, so that a long
-//! chain costs no stack.
+//! Nothing here needs issuer state, so a worker can run all of it. Only [`drive`] issues requests,
+//! in a loop. Other code that ends a request queues the next of its chain on a workqueue, so a long
+//! chain uses no stack.
 
 use super::{
     core::Core,
@@ -25,7 +25,7 @@ use crate::{
 };
 use kernel::sync::Arc;
 
-/// Issues a request, and those linked to it as each is done. Process context.
+/// Issues a request, and the requests linked to it as each one completes. Process context.
 pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
     loop {
         if owned.has(bindings::CONST_IOSQE_ASYNC) {
@@ -39,13 +39,13 @@ pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
         let Some(next) = next else {
             return;
         };
-        // The next may be left to a worker, whose completion comes after this one.
+        // A worker may complete the next request: post this CQE before.
         poster.flush();
         owned = next;
     }
 }
 
-/// Completes a request; returns the one to issue next. Process context.
+/// Completes a request. Returns the linked request to issue next. Process context.
 #[must_use]
 fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Owned> {
     let entry = owned.finish();
@@ -55,7 +55,8 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
         let cqe = owned.cqe(outcome.res, outcome.flags);
         poster.post(&owned, cqe, of, entry);
     } else if of == Of::Timeout {
-        // Before anything else of the chain, or it would end the next wait too.
+        // Wake waiters before the rest of the chain completes, or this wake-up would end their next
+        // wait too.
         poster.skip_timeout(&owned);
     }
     retire(owned, outcome.failed, poster)
@@ -70,7 +71,8 @@ pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
     }
 }
 
-/// Completes a chain that was not issued. Each request says why, or was cancelled. Process context.
+/// Completes a chain that was not issued, with the reason of each request or as cancelled. Process
+/// context.
 pub(crate) fn end_chain(mut owned: Owned, poster: &mut Poster<'_>) {
     let outcome = owned.not_issued();
     let quiet = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS);
@@ -80,8 +82,8 @@ pub(crate) fn end_chain(mut owned: Owned, poster: &mut Poster<'_>) {
     end_links(next, quiet, poster);
 }
 
-/// Completes what was linked to a request that failed. If that was to be reported only then, these
-/// are not reported.
+/// Completes the requests linked to a request that failed. `quiet` if the failed one had
+/// IOSQE_CQE_SKIP_SUCCESS: these post no CQEs then.
 fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
     while let Some(mut owned) = next {
         next = owned.inner().next.take();
@@ -94,8 +96,8 @@ fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
     }
 }
 
-/// Tells those that wait for a request that it was completed. Its CQE is published before: what
-/// waits may be reported by a worker at once.
+/// Reports a completed request to the drain. Publishes its CQE before, as a worker may complete a
+/// waiting request at once.
 fn drained(ring: &Core, poster: &mut Poster<'_>) {
     if ring.drain.is_active() {
         poster.flush();
@@ -103,7 +105,8 @@ fn drained(ring: &Core, poster: &mut Poster<'_>) {
     ring.drain.done();
 }
 
-/// Forgets a request that was completed; returns the one to issue next. Process context.
+/// Disarms a completed request and removes it from the table. Returns the linked request to issue
+/// next. Process context.
 #[must_use]
 fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Owned> {
     owned.disarm();
@@ -123,14 +126,15 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     next
 }
 
-/// What the submitter's task does, which may be exiting. Its chain is left to a worker.
+/// Continues a request in the submitter's task, which may be exiting. Leaves the rest of the chain
+/// to a worker.
 pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     let request: Arc<Request> = owned.to_arc();
     let in_flight = request.hold.in_flight();
     let mut poster = Poster::direct(&request.ring, &in_flight);
     // SAFETY: Reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
-    // The memory of a program executed since is not the request's.
+    // After an exec the task has other memory than the request's.
     let goes_on = !exiting && !request.is_of_another_program();
     let issued = match step {
         Step::Issue if goes_on => owned.issue(false, &mut poster),
@@ -147,7 +151,7 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     }
 }
 
-/// What a worker does.
+/// Continues a request in a worker. May sleep.
 pub(crate) fn work(mut owned: Owned, step: Step) {
     let request: Arc<Request> = owned.to_arc();
     let in_flight = request.hold.in_flight();

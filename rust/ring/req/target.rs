@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request is about: an open file.
+//! The target of a request: an open file.
 //!
-//! A ring is held as such and not as a file: a request that kept its own ring's file open, or that
-//! of a ring which polls this one, would keep it open for ever.
+//! A ring is held as a [`Core`] and not as a file. A request that held the file of its own ring
+//! would keep the ring open for ever. So would one that held the file of a ring that polls its own.
 
 use super::core::Core;
 use crate::bindings;
@@ -20,18 +20,18 @@ use kernel::{
     }, //
 };
 
-/// A table of descriptors: tells those who share one from others, and nothing else.
+/// The identity of a descriptor table, for comparison only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Files(usize);
 
 impl Files {
-    /// That of the current task.
+    /// Returns the table of the current task.
     pub(crate) fn current() -> Self {
         // SAFETY: Reads a field of the current task.
         Self::from_flush(unsafe { bindings::miniring_current_files() })
     }
 
-    /// The one that a flush operation is told of.
+    /// Returns the table that a flush operation was called for.
     pub(crate) fn from_flush(id: bindings::fl_owner_t) -> Self {
         Self(id.addr())
     }
@@ -40,21 +40,21 @@ impl Files {
 /// Returns the file that the current task has open as `fd`.
 pub(crate) fn file(fd: i32) -> Option<ARef<File>> {
     let file = LocalFile::fget(u32::try_from(fd).ok()?).ok()?;
-    // SAFETY: No call of this module holds a file position's lock: `fdget_pos()` is not used.
+    // SAFETY: No call of this module holds the lock of a file position: `fdget_pos()` is not used.
     Some(unsafe { LocalFile::assume_no_fdget_pos(file) })
 }
 
-/// Returns the ring that a file is, if it is one.
+/// Returns the ring of a file, or `None` if the file is no ring.
 pub(crate) type RingOf = fn(&File) -> Option<Arc<Core>>;
 
-/// An open file of the submitter's.
+/// An open file of the submitter.
 pub(crate) enum Target {
     File(ARef<File>),
     Ring(Arc<Core>),
 }
 
 impl Target {
-    /// Returns what the current task has open as `fd`.
+    /// Returns the target that the current task has open as `fd`.
     pub(crate) fn get(fd: i32, ring_of: RingOf) -> Option<Self> {
         let file = file(fd)?;
         Some(match ring_of(&file) {
@@ -63,7 +63,7 @@ impl Target {
         })
     }
 
-    /// Tells targets apart.
+    /// Returns a number that no other target has at the same time.
     pub(crate) fn id(&self) -> usize {
         match self {
             Self::File(file) => file.as_ptr() as usize,
@@ -71,13 +71,16 @@ impl Target {
         }
     }
 
-    /// Whether it may keep rings that nobody has a descriptor of: one that is in the queue of a Unix
-    /// socket, or registered with an io_uring. A request that waits for that keeps it in turn.
+    /// Returns whether the target may keep rings open that no task has a descriptor of.
+    ///
+    /// A Unix socket keeps the rings in its queue, and an io_uring its registered files. A request
+    /// that waits for such a file keeps the file in turn.
     pub(crate) fn may_keep_rings(&self) -> bool {
         let Self::File(file) = self else {
             return true;
         };
-        // SAFETY: The file is open; a name that there is, is a string, and stays as long.
+        // SAFETY: The file is open. A name that is not null is a string, which lives as long as the
+        // file.
         unsafe {
             let name = bindings::miniring_anon_name(file.as_ptr());
             bindings::miniring_socket_family(file.as_ptr()) == bindings::AF_UNIX as c_int
@@ -85,7 +88,7 @@ impl Target {
         }
     }
 
-    /// Whether polling it means anything.
+    /// Returns whether the target can be polled.
     pub(crate) fn can_poll(&self) -> bool {
         match self {
             // SAFETY: An open file has operations, which do not change.
@@ -94,7 +97,7 @@ impl Target {
         }
     }
 
-    /// Whether it is ready for one of `events` at this moment. May sleep.
+    /// Returns whether the target is ready for one of `events` at this moment. May sleep.
     pub(crate) fn is_ready(&self, events: u32) -> bool {
         let mut table = bindings::poll_table {
             _qproc: None,
@@ -105,18 +108,20 @@ impl Target {
         ready & events != 0
     }
 
-    /// What it is ready for (`EPOLL*`), after adding `table` to its wait queues. May sleep.
+    /// Adds `table` to the wait queues of the target. Returns the events (`EPOLL*`) that the target
+    /// is ready for. May sleep.
     ///
     /// # Safety
     ///
-    /// The entries that `table` adds are taken off before this target is dropped, in the way that
-    /// survives `POLLFREE`.
+    /// The caller removes the entries that `table` adds before this target is dropped, with a
+    /// removal that is safe against `POLLFREE`.
     pub(crate) unsafe fn poll(&self, table: &mut bindings::poll_table) -> u32 {
         match self {
-            // SAFETY: The file is open; the rest is the caller's.
+            // SAFETY: The file is open, and the entries of `table` are removed in time (caller).
             Self::File(file) => unsafe { bindings::miniring_vfs_poll(file.as_ptr(), table) },
             Self::Ring(ring) => {
-                // SAFETY: The ring lives as long as this target; the rest is the caller's.
+                // SAFETY: The ring lives as long as this target, and the entries of `table` are
+                // removed before the target is dropped (caller).
                 unsafe { ring.cq_wait.poll(ptr::null_mut(), table) };
                 ring.ready_for()
             }

@@ -27,19 +27,20 @@ use kernel::{
     types::Opaque, //
 };
 
-/// That a timeout waits for its time only.
+/// The value of `due` if a timeout waits for its time only.
 pub(super) const NEVER: i64 = i64::MAX;
 
-/// A request's timer, and how many CQEs it waits for.
+/// A request's timer, and the CQE count that a timeout waits for.
 #[pin_data]
 pub(crate) struct Timer {
     #[pin]
     timer: Opaque<bindings::hrtimer>,
     /// `timer` is initialised.
     pub(super) ready: AtomicFlag,
-    /// Due when so many CQEs [count](crate::ring::cq::completion::Completion::counted), or [`NEVER`].
+    /// The number of CQEs that must [count](crate::ring::cq::completion::Completion::counted)
+    /// before the timeout is due, or [`NEVER`].
     pub(super) due: Atomic<i64>,
-    /// Tells it from others that are due then.
+    /// Distinguishes timeouts with the same `due`, in the order they were added.
     pub(super) nr: Atomic<u64>,
 }
 
@@ -61,20 +62,20 @@ impl Timer {
         })
     }
 
-    /// Starts the timer.
+    /// Starts the timer. The callback runs in hard interrupt context.
     ///
     /// # Safety
     ///
-    /// It is that of a [`Request`], and is stopped before that is dropped. It is neither running nor
-    /// expiring, and only the caller can start it.
+    /// - The timer is a field of a [`Request`], and is stopped before the request is dropped.
+    /// - The timer is neither running nor expiring, and only the caller can start it.
     pub(crate) unsafe fn start(&self, time: Time) {
         let mode = if time.absolute {
             bindings::hrtimer_mode_HRTIMER_MODE_ABS
         } else {
             bindings::hrtimer_mode_HRTIMER_MODE_REL
         };
-        // SAFETY: The timer is pinned, and may be set up by the safety requirements, by which the
-        // callback finds its request as well.
+        // SAFETY: The timer is pinned, at rest, and a field of a `Request` (caller), which the
+        // callback finds by the offset.
         unsafe {
             bindings::hrtimer_setup(
                 self.timer.get(),
@@ -93,29 +94,30 @@ impl Timer {
         if !self.ready.load(Relaxed) {
             return true;
         }
-        // SAFETY: Initialised, which is what is asked for.
+        // SAFETY: The timer is initialised, as `ready` is set.
         let was = unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) };
         was >= 0
     }
 
-    /// Stops the timer, and waits if it is expiring. Process context.
+    /// Stops the timer, and waits for a callback that is running. Process context; may sleep.
     pub(crate) fn stop(&self) {
         if self.ready.load(Relaxed) {
-            // SAFETY: Initialised, which is what is asked for.
+            // SAFETY: The timer is initialised, as `ready` is set.
             unsafe { bindings::hrtimer_cancel(self.timer.get()) };
         }
     }
 }
 
-/// A timer expired. Hard interrupt context.
+/// Handles a timer that expires: gains the request's ownership, or tells the owner. Hard interrupt
+/// context.
 ///
 /// # Safety
 ///
-/// `timer` is that of a [`Timer`] that `Timer::start` started.
+/// `timer` is the field of a [`Timer`] that `Timer::start` started.
 unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
     const OFFSET: usize = offset_of!(Request, timer) + offset_of!(Timer, timer);
-    // SAFETY: By the safety requirements; a request stops its timer, waiting for this, before it
-    // goes.
+    // SAFETY: `timer` is a field of a request's `Timer` (caller). The request stops the timer, and
+    // waits for this callback, before it is dropped.
     let request = unsafe { ArcBorrow::from_raw(timer.byte_sub(OFFSET).cast::<Request>()) };
     if let Some(owned) = Owned::claim(request) {
         owned.expired();
@@ -124,8 +126,8 @@ unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer
 }
 
 impl Request {
-    /// Returns what its completion counts as: that of a timeout if the timer was started, at any
-    /// time. A TIMEOUT that was refused or is part of a chain that failed is like any request.
+    /// Returns how the completion is counted: as a timeout's if the timer was ever started. A
+    /// TIMEOUT that was refused, or is part of a failed chain, counts like any request.
     pub(crate) fn counts_as(&self) -> Of {
         if self.waits_for(Wait::Time) && self.timer.ready.load(Relaxed) {
             Of::Timeout
