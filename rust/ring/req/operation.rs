@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request needs of its operation.
+//! The interface between a request and its operation.
 //!
 //! An operation is a type that implements [`Operation`]. A request stores the value in [`Data`], with
 //! a pointer to the [`Def`] of the type, as io_uring does with `struct io_cmd_data` and
@@ -40,15 +40,15 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What an operation waits for once it is issued.
+/// The kind of event that an issued operation waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     Nothing,
-    /// A file to be ready. Then a worker that may block, or the submitter, tries again.
+    /// Readiness of a file. Then a worker that may block, or the submitter, retries.
     Ready,
-    /// Events of a file, which it reports and never blocks for.
+    /// Events of a file, which the operation reports. Never blocks.
     Events,
-    /// A time, or a number of completions. Its completion counts as a timeout's.
+    /// A time, or a number of completions. The completion counts as a timeout's.
     Time,
 }
 
@@ -232,14 +232,14 @@ impl<O: Operation> OwnedOf<O> {
     ///
     /// The operation of the request is an `O`.
     unsafe fn new(owned: Owned) -> Self {
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The operation of the request is an `O` (caller).
         Self {
             owned,
             _op: PhantomData,
         }
     }
 
-    /// Gains the ownership of `request`. Any context.
+    /// Gains the ownership of `request`, if it has no owner. Any context.
     ///
     /// # Errors
     ///
@@ -250,7 +250,7 @@ impl<O: Operation> OwnedOf<O> {
             return Err(ENOENT);
         }
         match Owned::try_claim(request.as_arc_borrow()) {
-            // SAFETY: Checked above.
+            // SAFETY: `is` found that the operation is an `O`.
             Ok(owned) => Ok(unsafe { Self::new(owned) }),
             Err(Claim::Done) => Err(ENOENT),
             Err(_) => Err(EALREADY),
@@ -269,7 +269,7 @@ impl<O: Operation> OwnedOf<O> {
     /// Returns the operation and what anybody may read of its request.
     pub(crate) fn parts(&mut self) -> (&mut O, &Request) {
         let (inner, request) = self.owned.parts();
-        // SAFETY: By the type invariants.
+        // SAFETY: The operation is an `O` (type invariants).
         (unsafe { inner.op.get_mut::<O>() }, request)
     }
 
@@ -284,19 +284,19 @@ impl<O: Operation> OwnedOf<O> {
         self.done(outcome)
     }
 
-    /// As [`Owned::add_to_pending`].
+    /// Adds the request to its ring's table: see [`Owned::add_to_pending`].
     pub(crate) fn add_to_pending(&mut self) {
         self.owned.add_to_pending();
     }
 
-    /// As [`Owned::release`].
+    /// Lets the request wait for an event: see [`Owned::release`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Owned::release`].
     pub(crate) fn release(self) -> Result<(), (Self, Word)> {
         self.owned.release().map_err(|(owned, word)| {
-            // INVARIANT: It is the same request.
+            // INVARIANT: The request is the same one, so its operation is an `O`.
             let this = Self {
                 owned,
                 _op: PhantomData,
@@ -316,25 +316,24 @@ impl<O> Deref for OwnedOf<O> {
 }
 
 impl Request {
-    /// Whether the operation waits for `what` once it is issued. Any context.
+    /// Returns whether the issued operation waits for `what`. Any context.
     pub(crate) fn waits_for(&self, what: Wait) -> bool {
         self.def.waits_for == what
     }
 
-    /// Whether the operation is an `O`. Any context.
+    /// Returns whether the operation is an `O`. Any context.
     pub(crate) fn is<O: Operation>(&self) -> bool {
         (self.def.id)() == TypeId::of::<O>()
     }
 
-    /// Whether the next event completes the request. Any context.
+    /// Returns whether the next event completes the request. Any context.
     pub(crate) fn reports_once(&self) -> bool {
         self.waits_for(Wait::Events) && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
     }
 }
 
 impl Owned {
-    /// Issues the request. `blocking` if the caller is a worker that may block, which has nothing
-    /// else to do.
+    /// Issues the request. `blocking` if the caller is a worker that may block.
     pub(crate) fn issue(self, blocking: bool, poster: &mut Poster<'_>) -> Issued {
         (self.def.issue)(self, blocking, poster)
     }
@@ -349,7 +348,8 @@ impl Owned {
         (self.def.expired)(self);
     }
 
-    /// Makes sure that no event and no timer finds the request any more. Process context.
+    /// Removes the request's wait queue entries and stops its timer: no event finds the request
+    /// afterwards. Process context.
     pub(super) fn disarm(&self) {
         match self.def.waits_for {
             Wait::Nothing => (),
@@ -368,7 +368,7 @@ impl Owned {
         verdict.unwrap_or_else(|| self.not_issued())
     }
 
-    /// Returns the result of a request that is not going to be issued.
+    /// Returns the result of a request that will not be issued.
     pub(super) fn not_issued(&mut self) -> Outcome {
         let op = &self.inner().op;
         (op.def.cancelled)(op)

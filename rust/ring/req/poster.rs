@@ -45,15 +45,14 @@ pub(crate) struct Poster<'a> {
     ring: &'a Core,
     in_flight: &'a InFlight<'a>,
     batch: Option<Batch<'a>>,
-    /// Requests to be completed as cancelled when what cancelled them is.
+    /// Cancelled requests, completed after the request that cancelled them.
     victims: List<Request, 1>,
-    /// A timeout was completed without a CQE: who waits is woken when what came of its chain
-    /// meanwhile is there.
+    /// A timeout completed without a CQE: waiters are woken after its chain was handled.
     silent: bool,
 }
 
 impl<'a> Poster<'a> {
-    /// Posts at once.
+    /// Makes a poster that posts each completion at once.
     pub(crate) fn direct(ring: &'a Core, in_flight: &'a InFlight<'a>) -> Self {
         Self {
             ring,
@@ -64,7 +63,7 @@ impl<'a> Poster<'a> {
         }
     }
 
-    /// Posts when `batch` is full, or dropped.
+    /// Makes a poster that posts when `batch` is full, or when dropped.
     pub(crate) fn collecting(
         ring: &'a Core,
         in_flight: &'a InFlight<'a>,
@@ -79,17 +78,17 @@ impl<'a> Poster<'a> {
         }
     }
 
-    /// Whether this is a submitter's, in the task and the address space that requests are of.
+    /// Returns whether this poster belongs to the submitter, in its task and address space.
     pub(crate) fn collects(&self) -> bool {
         self.batch.is_some()
     }
 
-    /// To post completions by.
+    /// Returns the `InFlight` to post completions with.
     pub(crate) fn in_flight(&self) -> &'a InFlight<'a> {
         self.in_flight
     }
 
-    /// Posts a completion that the batch has an entry for.
+    /// Posts a completion that the batch has room for.
     #[inline]
     pub(crate) fn push(&mut self, cqe: Cqe) {
         let full = self
@@ -101,7 +100,7 @@ impl<'a> Poster<'a> {
         }
     }
 
-    /// Posts a completion of `owned`, to the ring that `owned` is of.
+    /// Posts a completion of `owned` to its ring.
     pub(super) fn post(&mut self, owned: &Owned, cqe: Cqe, of: Of, entry: Entry) {
         if !self.is_of(owned) {
             return Self::post_elsewhere(owned, cqe, of, entry);
@@ -122,7 +121,7 @@ impl<'a> Poster<'a> {
         }
     }
 
-    /// Posts a completion of no request of this ring, before those that were collected. It is inline
+    /// Posts a completion that belongs to no request, before the collected ones. The CQE is inline
     /// if this poster is the submitter's.
     pub(crate) fn post_message(&self, cqe: Cqe, entry: Entry) {
         let when = When::of(self.collects());
@@ -130,7 +129,7 @@ impl<'a> Poster<'a> {
             .post_one(self.in_flight, cqe, Of::Other, entry, when);
     }
 
-    /// Whether `owned` is a request of this poster's ring.
+    /// Returns whether `owned` is a request of this poster's ring.
     #[inline]
     fn is_of(&self, owned: &Owned) -> bool {
         ptr::eq::<Core>(&*owned.ring, self.ring)
@@ -169,37 +168,37 @@ impl<'a> Poster<'a> {
         )
     }
 
-    /// Posts what was collected, and has the stock filled.
+    /// Posts the collected completions, and refills the stock of entries.
     pub(crate) fn flush(&mut self) {
         if let Some(batch) = &mut self.batch {
             self.ring.post_batch(self.in_flight, batch);
         }
     }
 
-    /// Whether the next SQE's completion can be taken.
+    /// Returns whether there is room for the next SQE's completion.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         self.batch.as_ref().is_some_and(Batch::is_ready)
     }
 
-    /// Has a request completed as cancelled when what cancels it was completed.
+    /// Queues a request to complete as cancelled, after the request that cancels it.
     pub(crate) fn cancel(&mut self, mut owned: Owned) {
-        // Others neither find it nor wait for it.
+        // From here on no search finds the request and no canceller waits for it.
         owned.mark_finished();
         owned.remove_from_pending();
         Sequenced::remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {
             Ok(entry) => self.victims.push_back(entry),
-            // Nothing else uses these links.
+            // No other list uses these links.
             Err(_) => pr_warn_once!("a cancelled request is in a list\n"),
         }
     }
 
-    /// Completes what was cancelled.
+    /// Completes the cancelled requests.
     #[inline]
     pub(crate) fn settle(&mut self) {
         while let Some(entry) = self.victims.pop_front() {
-            // SAFETY: Only `cancel` puts requests in the list, giving up their ownership.
+            // SAFETY: Only `cancel` puts requests in the list, and gives up the ownership.
             let owned = unsafe { Owned::assume(entry.into_arc()) };
             end_cancelled(owned, self);
         }
@@ -231,7 +230,7 @@ impl Core {
         if let Some(published) = published {
             self.notify(in_flight, published, when);
         }
-        // No timeout waits for one of a timeout.
+        // Completions of timeouts do not count for other timeouts.
         if of == Of::Other {
             self.sequenced.flush(self);
         }
@@ -250,7 +249,7 @@ impl Core {
         true
     }
 
-    /// Posts what was collected, and tells everybody. May sleep.
+    /// Posts the collected completions, wakes waiters and signals the eventfd. May sleep.
     #[inline(always)]
     pub(crate) fn post_batch(&self, in_flight: &InFlight<'_>, batch: &mut Batch<'_>) {
         if batch.done.is_empty() {
@@ -265,16 +264,17 @@ impl Core {
             self.notify(in_flight, published, When::Inline);
         }
         self.sequenced.flush(self);
-        // What is short of memory stops before the next SQE: `Poster::is_ready`.
+        // If there is no memory, the submitter stops before the next SQE: `Poster::is_ready`.
         let _ = batch.spare.refill();
     }
 }
 
 impl Owned {
-    /// Posts a timeout's completion, and leaves the rest to a worker. Any context. Several may be
-    /// due because of one completion, so this does not look for more.
+    /// Posts a timeout's completion, and leaves the rest to a worker. Any context.
     ///
-    /// If the owner was told to cancel it, that is what becomes of it.
+    /// Does not flush the timeouts that wait for completions: the caller may be that flush.
+    ///
+    /// If the owner was told to cancel the timeout, the result is `-ECANCELED`.
     pub(crate) fn complete_in_irq(mut self, outcome: Outcome) {
         let outcome = if self.try_finish() {
             outcome
@@ -282,7 +282,7 @@ impl Owned {
             Outcome::cancelled()
         };
         if self.inner().next.is_some() {
-            // With its chain, which is to be seen together with it.
+            // The CQE must become visible together with those of the chain.
             self.mark_finished();
             self.inner().verdict = Some(outcome);
             return self.enqueue(Step::Finish, Kind::Prompt);
@@ -306,7 +306,8 @@ impl Owned {
         );
     }
 
-    /// Posts a completion of a timer that goes on, if there is room. Any context.
+    /// Posts a completion of a multishot timeout, which stays in flight. Returns false if the CQ is
+    /// full. Any context.
     pub(crate) fn try_post_in_irq(&self, cqe: Cqe) -> bool {
         let in_flight = self.hold.in_flight();
         self.ring

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A request that does not complete while it is submitted, or is linked to others.
+//! Requests that do not complete while they are submitted, or that are linked to others.
 //!
-//! One allocation holds all that any of them needs: what waits for an event, the place in the
-//! ring's table, the work item. [`Owned`] is the right to act on a request; there is one at most,
-//! and who has it issues, cancels or completes it. References without it only find the request.
+//! One allocation holds all that any operation needs: the timer, the wait queue entries, the links
+//! of the ring's table, the work item. [`Owned`] is the right to act on a request. There is at most
+//! one, and its holder issues, cancels or completes the request. Other references only find the
+//! request.
 //!
-//! A request's last reference is dropped where one may sleep. So in interrupt context an `Owned`
-//! goes to a workqueue.
+//! Context: the last reference is dropped where the context may sleep. So in interrupt context an
+//! `Owned` goes to a workqueue.
 
 use super::{
     core::Core,
@@ -93,30 +94,33 @@ pub(crate) struct Request {
     pub(crate) ring: Arc<Core>,
     pub(crate) hold: Hold,
     pub(crate) opcode: u8,
-    /// That of its operation.
+    /// The functions of its operation.
     pub(super) def: &'static Def,
     /// IOSQE_*.
     pub(crate) flags: u8,
-    /// Whose it is.
+    /// The descriptor table that the request was submitted with.
     pub(crate) files: Files,
-    /// The task that has to go on, where that matters: see [`crate::ring::sys::task_work`].
+    /// The task that submitted the request; some requests continue in that task: see
+    /// [`crate::ring::sys::task_work`].
     pub(crate) submitter: ARef<Task>,
-    /// Tells the program that the submitter executed then from later ones.
+    /// Identifies the program that the submitter executed when it submitted the request.
     pub(crate) exec_id: u64,
     _counted: Counted,
-    /// The file that it may wait for, or 0: see `Target::id`.
+    /// The file that the request may wait for, or 0: see `Target::id`.
     pub(crate) target: usize,
     pub(crate) user_data: Atomic<u64>,
-    /// Where [`super::pending::Pending`] put it, and the last search that found it.
+    /// The bucket in [`super::pending::Pending`], and the number of the last search that found the
+    /// request.
     pub(crate) bucket: Atomic<usize>,
     pub(crate) round: Atomic<u64>,
-    /// Of the first of a chain: how many requests it has, and whether it is to be drained.
+    /// For the first request of a chain: the number of its requests, and whether the chain is
+    /// drained.
     pub(crate) links: Atomic<usize>,
     pub(crate) drain: AtomicFlag,
-    /// It, or one that it is linked with, is about a file that may keep rings: it is cancelled when
-    /// its process leaves the ring.
+    /// The request, or one of its chain, is about a file that may keep rings: the request is
+    /// cancelled when its process leaves the ring.
     pub(crate) may_keep_rings: AtomicFlag,
-    /// Its process left the ring: what is linked to it is cancelled too.
+    /// The process left the ring: the requests linked to this one are cancelled too.
     pub(crate) left: AtomicFlag,
     pub(crate) ownership: Ownership,
     #[pin]
@@ -138,31 +142,31 @@ pub(crate) struct Request {
     inner: UnsafeCell<Inner>,
 }
 
-/// What only the owner touches.
+/// State that only the owner accesses.
 pub(crate) struct Inner {
-    /// Of the type that the request's `def` is of; never replaced.
+    /// A value of the type that the request's `def` is for; never replaced.
     pub(super) op: Data,
-    /// The request that is issued when this one is done.
+    /// The linked request, issued when this one completes.
     pub(crate) next: Option<Owned>,
-    /// In the ring's table.
+    /// Whether the request is in the ring's table.
     pub(crate) pending: bool,
-    /// The result, if what took the request out of its wait decided on one.
+    /// The result, if it was decided when the request's wait ended.
     pub(crate) verdict: Option<Outcome>,
     pub(crate) step: Step,
     entry: Option<Entry>,
 }
 
-/// What a worker, or the submitter's task, is to do.
+/// The next step for a worker or the submitter's task.
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
     /// Issue the request; it may block.
     Issue,
-    /// What it waited for has happened: these events, or unknown ones if 0. For a timeout: start the
-    /// timer again, which was reported.
+    /// Continue after these events, or unknown ones if 0. For a timeout: restart the timer after a
+    /// report.
     Event(u32),
-    /// Complete it, with the verdict or as cancelled.
+    /// Complete the request, with the verdict or as cancelled.
     Finish,
-    /// It was completed; `failed` is what its chain needs to know.
+    /// Retire the completed request. `failed` decides whether its chain ends.
     Retire { failed: bool },
 }
 
@@ -178,16 +182,17 @@ impl_has_work! {
     impl HasWork<Self> for Request { self.work }
 }
 
-// SAFETY: `inner` is touched by the owner only, who may be any task; the rest may be sent.
+// SAFETY: Only the owner accesses `inner`, from any one task at a time; the other fields may be
+// sent.
 unsafe impl Send for Request {}
-// SAFETY: As above; the rest may be shared.
+// SAFETY: Only the owner accesses `inner`; the other fields may be shared.
 unsafe impl Sync for Request {}
 
 /// The right to act on a request.
 ///
 /// # Invariants
 ///
-/// The request's `ownership` is held, and this is the only value that stands for it.
+/// The request's `ownership` is held, and this is the only value that represents it.
 pub(crate) struct Owned(Arc<Request>);
 
 /// Memory for a request, and for its completion if the CQ is full.
@@ -197,7 +202,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Allocates. May sleep.
+    /// Allocates the memory. May sleep.
     ///
     /// # Errors
     ///
@@ -209,7 +214,7 @@ impl Room {
         })
     }
 
-    /// Makes the request that `sqe` asks for, of the current task.
+    /// Makes the request of `sqe`, for the current task.
     pub(crate) fn fill(
         self,
         ring: &Arc<Core>,
@@ -233,7 +238,7 @@ impl Room {
             flags: sqe.flags,
             files: Files::current(),
             submitter: ARef::from(&**kernel::current!()),
-            // SAFETY: The current task.
+            // SAFETY: The current task exists.
             exec_id: unsafe { bindings::miniring_exec_id(Task::current_raw()) },
             _counted: Counted::new(kernel::current!()),
             target,
@@ -272,7 +277,7 @@ impl Room {
 }
 
 impl Request {
-    /// Notes that the owner let go of the request, or completed it: see
+    /// Wakes the cancellers of a timeout, after its owner released or completed the request: see
     /// [`Owned::cancel_after_owner`]. Any context.
     fn note_let_go(&self) {
         if self.waits_for(Wait::Time) {
@@ -282,17 +287,17 @@ impl Request {
 }
 
 impl Owned {
-    /// Takes the ownership that was gained by other means.
+    /// Makes the value for ownership that was gained by other means.
     ///
     /// # Safety
     ///
-    /// The request's `ownership` is held, and no other value stands for that.
+    /// The request's `ownership` is held, and no other value represents it.
     pub(crate) unsafe fn assume(request: Arc<Request>) -> Self {
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The ownership is held, and no other value represents it (caller).
         Self(request)
     }
 
-    /// Gains ownership because something happened; else tells the owner. Any context.
+    /// Gains ownership for an event; otherwise tells the owner of the event. Any context.
     pub(crate) fn claim(request: ArcBorrow<'_, Request>) -> Option<Self> {
         match request.ownership.claim() {
             // INVARIANT: Just gained.
@@ -301,7 +306,11 @@ impl Owned {
         }
     }
 
-    /// Gains ownership if nobody has it. Any context.
+    /// Gains ownership if the request has no owner. Any context.
+    ///
+    /// # Errors
+    ///
+    /// The state of the ownership otherwise.
     pub(crate) fn try_claim(request: ArcBorrow<'_, Request>) -> Result<Self, Claim> {
         match request.ownership.try_claim() {
             // INVARIANT: Just gained.
@@ -310,12 +319,12 @@ impl Owned {
         }
     }
 
-    /// Gains ownership in order to cancel the request, also from a worker that has not begun; else
-    /// tells the owner to. Process context.
+    /// Gains ownership to cancel the request, also from a worker that has not begun. Otherwise
+    /// tells the owner to cancel the request. Process context.
     ///
     /// # Errors
     ///
-    /// What became of it instead.
+    /// The state of the ownership, if it was not gained.
     pub(crate) fn cancel(request: Arc<Request>) -> Result<Self, Claim> {
         match request.ownership.cancel() {
             // INVARIANT: Just gained.
@@ -325,9 +334,10 @@ impl Owned {
         }
     }
 
-    /// Like [`Owned::cancel`], but waits for the owner instead of telling it; `None` if the owner
-    /// completed the request. For timeouts, whose owners do not block and do not wait
-    /// for others' requests. May sleep.
+    /// Gains ownership to cancel the request, but waits for the owner instead of telling it.
+    /// Returns `None` if the owner completed the request. May sleep.
+    ///
+    /// Only for timeouts: their owners neither block nor wait for other requests.
     pub(crate) fn cancel_after_owner(request: Arc<Request>) -> Option<Self> {
         request.ring.let_go.wait_for(|| {
             match request.ownership.try_cancel() {
@@ -342,7 +352,7 @@ impl Owned {
         })
     }
 
-    /// Takes a request that is not completed from a worker that has not begun.
+    /// Takes an incomplete request from a worker that has not begun.
     fn dequeue(request: Arc<Request>) -> Option<Self> {
         // SAFETY: `Room::fill` initialised the work item, which `request` keeps.
         let queued = unsafe {
@@ -354,12 +364,13 @@ impl Owned {
         if !queued {
             return None;
         }
-        // SAFETY: The queue had a reference, from `into_raw`, that is ours now.
+        // SAFETY: `enqueue` gave the queue a reference with `into_raw`, which `cancel_work()`
+        // returned to this function.
         drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
-        // INVARIANT: `enqueue` gave the ownership to the worker, which is not going to run.
+        // INVARIANT: `enqueue` gave the ownership to the worker, which will not run.
         let mut owned = Self(request);
         if owned.ownership.is_finished() {
-            // What is left then is short: `Finish` or `Retire`.
+            // The remaining step is short: `Finish` or `Retire`.
             let step = owned.inner().step;
             owned.enqueue(step, Kind::Prompt);
             return None;
@@ -367,28 +378,29 @@ impl Owned {
         Some(owned)
     }
 
-    /// What only the owner touches.
+    /// Returns the state that only the owner accesses.
     #[inline]
     pub(crate) fn inner(&mut self) -> &mut Inner {
-        // SAFETY: By the type invariants nobody else has access, and `self` is borrowed for this.
+        // SAFETY: `self` is the only value for the ownership (type invariants), and is borrowed
+        // mutably.
         unsafe { &mut *self.0.inner.get() }
     }
 
-    /// What only the owner touches, and what anybody may read.
+    /// Returns the owner's state, and the part that any task may read.
     #[inline]
     pub(super) fn parts(&mut self) -> (&mut Inner, &Request) {
         let request = &*self.0;
-        // SAFETY: By the type invariants nobody else has access, and `self` is borrowed for this.
-        // The `UnsafeCell` keeps the two apart.
+        // SAFETY: `self` is the only value for the ownership (type invariants), and is borrowed
+        // mutably. The `UnsafeCell` keeps the shared reference apart from `inner`.
         (unsafe { &mut *request.inner.get() }, request)
     }
 
-    /// A reference, without the right.
+    /// Returns a reference without the ownership.
     pub(crate) fn to_arc(&self) -> Arc<Request> {
         self.0.clone()
     }
 
-    /// Gives the right to whom the reference goes to; see [`Owned::assume`].
+    /// Gives the ownership away with the reference; see [`Owned::assume`].
     pub(crate) fn into_arc(self) -> Arc<Request> {
         self.0
     }
@@ -397,7 +409,7 @@ impl Owned {
     ///
     /// # Errors
     ///
-    /// What the owner was told meanwhile; it still is.
+    /// The owner, and the word that it was told meanwhile.
     pub(crate) fn release(self) -> Result<(), (Self, Word)> {
         match self.0.ownership.release() {
             Ok(()) => {
@@ -408,24 +420,25 @@ impl Owned {
         }
     }
 
-    /// Has a worker go on. Any context.
+    /// Queues the request for a worker, to run `step`. Any context.
     pub(crate) fn enqueue(mut self, step: Step, kind: Kind) {
         self.inner().step = step;
         let mut request = self.0;
         // The worker may free the request. In a timer's interrupt this is not the last reference:
-        // who retires the request waits for the interrupt before.
+        // `retire` waits for the interrupt first.
         let timed = request.waits_for(Wait::Time).then(|| request.ring.clone());
         loop {
             let ring: *const Core = &raw const *request.ring;
-            // SAFETY: The request holds the ring, and the queue holds the request from when it is
-            // queued. The queues are destroyed after the last ring of their user, and then stay for
-            // an RCU grace period, which `queue_work()` is in until it returns.
+            // SAFETY:
+            // - The request holds the ring, and the queue holds the request once it is queued.
+            // - The queues are destroyed after the last ring of their user, and after an RCU grace
+            //   period. `queue_work()` is an RCU reader until it returns.
             let Some(queue) = (unsafe { &(*ring).queues }).get(kind) else {
                 return;
             };
-            // Not queued yet: only an owner queues, and gives the ownership up. But `cancel_work()`
-            // marks what it finds idle as queued for a moment, with interrupts off: see
-            // `Owned::cancel`.
+            // The request is not queued: only an owner queues, and gives up the ownership. But
+            // `cancel_work()` marks an idle work item as queued for a moment, with interrupts off:
+            // see `Owned::cancel`.
             match queue.enqueue(request) {
                 Ok(()) => break,
                 Err(refused) => request = refused,
@@ -437,7 +450,7 @@ impl Owned {
         }
     }
 
-    /// Whether `step` may block, so that only a queue for such work may run it.
+    /// Returns whether `step` may block. Such a step needs a queue for blocking work.
     pub(crate) fn may_block(&self, step: Step) -> bool {
         match step {
             Step::Issue => true,
@@ -446,13 +459,13 @@ impl Owned {
         }
     }
 
-    /// Has a worker issue the request, which is to be found from now on. Process context.
+    /// Adds the request to the table and queues it for a worker to issue. Process context.
     pub(crate) fn issue_later(mut self) {
         self.add_to_pending();
         self.enqueue(Step::Issue, Kind::Blocking);
     }
 
-    /// The CQE of a result.
+    /// Returns the CQE for a result.
     pub(crate) fn cqe(&self, res: i32, flags: u32) -> Cqe {
         Cqe {
             user_data: self.user_data.load(Relaxed),
@@ -461,19 +474,19 @@ impl Owned {
         }
     }
 
-    /// Declares the request completed, and hands out what to post that by.
+    /// Marks the request as completed, and returns the entry to post the CQE with.
     pub(crate) fn finish(&mut self) -> Option<Entry> {
         self.mark_finished();
         self.inner().entry.take()
     }
 
-    /// Declares the request completed.
+    /// Marks the request as completed.
     pub(super) fn mark_finished(&self) {
         self.0.ownership.finish();
         self.0.note_let_go();
     }
 
-    /// Declares the request completed, unless the owner was told to cancel it. Returns false then.
+    /// Marks the request as completed. Returns false if the owner was told to cancel.
     pub(super) fn try_finish(&self) -> bool {
         let finished = self.0.ownership.try_finish();
         if finished {
@@ -482,7 +495,7 @@ impl Owned {
         finished
     }
 
-    /// Whether the SQE had `flag` (`IOSQE_*`).
+    /// Returns whether the SQE had `flag` (`IOSQE_*`).
     pub(crate) fn has(&self, flag: u32) -> bool {
         u32::from(self.0.flags) & flag != 0
     }
