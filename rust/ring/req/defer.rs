@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Task work: going on with a request in its submitter's task.
+//! Task work: continues a request in its submitter's task.
 //!
-//! What a signalfd says depends on which task asks: it shows that one's signals, and its wait queue
-//! is that task's too. So what waits for one goes on in task work of the submitter. It is a worker
-//! that queues the task work, and not the wake-up, which comes under the lock of the task's signals.
+//! Polling a signalfd shows the signals of the task that polls, and waits on that task's queue. So
+//! requests on a signalfd continue in task work of the submitter. A worker queues that task work:
+//! the wake-up runs under the lock of the task's signals, so it cannot.
 //!
-//! A poll request that the submitter itself wakes, by a system call, goes on in task work too: that
-//! costs no wake-up of another CPU, and the completion is there when the system call returns. So
-//! does one that anybody wakes while its submitter issues requests, and a multishot poll that finds
-//! an event when it is issued: what they report comes after all that is submitted by that call. If a
-//! worker reported it, an update of the poll, further on in the SQ, would find the event again,
-//! which the submitter had no chance to take. Anything else goes on in a worker.
+//! Task work also continues these poll requests:
 //!
-//! The owner of a request hands its ownership to the callback. Who cancels the request meanwhile
-//! tells that owner, which the task's next way to userspace, or its exit, is sure to run. Each
-//! callback that is queued holds the module.
+//! * One that the submitter itself wakes, by a system call. This costs no wake-up of another CPU,
+//!   and the CQE is posted before that system call returns.
+//! * One that is woken while its submitter issues requests, and a multishot poll that finds an
+//!   event when it is issued. Their CQEs come after all that the call submits. If a worker reported
+//!   the event, an update of the poll, later in the SQ, would find the event again. The submitter
+//!   had no chance to consume the event before.
+//!
+//! A worker continues any other request.
+//!
+//! The owner of a request hands its ownership to the callback. A canceller meanwhile tells that
+//! owner. The callback runs when the task next returns to userspace, or exits. Each queued callback
+//! holds a reference to the module.
 
 use super::{
     operation::Wait,
@@ -47,39 +51,41 @@ use kernel::{
 };
 
 impl Request {
-    /// Whether another task has to continue the request, as `Wakers::arm` found.
+    /// Returns whether another task has to continue the request, as `Wakers::arm` found.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.wakers.is_of_task() && !self.is_of_current()
     }
 
-    /// Whether the current task is the submitter.
+    /// Returns whether the current task is the submitter.
     fn is_of_current(&self) -> bool {
         ptr::eq(Task::current_raw(), self.submitter.as_ptr())
     }
 
-    /// Whether the submitter executes another program than the one that submitted the request. Its
-    /// memory is another one then.
+    /// Returns whether the submitter has executed another program since it submitted the request.
+    /// The task has other memory then.
     pub(crate) fn is_of_another_program(&self) -> bool {
-        // SAFETY: The task is held.
+        // SAFETY: The request holds a reference to the task.
         let now = unsafe { bindings::miniring_exec_id(self.submitter.as_ptr()) };
         now != self.exec_id
     }
 
-    /// Whether the submitter issues requests of the ring at this moment.
+    /// Returns whether the submitter issues requests of the ring at this moment.
     fn is_issuing(&self) -> bool {
         ptr::eq(self.ring.issuing.load(Relaxed), self.submitter.as_ptr())
     }
 
-    /// Whether no task would continue the request in `io_uring`: its submitter has ended, or is about
-    /// to.
+    /// Returns whether the submitter has exited or is exiting: no task would continue the request
+    /// in `io_uring`.
     pub(crate) fn is_orphan(&self) -> bool {
-        // SAFETY: The task is held. A flag that is being set may be seen or not.
+        // SAFETY: The request holds a reference to the task. A flag that is being set may be read
+        // either way.
         unsafe { bindings::miniring_exiting(self.submitter.as_ptr()) }
     }
 }
 
-/// Has the submitter's task go on, at once if it is in userspace or sleeps so that a signal ends
-/// that. If it exits, its request is cancelled. Process context.
+/// Queues task work to continue the request in its submitter's task. The task runs it at once if it
+/// is in userspace or in an interruptible sleep. If the task exits, the request is cancelled.
+/// Process context.
 pub(crate) fn hand_over(owned: Owned, step: Step) -> Issued {
     match queue(owned, step) {
         Ok(()) => Issued::Pending,
@@ -87,11 +93,12 @@ pub(crate) fn hand_over(owned: Owned, step: Step) -> Issued {
     }
 }
 
-/// Goes on with a request that was woken: a poll in its submitter's task, if that issues requests of
-/// the ring or woke this one itself, before its system call returns; else in a worker. Any context,
-/// also under locks.
+/// Continues a request that was woken. Any context, also under locks.
+///
+/// A poll continues in its submitter's task if that task issues requests of the ring, or caused the
+/// wake-up by a system call. Other requests continue in a worker.
 pub(crate) fn go_on(mut owned: Owned, step: Step) {
-    // SAFETY: Looks at the current context.
+    // SAFETY: Only reads the current context.
     let here = || unsafe { bindings::miniring_in_system_call() };
     if owned.is_issuing() || (owned.is_of_current() && here()) {
         match defer(owned, step) {
@@ -107,15 +114,16 @@ pub(crate) fn go_on(mut owned: Owned, step: Step) {
     owned.enqueue(step, kind);
 }
 
-/// Has a poll's submitter go on before it returns to userspace. Any context, also under locks.
+/// Queues task work to continue a poll before its submitter returns to userspace. Any context, also
+/// under locks.
 ///
 /// # Errors
 ///
-/// The request, if somebody else has to go on.
+/// The request, if a worker has to continue it.
 pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
-    // A read may block, and so may a chain's next request. The lock of a task's signals may be held
-    // if the request waits for those. Without `task_work_run()` a wait would not do the work but end,
-    // as for a signal.
+    // A read may block, and so may the next request of a chain. If the request waits for signals,
+    // the lock of the task's signals may be held. Without `task_work_run()` a wait would end as for
+    // a signal, instead of running the work.
     let can = owned.waits_for(Wait::Events)
         && !owned.wakers.is_of_task()
         && !owned.ring.polled
@@ -132,18 +140,18 @@ pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
 ///
 /// # Errors
 ///
-/// The request, if the task exits or the module goes.
+/// The request, if the task exits or the module is unloaded.
 fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
     owned.inner().step = step;
-    // SAFETY: The module.
+    // SAFETY: This code belongs to the module, so the module exists.
     if unsafe { !bindings::try_module_get(bindings::this_module()) } {
         return Err(owned);
     }
     task_work::note_callback();
     let task = owned.submitter.clone();
     let request = Arc::into_raw(owned.into_arc());
-    // SAFETY: Only the owner queues the callback, and gives the ownership up, so that it is not
-    // queued now. It has the reference from `into_raw`, and the module's.
+    // SAFETY: Only the owner queues the callback, and gives up the ownership, so the callback is
+    // not queued now. The callback gets the reference from `into_raw`, and the one to the module.
     let ret = unsafe {
         let work = (*request).task_work.get();
         bindings::init_task_work(work, Some(called));
@@ -156,7 +164,7 @@ fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
     if ret == 0 {
         return Ok(());
     }
-    // SAFETY: It was not queued: both references, and the ownership, are still ours.
+    // SAFETY: The callback was not queued: both references, and the ownership, are still held here.
     unsafe {
         bindings::module_put(bindings::this_module());
         Err(Owned::assume(Arc::from_raw(request)))
@@ -168,20 +176,21 @@ fn cancelled(mut owned: Owned) -> Issued {
     Issued::Done(owned, outcome)
 }
 
-/// Goes on. In the submitter's task, which may be exiting.
+/// Continues a request in its submitter's task, which may be exiting.
 ///
 /// # Safety
 ///
-/// `work` is that of a request, with a reference, its ownership, and a reference to the module.
+/// `work` is a request's `task_work`, queued with a reference to the request, its ownership, and a
+/// reference to the module.
 unsafe extern "C" fn called(work: *mut bindings::callback_head) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `work` is a request's `task_work`, with a reference and the ownership (caller).
     let mut owned = unsafe {
         let request = work.byte_sub(offset_of!(Request, task_work));
         Owned::assume(Arc::from_raw(request.cast::<Request>().cast_const()))
     };
     let step = owned.inner().step;
     run::work_in_task(owned, step);
-    // SAFETY: By the safety requirements. What is left of this function is waited for by
-    // `task_work::wait_for_callbacks`.
+    // SAFETY: The callback owns a reference to the module (caller). `task_work::wait_for_callbacks`
+    // waits for the rest of this function.
     unsafe { bindings::module_put(bindings::this_module()) };
 }

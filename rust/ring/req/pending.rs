@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The requests of a ring that are in flight, to be found for cancellation.
+//! The table of a ring's requests in flight, for cancellation.
 //!
-//! The lock is a leaf.
+//! Locking: the spinlock is a leaf.
 
 use super::request::{
     Owned,
@@ -32,26 +32,26 @@ use kernel::{
 const BUCKETS: usize = 64;
 
 struct Table {
-    /// By user data.
+    /// Hashed by user data.
     buckets: [List<Request>; BUCKETS],
-    /// The ring goes: what is added is to be cancelled.
+    /// The ring is shut down: requests are cancelled when they are added.
     closed: bool,
     /// The number of the last search.
     round: u64,
     /// A search is under way.
     searching: bool,
-    /// A request was added since the search last began at the first bucket.
+    /// A request was added since the search last started at the first bucket.
     added: bool,
 }
 
-/// The requests that are in flight.
+/// The requests in flight of a ring.
 #[pin_data]
 pub(crate) struct Pending {
-    /// How many there are. Changed with the lock held.
+    /// Number of requests. Changed with the lock held.
     len: Atomic<usize>,
     #[pin]
     table: SpinLockIrq<Table>,
-    /// Held by who searches.
+    /// Held by a search.
     #[pin]
     search: Mutex<()>,
 }
@@ -59,32 +59,32 @@ pub(crate) struct Pending {
 /// One pass over the table that returns each request at most once. Searches are serialised: a
 /// request stores only the number of the last one.
 ///
-/// While it is under way, requests that it has passed are at the end of their bucket's list, and
-/// what is added goes to the front. So it finds the others by looking at the front only.
+/// During a search, the requests that it has passed are at the end of their bucket's list. Requests
+/// that are added go to the front. So the search checks the front only.
 pub(crate) struct Round<'a> {
     pending: &'a Pending,
     nr: u64,
-    /// The bucket that it is in.
+    /// The bucket that the search has reached.
     bucket: Cell<usize>,
     restarts: Cell<usize>,
     _alone: MutexGuard<'a, ()>,
 }
 
-/// How often a search begins again because something was added. A thread that adds without end
-/// must not keep another in its search; what it adds meanwhile may be missed.
+/// How often a search restarts because a request was added. Without a limit, a task that adds
+/// requests could keep another task in its search. The search may miss requests added later.
 const RESTARTS: usize = 8;
 
-/// How many requests a search passes with the lock held once, which disables interrupts.
+/// How many requests a search passes per lock hold, which disables interrupts.
 const CHUNK: usize = 64;
 
 fn bucket(user_data: u64) -> usize {
-    // What programs use: small numbers, and addresses.
+    // Programs use small numbers and addresses.
     let hash = user_data.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
     hash as usize % BUCKETS
 }
 
 impl Table {
-    /// Adds a request, to be cancelled if the ring goes.
+    /// Adds a request. Cancels the request if the ring is shut down.
     fn admit(&mut self, request: ListArc<Request>) {
         if self.closed {
             request.ownership.cancel();
@@ -107,8 +107,8 @@ impl Table {
         }
     }
 
-    /// Passes up to [`CHUNK`] requests from `bucket` on, which becomes where to continue. Returns
-    /// the first that `wanted` is true of.
+    /// Passes up to [`CHUNK`] requests, starting in `bucket`. Returns the first that `wanted` is
+    /// true of, and sets `bucket` to where to continue.
     fn pass(
         &mut self,
         nr: u64,
@@ -144,10 +144,10 @@ impl Table {
     fn take(&mut self, request: &Request) -> Option<ListArc<Request>> {
         let list = self.buckets.get_mut(request.bucket.load(Relaxed))?;
         // SAFETY:
-        // - The table is that of the request's own ring: only the methods of `Owned` below call
-        //   this, and `admit`.
-        // - The bucket is the one that it was added to last, under the lock.
-        // - Its owner keeps it from other lists that use these links while it is here.
+        // - The table belongs to the request's ring: only `add_to_pending`, `replace_in_pending`
+        //   and `rename` use this.
+        // - The bucket is the one that the request was last added to, under the lock.
+        // - The owner keeps the request from other lists that use these links while it is here.
         unsafe { list.remove(request) }
     }
 }
@@ -167,16 +167,16 @@ impl Pending {
         })
     }
 
-    /// Whether there is none at this moment.
+    /// Returns whether no request is in flight at this moment.
     pub(crate) fn is_empty(&self) -> bool {
         self.len.load(Relaxed) == 0
     }
 
-    /// Begins a search, when no other is under way. May sleep.
+    /// Starts a search, after any other search has ended. May sleep.
     pub(crate) fn round(&self) -> Round<'_> {
         let alone = self.search.lock();
         let mut table = self.table.lock();
-        // A request that no search found has 0.
+        // Requests that no search has passed store 0, so the numbers start at 1.
         table.round += 1;
         table.searching = true;
         Round {
@@ -188,14 +188,14 @@ impl Pending {
         }
     }
 
-    /// From now on everything that is added is cancelled.
+    /// Cancels every request that is added from now on.
     pub(crate) fn close(&self) {
         self.table.lock().closed = true;
     }
 }
 
 impl Owned {
-    /// Adds the request to its ring's table, before something is waited for.
+    /// Adds the request to its ring's table, before the request waits for an event.
     pub(crate) fn add_to_pending(&mut self) {
         if let Some(entry) = self.pending_entry() {
             let pending = &self.ring.pending;
@@ -205,14 +205,14 @@ impl Owned {
         }
     }
 
-    /// Removes the request, which was completed.
+    /// Removes the completed request.
     pub(crate) fn remove_from_pending(&mut self) {
         self.replace_in_pending(None);
     }
 
-    /// Removes the request, which was completed, and adds the one that is to be issued next, of the
-    /// same ring. A search finds the one or the other, and what left the ring with the former does
-    /// with the latter.
+    /// Removes the completed request, and adds the request to issue next if it is of the same ring.
+    /// A search finds one of the two. If the process of the first one left the ring, the next one
+    /// is cancelled.
     pub(crate) fn replace_in_pending(&mut self, next: Option<&mut Owned>) {
         let was_there = core::mem::take(&mut self.inner().pending);
         let entry = next
@@ -241,7 +241,7 @@ impl Owned {
         drop(removed);
     }
 
-    /// What to add the request by, unless it is there.
+    /// Returns the list entry to add the request with, or `None` if the request is in the table.
     fn pending_entry(&mut self) -> Option<ListArc<Request>> {
         if self.inner().pending {
             return None;
@@ -251,7 +251,7 @@ impl Owned {
         Some(entry)
     }
 
-    /// Gives the request another user data.
+    /// Replaces the user data of the request.
     pub(crate) fn rename(&self, user_data: u64) {
         let mut table = self.ring.pending.table.lock();
         let entry = table.take(self);
@@ -263,9 +263,10 @@ impl Owned {
 }
 
 impl Round<'_> {
-    /// The next request that `wanted` is true of. With `user_data`, only those that have it are
-    /// looked at. Requests that were completed are none, but `wanted` is asked of them too. Process
-    /// context.
+    /// Returns the next request that `wanted` is true of. Process context.
+    ///
+    /// With `user_data`, checks only requests with that user data. Completed requests are not
+    /// returned, but `wanted` is called for them too.
     pub(crate) fn find(
         &self,
         user_data: Option<u64>,

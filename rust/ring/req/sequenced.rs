@@ -37,7 +37,7 @@ use kernel::{
     }, //
 };
 
-/// Where a timeout is in the order of what it waits for.
+/// The position of a timeout in the order in which timeouts are due.
 pub(crate) type Place = (i64, u64);
 
 /// Memory for a timeout that waits for completions.
@@ -45,12 +45,12 @@ pub(crate) type Room = RBTreeNodeReservation<Place, Arc<Request>>;
 
 /// The timeouts of a ring that wait for a number of completions.
 ///
-/// The lock is a leaf.
+/// Locking: the spinlock is a leaf.
 #[pin_data]
 pub(crate) struct Sequenced {
-    /// How many there are.
+    /// Number of timeouts in `waiting`.
     len: Atomic<usize>,
-    /// Timeouts that were completed without a CQE.
+    /// Number of timeouts completed without a CQE.
     silent: Atomic<u64>,
     #[pin]
     waiting: SpinLockIrq<Waiting>,
@@ -59,7 +59,7 @@ pub(crate) struct Sequenced {
 struct Waiting {
     /// The number of the timeout that was added last.
     nr: u64,
-    /// The timeout that is due first comes first, of several the one that was added first.
+    /// Sorted by when the timeouts are due, and then by the order they were added.
     tree: RBTree<Place, Arc<Request>>,
 }
 
@@ -85,7 +85,7 @@ impl Sequenced {
         self.silent.load(Acquire)
     }
 
-    /// Makes a timeout due in `count` completions.
+    /// Makes a timeout due after `count` more completions.
     pub(crate) fn add(owned: &Owned, count: u32, room: Room) {
         let this = &owned.ring.sequenced;
         let counted = owned.ring.completion.counted();
@@ -100,7 +100,7 @@ impl Sequenced {
         this.len.fetch_add(1, Full);
     }
 
-    /// Has a timeout wait for its time only.
+    /// Removes a timeout: from now on it waits for its time only.
     pub(crate) fn remove(request: &Request) {
         let due = request.timer.due.load(Relaxed);
         if due == NEVER {
@@ -115,8 +115,8 @@ impl Sequenced {
         }
     }
 
-    /// Takes out one that is due, and gains its ownership. Passes over a timeout that is owned: its
-    /// owner takes it out.
+    /// Takes out a timeout that is due, and gains its ownership. Skips a timeout that has an owner,
+    /// which removes the timeout itself.
     fn take(&self, counted: i64) -> Option<Owned> {
         let mut waiting = self.waiting.lock();
         let mut cursor = waiting.tree.cursor_front_mut()?;
@@ -139,7 +139,7 @@ impl Sequenced {
         Some(unsafe { Owned::assume(request) })
     }
 
-    /// Completes those that are due, after CQEs were posted. Any context.
+    /// Completes the timeouts that are due, after CQEs were posted. Any context.
     #[inline]
     pub(crate) fn flush(&self, ring: &Core) {
         if relaxed::load(&self.len) != 0 {
@@ -149,7 +149,7 @@ impl Sequenced {
 
     fn complete(&self, ring: &Core) {
         while let Some(owned) = self.take(ring.completion.counted()) {
-            // If it is expiring it finds the request completed.
+            // A timer that is expiring finds the request completed.
             let _ = owned.timer.try_stop();
             owned.complete_in_irq(Outcome::new(0));
         }

@@ -2,12 +2,12 @@
 
 //! A request's entries in the wait queues of the file that it polls.
 //!
-//! A wake-up only gains ownership, or tells the owner, and has a worker or the submitter go on. Lock
-//! order: the wait queue's lock, then the workqueue's or the task's own; nothing of a ring's.
+//! A wake-up gains ownership, or tells the owner, and queues a worker or task work. Lock order: the
+//! wait queue's lock, then the workqueue's or the task's own; no lock of a ring.
 //!
-//! A wait queue may go before the file does, which it announces by a wake-up with `POLLFREE`
-//! (`wake_up_pollfree()`), and its memory stays for an RCU grace period then. So `head` is followed
-//! under the RCU read lock only, and that wake-up clears it as the last thing it does.
+//! A wait queue may be freed before the file, announced by a wake-up with `POLLFREE`
+//! (`wake_up_pollfree()`). Its memory then stays for an RCU grace period. So `head` is followed
+//! under the RCU read lock only, and that wake-up clears `head` as its last step.
 
 use super::{
     defer::go_on,
@@ -43,11 +43,11 @@ use kernel::{
     types::Opaque, //
 };
 
-/// One entry.
+/// An entry in a wait queue.
 ///
 /// # Invariants
 ///
-/// While `head` is not null, `wait` is initialised, and in that queue or taken off it by
+/// While `head` is not null, `wait` is initialised, and is in that queue or was removed by
 /// `list_del_init()`.
 #[repr(C)]
 struct Waker {
@@ -55,12 +55,12 @@ struct Waker {
     head: Atomic<*mut bindings::wait_queue_head>,
 }
 
-/// The entries: files have one wait queue, or one for reading and one for writing.
+/// The entries of a request: files have one wait queue, or one for reading and one for writing.
 #[pin_data]
 pub(crate) struct Wakers {
-    /// What wakes (`EPOLL*`).
+    /// The events that wake the request (`EPOLL*`).
     events: Atomic<u32>,
-    /// What the file says is about the task that asks.
+    /// The file's readiness depends on the task that polls.
     of_task: AtomicFlag,
     #[pin]
     first: Waker,
@@ -68,7 +68,7 @@ pub(crate) struct Wakers {
     second: Waker,
 }
 
-/// What `poll_wait()` calls back with.
+/// The table that `poll_wait()` passes to [`queue`].
 #[repr(C)]
 struct Table<'a> {
     table: bindings::poll_table,
@@ -89,11 +89,13 @@ impl Waker {
     ///
     /// # Safety
     ///
-    /// `head` is a wait queue; the entry is in none; it is removed before `request` is dropped.
+    /// - `head` is a wait queue, and the entry is in none.
+    /// - The entry is removed before `request` is dropped.
     unsafe fn add(&self, request: &Request, head: *mut bindings::wait_queue_head) {
         let wait = self.wait.get();
         let exclusive = request.wakers.events() & bindings::CONST_EPOLLEXCLUSIVE != 0;
-        // SAFETY: The entry is ours to write; the rest by the safety requirements.
+        // SAFETY: The entry is in no queue, so only this function accesses it. `head` is a wait
+        // queue (caller).
         unsafe {
             ptr::write(
                 wait,
@@ -123,9 +125,9 @@ impl Waker {
         if head.is_null() {
             return;
         }
-        // SAFETY: The queue's memory stays for as long as we are in this read section: it announces
-        // itself gone before a grace period, by clearing `head`. By the type invariants the entry
-        // may be taken off once more.
+        // SAFETY: `head` is not null, so no grace period after `POLLFREE` has ended in this read
+        // section: the queue's memory exists. The entry is initialised, and may be removed twice
+        // (type invariants).
         unsafe { bindings::miniring_wait_remove(head, self.wait.get()) };
         self.head.store(ptr::null_mut(), Relaxed);
     }
@@ -141,27 +143,28 @@ impl Wakers {
         })
     }
 
-    /// What wakes the request.
+    /// Returns the events that wake the request.
     pub(crate) fn events(&self) -> u32 {
         self.events.load(Relaxed)
     }
 
-    /// Whether what the file says is about the task that asks, and it waits for that one.
+    /// Returns whether the file's readiness depends on the task, and the request waits for that of
+    /// its task.
     pub(crate) fn is_of_task(&self) -> bool {
         self.of_task.load(Relaxed)
     }
 
-    /// Adds the entries to the wait queues of `target`, and returns what it is ready for of
-    /// `events`. May sleep.
+    /// Adds the entries to the wait queues of `target`. Returns those of `events` that the target
+    /// is ready for. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the file has no wait queue, or too many. Entries may have been added.
+    /// `EINVAL` if the file has no wait queue, or more than two. Entries may have been added.
     ///
     /// # Safety
     ///
-    /// These are the wakers of `request`, which the caller owns, and are disarmed. They are disarmed
-    /// again before the request or the target is dropped.
+    /// - These are the wakers of `request`, which the caller owns, and are disarmed.
+    /// - They are disarmed again before the request or the target is dropped.
     pub(crate) unsafe fn arm(
         &self,
         request: &Request,
@@ -179,14 +182,14 @@ impl Wakers {
             entries: 0,
             result: Ok(()),
         };
-        // SAFETY: By the safety requirements. The callback finds its way back from `table.table`,
-        // the first field.
+        // SAFETY: The entries are removed before the target is dropped (caller). The callback casts
+        // back from `table.table`, the first field.
         let ready = unsafe { target.poll(&mut *(&raw mut table).cast::<bindings::poll_table>()) };
         let ready = ready & events & 0xffff;
         if table.entries == 0 || table.result.is_err() {
             if ready != 0 {
                 self.disarm();
-                // There is nothing to wait for.
+                // Report once: no wait queue can wake the request again.
                 self.events
                     .store(events | bindings::CONST_EPOLLONESHOT, Relaxed);
                 return Ok(ready);
@@ -197,7 +200,8 @@ impl Wakers {
         Ok(ready)
     }
 
-    /// Takes the entries off their queues; nobody wakes the request from then on. Process context.
+    /// Removes the entries from their queues. No wake-up finds the request afterwards. Process
+    /// context.
     pub(crate) fn disarm(&self) {
         self.first.remove();
         self.second.remove();
@@ -206,16 +210,16 @@ impl Wakers {
 
 /// # Safety
 ///
-/// `table` is the first field of a [`Table`], and `head` a wait queue of what is polled.
+/// `table` is the first field of a [`Table`], and `head` a wait queue of the polled file.
 unsafe extern "C" fn queue(
     _file: *mut bindings::file,
     head: *mut bindings::wait_queue_head,
     table: *mut bindings::poll_table,
 ) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `table` is the first field of a `Table` (caller).
     let table = unsafe { &mut *table.cast::<Table<'_>>() };
     let wakers = &table.request.wakers;
-    // SAFETY: The current task has signal handlers, which stay while it is running this.
+    // SAFETY: The current task has signal handlers, which it keeps while it runs this function.
     let signals = unsafe { &raw mut (*(*Task::current_raw()).sighand).signalfd_wqh };
     if head == signals {
         wakers.of_task.store(true, Relaxed);
@@ -231,11 +235,12 @@ unsafe extern "C" fn queue(
         }
     };
     table.entries += 1;
-    // SAFETY: The entry was disarmed, and not used by this call so far; see `Wakers::arm`.
+    // SAFETY: `Wakers::arm` was called with disarmed entries, and this call has not used the entry.
+    // Its caller disarms the entry before the request is dropped.
     unsafe { waker.add(table.request, head) };
 }
 
-/// Wakes a request. Any context, under the lock of the wait queue.
+/// Handles a wake-up of a request. Any context, under the lock of the wait queue.
 ///
 /// # Safety
 ///
@@ -247,7 +252,8 @@ unsafe extern "C" fn wake(
     key: *mut c_void,
 ) -> c_int {
     let key = key as usize as u32;
-    // SAFETY: By the safety requirements. A request stays until its entries are off their queues.
+    // SAFETY: `wait` is the first field of a `Waker` in a queue (caller). The request lives until
+    // its entries are removed.
     let (waker, request) = unsafe {
         (
             &*wait.cast::<Waker>(),
@@ -256,12 +262,12 @@ unsafe extern "C" fn wake(
     };
     if key & bindings::CONST_POLLFREE != 0 {
         if request.ownership.cancel() == Claim::Gained {
-            // SAFETY: Just gained.
+            // SAFETY: The ownership was just gained.
             let owned = unsafe { Owned::assume(request.into()) };
             owned.enqueue(Step::Finish, Kind::Prompt);
         }
-        // SAFETY: The entry is in the queue, whose lock is held. From when `head` is null on the
-        // request may be gone.
+        // SAFETY: The entry is in the queue, whose lock is held (caller). Once `head` is null, the
+        // request may be freed.
         unsafe { bindings::miniring_wait_take(wait) };
         waker.head.store(ptr::null_mut(), Release);
         return 1;
@@ -271,8 +277,9 @@ unsafe extern "C" fn wake(
         return 0;
     }
     if key & bindings::CONST_EPOLL_URING_WAKE != 0 {
-        // Caused by a completion, which the owner may be posting at this moment: to report it could
-        // cause another, without end. `arm` stores these before it adds an entry.
+        // A completion caused this wake-up, and the owner may be posting that completion now.
+        // Reporting the wake-up could cause another one, without end. `arm` stores the events
+        // before it adds an entry.
         request
             .wakers
             .events
@@ -280,9 +287,10 @@ unsafe extern "C" fn wake(
     }
     if let Some(owned) = Owned::claim(request) {
         if key != 0 && owned.reports_once() {
-            // It is going to complete. What is left in a queue costs every other wake-up of it.
+            // The request is about to complete. An entry left in the queue would slow every other
+            // wake-up.
             //
-            // SAFETY: The entry is in the queue, whose lock is held.
+            // SAFETY: The entry is in the queue, whose lock is held (caller).
             unsafe { bindings::miniring_wait_take(wait) };
             waker.head.store(ptr::null_mut(), Release);
         }
