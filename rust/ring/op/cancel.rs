@@ -204,7 +204,7 @@ impl Core {
         }
     }
 
-    /// Has a request completed.
+    /// Calls `end` to complete a request.
     fn with(&self, owned: Owned, end: impl FnOnce(Owned, &mut Poster<'_>)) {
         let request = owned.to_arc();
         let in_flight = request.hold.in_flight();

@@ -52,7 +52,7 @@ impl Message {
         }
         Ok(Self {
             target: context.target(sqe),
-            // io_uring, too, looks at half of it.
+            // io_uring, too, uses the lower half only.
             command: sqe.addr as u32,
             cqe: Cqe {
                 user_data: sqe.off,

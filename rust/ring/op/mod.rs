@@ -59,10 +59,10 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What preparing an operation may take of its ring.
+/// The parts of a ring that preparing an operation may use.
 pub(crate) struct Context<'a> {
     buffers: &'a Table,
-    /// It is the ring of a 32-bit program.
+    /// The ring belongs to a 32-bit program.
     compat: bool,
     ring_of: RingOf,
 }
@@ -141,12 +141,12 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// The operation of an SQE that was not in order.
+    /// Makes the operation of an SQE that was invalid.
     pub(crate) fn failed(error: Error) -> Self {
         Self::Other(Data::new(Failed(error)))
     }
 
-    /// The result if nothing more is done: none if nothing was yet.
+    /// Returns the result of the bytes transferred so far; `None` if none were.
     pub(crate) fn so_far(&self) -> Option<Outcome> {
         match self {
             Self::Rw(rw) => rw.so_far(),

@@ -39,7 +39,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What is always asked for.
+/// The events that every poll reports.
 pub(super) const ALWAYS: u32 = bindings::CONST_EPOLLERR
     | bindings::CONST_EPOLLHUP
     | bindings::CONST_EPOLLNVAL
@@ -127,7 +127,7 @@ impl Operation for Poll {
         }
     }
 
-    /// Goes on after a wake-up that showed the events `seen`, or some that are unknown if 0.
+    /// Continues after a wake-up with the events `seen`, or unknown ones if 0.
     fn event(
         mut request: OwnedOf<Self>,
         seen: u32,
@@ -178,7 +178,7 @@ impl Operation for Poll {
     }
 }
 
-/// Reports `ready` if that is not 0, and waits for more.
+/// Reports `ready` if not 0, and waits for more.
 fn wait(request: OwnedOf<Poll>, ready: u32, poster: &mut Poster<'_>) -> Issued {
     if ready != 0 {
         if poster.collects() {
@@ -196,7 +196,7 @@ fn wait(request: OwnedOf<Poll>, ready: u32, poster: &mut Poster<'_>) -> Issued {
     }
 }
 
-/// Reports events; a result if that was the last report.
+/// Reports events. Returns a result if that was the last report.
 fn report(owned: &Owned, ready: u32, poster: &mut Poster<'_>) -> Option<Outcome> {
     let last = Outcome::new(ready as i32);
     if owned.wakers.events() & bindings::CONST_EPOLLONESHOT != 0 {

@@ -2,11 +2,11 @@
 
 //! IORING_OP_READ, WRITE, READV, WRITEV, READ_FIXED and WRITE_FIXED.
 //!
-//! An attempt that must not wait is made by the submitter, on its stack. If it would have to wait,
-//! the request waits for a file that can be polled, and a worker tries again. Any other file is left
-//! to a worker that may block. Such a worker is not interrupted: to cancel its request is
-//! `-EALREADY`, and it completes when the file lets it. What is read of a signalfd is the
-//! submitter's own: its task tries again.
+//! The submitter makes an attempt that must not wait, on its stack. If the attempt would wait, the
+//! request waits for a file that can be polled, and a worker retries. For any other file, a worker
+//! that may block issues the request. Such a worker is not interrupted: a cancel returns
+//! `-EALREADY`, and the request completes when the file lets it. A signalfd shows the submitter's
+//! own signals, so the submitter's task retries.
 
 use super::{
     poll::ALWAYS,
@@ -62,7 +62,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How often a file may say that it is ready when it is not, before a worker waits in it.
+/// How often a file may report ready and then not be, before a worker blocks in it.
 const RETRIES: u32 = 128;
 
 /// The memory of a request.
@@ -73,7 +73,7 @@ enum Memory {
         addr: u64,
         len: u32,
     },
-    /// There is none, for this reason, which the completion tells.
+    /// There is no memory; the completion reports this error.
     Missing(Error),
 }
 
@@ -196,7 +196,7 @@ impl Imported {
 
 impl Drop for Imported {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants; null will do.
+        // SAFETY: `array` came from `kmalloc()` or is null (type invariants).
         unsafe { bindings::kfree(self.array.cast()) };
     }
 }
@@ -209,17 +209,17 @@ pub(crate) struct Rw {
     /// Bytes done by attempts so far.
     done: usize,
     retries: u32,
-    /// A worker is to wait in the file.
+    /// A worker blocks in the file.
     block: bool,
-    /// Whom a worker acts for; set when the request may need one.
+    /// The task that a worker acts for; set when the request may need a worker.
     identity: Option<Identity>,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 enum Attempt {
     /// With this result, of all attempts.
     Done(Outcome),
-    /// It would have to wait.
+    /// The attempt would have to wait.
     Again,
 }
 
@@ -355,7 +355,7 @@ impl Rw {
         }
     }
 
-    /// What to wait for before another attempt.
+    /// Returns the events to wait for before another attempt.
     fn events(&self) -> u32 {
         bindings::CONST_EPOLLPRI
             | bindings::CONST_EPOLLERR
@@ -399,7 +399,7 @@ impl Rw {
         }
     }
 
-    /// Whether waiting for the file to be ready does not help.
+    /// Returns whether waiting for readiness of the file does not help.
     fn has_to_block(&self) -> bool {
         match &self.target {
             Some(Target::File(file)) => {
@@ -550,7 +550,7 @@ impl Operation for Rw {
     }
 }
 
-/// Has a worker issue the request, which may block.
+/// Queues the request for a worker that may block.
 fn block(request: OwnedOf<Rw>) -> Issued {
     request.into_owned().enqueue(Step::Issue, Kind::Blocking);
     Issued::Pending
@@ -560,7 +560,7 @@ fn block(request: OwnedOf<Rw>) -> Issued {
 ///
 /// # Errors
 ///
-/// The request, if there is nothing to wait for, or something happened that is to be looked at.
+/// The request, if there is nothing to wait for, or an event came that the caller must check.
 fn wait_for(mut request: OwnedOf<Rw>) -> Result<(), OwnedOf<Rw>> {
     let (rw, this) = request.parts();
     let events = rw.events() | ALWAYS | bindings::CONST_EPOLLET | bindings::CONST_EPOLLONESHOT;

@@ -104,7 +104,7 @@ fn other(op: Result<impl Operation>) -> Result<Op> {
     op.map(Data::new).map(Op::Other)
 }
 
-/// Whether there is an operation `opcode` (`IORING_OP_*`).
+/// Returns whether the operation `opcode` is supported (`IORING_OP_*`).
 pub(crate) fn supported(opcode: u8) -> bool {
     row(opcode).is_some()
 }

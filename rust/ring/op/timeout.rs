@@ -137,7 +137,7 @@ impl Timeout {
         self.flags & bindings::IORING_TIMEOUT_MULTISHOT != 0
     }
 
-    /// Whether there is another report after the one that is due.
+    /// Returns whether another report follows the one that is due.
     fn goes_on(&mut self) -> bool {
         if !self.is_multishot() {
             return false;
@@ -293,7 +293,7 @@ impl AtOnce for Update {
     }
 }
 
-/// Has a timeout expire at another time.
+/// Changes the time at which a timeout expires.
 fn change(owned: &mut OwnedOf<Timeout>, time: Time) -> Result {
     let (timeout, request) = owned.parts();
     if timeout.is_multishot() && time.absolute {

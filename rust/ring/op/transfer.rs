@@ -11,14 +11,14 @@ use kernel::{
     prelude::*, //
 };
 
-/// What to do, and where.
+/// The direction, flags and position of a transfer.
 pub(super) struct Transfer {
     pub(super) write: bool,
     /// RWF_*.
     pub(super) flags: u32,
     pub(super) ioprio: u16,
     pub(super) stream: u8,
-    /// Where to go on; -1 for the file's position, until an attempt resolved that.
+    /// The position of the next attempt; -1 for the file's position, until an attempt reads it.
     pub(super) pos: i64,
     /// `pos` was the file's position, and is to become it.
     pub(super) moves: bool,
@@ -106,12 +106,12 @@ impl<'a> Facts<'a> {
         matches!(self.kind(), bindings::S_IFREG | bindings::S_IFBLK)
     }
 
-    /// Whether it can be told not to wait.
+    /// Returns whether the file honours IOCB_NOWAIT or is non-blocking.
     pub(super) fn heeds_nowait(&self) -> bool {
         self.mode() & bindings::CONST_FMODE_NOWAIT != 0 || self.is_nonblocking()
     }
 
-    /// Whether it transfers by an iterator.
+    /// Returns whether the file transfers by an iterator.
     pub(super) fn has_iterator(&self) -> bool {
         if self.write {
             self.operations().write_iter.is_some()
