@@ -146,8 +146,8 @@ impl AtOnce for Cancel {
 
 /// Cancels one request.
 ///
-/// `ENOENT` if it has completed, `EALREADY` if a worker is at it. One that polls and is being looked
-/// at is told, and ends soon, if not with what it has just seen.
+/// `ENOENT` if the request has completed, `EALREADY` if a worker runs it. A poll request with an
+/// owner is told to cancel, and ends soon, perhaps with the events just seen.
 pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
     if request.waits_for(Wait::Time) {
         poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
@@ -166,21 +166,21 @@ pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
 }
 
 impl Core {
-    /// Cancels every request, and those that are still to come of their chains. Process context.
+    /// Cancels every request, and the later ones of their chains. Process context.
     pub(crate) fn shut_down(&self) {
         self.pending.close();
         self.cancel_each(|_| true);
     }
 
-    /// Cancels the requests that `wanted` is true of. Others may come. Process context.
+    /// Cancels the requests that `wanted` is true of. Others may be added. Process context.
     pub(crate) fn cancel_those(&self, wanted: impl Fn(&Request) -> bool) {
         self.cancel_each(wanted);
     }
 
-    /// Cancels what was submitted with the descriptor table `files`, which has no descriptor of the
-    /// ring any more or goes with its last task, and is about a file that may keep rings. Such a
-    /// request and the ring would keep each other for ever. Any other request may be of use to
-    /// another owner of the ring. Process context.
+    /// Cancels requests submitted with the descriptor table `files` about a file that may keep
+    /// rings. The table has no descriptor of the ring left, or its last task exits. Such a request
+    /// and the ring would keep each other for ever. Other requests may be of use to another owner
+    /// of the ring. Process context.
     pub(crate) fn leave(&self, files: Files) {
         self.cancel_each(|request| {
             let goes = request.files == files && request.may_keep_rings.load(Relaxed);
@@ -192,7 +192,7 @@ impl Core {
     }
 
     fn cancel_each(&self, wanted: impl Fn(&Request) -> bool) {
-        // What has not begun first, or the end of what has would begin it.
+        // Fail the drained chains first: otherwise the end of a request in flight would issue them.
         self.drain
             .fail_those(&wanted, |chain| self.with(chain, end_chain));
         let round = self.pending.round();

@@ -93,7 +93,7 @@ struct Imported {
 unsafe impl Send for Imported {}
 
 impl Imported {
-    /// `len` bytes at `addr`.
+    /// Imports `len` bytes at `addr`.
     fn one(direction: Direction, addr: u64, len: u32) -> Result<Self> {
         let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
         // SAFETY: `iter` is ours to write.
@@ -114,8 +114,8 @@ impl Imported {
         })
     }
 
-    /// What the `len` iovecs at `addr` describe. The ring decides on their layout, not the task:
-    /// `compat` tells that a 32-bit program made it.
+    /// Imports the memory of `len` iovecs at `addr`. The ring decides on their layout, not the
+    /// task: `compat` tells that a 32-bit program made the ring.
     fn many(direction: Direction, addr: u64, len: u32, compat: bool) -> Result<Self> {
         if len == 0 {
             return Self::one(direction, 0, 0);
@@ -346,7 +346,7 @@ impl Rw {
         }
     }
 
-    /// The result when `left` bytes are not going to be transferred.
+    /// Returns the result when `left` bytes will not be transferred.
     fn outcome(&self, left: usize) -> Outcome {
         Outcome {
             res: self.done as i32,
@@ -366,7 +366,8 @@ impl Rw {
             }
     }
 
-    /// An attempt by the submitter that does not wait; the result if that was all.
+    /// Makes an attempt by the submitter that does not wait. Returns the result if the transfer is
+    /// over.
     pub(super) fn try_now(&mut self) -> Option<Outcome> {
         match self.attempt(false) {
             Attempt::Done(outcome) => Some(outcome),
@@ -374,7 +375,7 @@ impl Rw {
         }
     }
 
-    /// An attempt by a worker, on behalf of the submitter.
+    /// Makes an attempt by a worker, on behalf of the submitter.
     fn try_as_worker(&mut self, wait: bool) -> Attempt {
         let Some(identity) = self.identity.take() else {
             return Attempt::Done(ECANCELED.into());
@@ -384,12 +385,12 @@ impl Rw {
         attempt.unwrap_or_else(|error| Attempt::Done(error.into()))
     }
 
-    /// The result if no more is transferred than was: none if nothing was.
+    /// Returns the result if no more is transferred; `None` if nothing was.
     pub(super) fn so_far(&self) -> Option<Outcome> {
         (self.done != 0).then(|| self.outcome(1))
     }
 
-    /// The inode of a regular file that it writes to.
+    /// Returns the inode of a regular file that the request writes to.
     fn inode_written(&self) -> Option<usize> {
         match &self.target {
             Some(Target::File(file)) if self.transfer.write => {
@@ -469,7 +470,7 @@ impl Operation for Rw {
         self.target.as_ref()
     }
 
-    /// Issues a transfer: by a worker, who may block if `blocking`, or by the submitter.
+    /// Issues a transfer, by the submitter or by a worker, which may block if `blocking`.
     fn issue(mut request: OwnedOf<Self>, blocking: bool, poster: &mut Poster<'_>) -> Issued {
         let worker = !poster.collects();
         loop {
@@ -526,7 +527,7 @@ impl Operation for Rw {
         }
     }
 
-    /// Goes on after a wake-up.
+    /// Continues after a wake-up.
     fn event(
         mut request: OwnedOf<Self>,
         _events: u32,
@@ -540,7 +541,8 @@ impl Operation for Rw {
         if request.is_orphan() {
             return request.end_cancelled();
         }
-        // It waited. That others were faster does not make the file one that is always ready.
+        // The request waited. A file that another reader emptied first is not one that is always
+        // ready.
         request.op().retries = RETRIES;
         Self::issue(request, blocking, poster)
     }

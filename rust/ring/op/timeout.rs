@@ -74,7 +74,7 @@ impl Time {
         })
     }
 
-    /// The same time, seen from outside of the current task's time namespace.
+    /// Returns the same time outside the current task's time namespace.
     fn of_host(self) -> Self {
         if !self.absolute {
             return self;
@@ -164,7 +164,7 @@ impl Operation for Timeout {
         start(request, time)
     }
 
-    /// Starts a timer that was reported again.
+    /// Restarts the timer after a report.
     fn event(
         mut request: OwnedOf<Self>,
         _events: u32,
@@ -204,8 +204,8 @@ fn start(request: OwnedOf<Timeout>, time: Time) -> Issued {
         return request.done(Outcome::cancelled());
     }
     let this = request.to_arc();
-    // SAFETY: It is the request's timer, which `disarm` stops, and at rest by the requirement above;
-    // only an owner starts it.
+    // SAFETY: The timer belongs to the request, whose `disarm` stops it. The timer is at rest (see
+    // above), and only an owner starts it.
     unsafe { this.timer.start(time) };
     match release(request) {
         Ok(()) => Issued::Pending,
@@ -299,7 +299,7 @@ fn change(owned: &mut OwnedOf<Timeout>, time: Time) -> Result {
     if timeout.is_multishot() && time.absolute {
         return Err(EINVAL);
     }
-    // It may have expired when the request was owned already, which is left to be reported.
+    // The timer may have expired after the request was claimed: that report is still due.
     if !request.timer.try_stop() || request.ownership.has_word() {
         return Err(EALREADY);
     }
@@ -312,8 +312,8 @@ fn change(owned: &mut OwnedOf<Timeout>, time: Time) -> Result {
     }
     .of_host();
     Sequenced::remove(request);
-    // SAFETY: It is the request's timer, which `disarm` stops. It was stopped just now, while it was
-    // not expiring; only an owner starts it.
+    // SAFETY: The timer belongs to the request, whose `disarm` stops it. `try_stop` just stopped
+    // the timer, and only an owner starts it.
     unsafe { request.timer.start(timeout.time) };
     Ok(())
 }

@@ -120,7 +120,8 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether an attempt that must not wait is worth while, if the file heeds that.
+    /// Returns whether an attempt that must not wait is worth while, if the file honours
+    /// IOCB_NOWAIT.
     fn can_try(&self, iocb: &bindings::kiocb) -> bool {
         // With the caller's own memory on the stack there is nobody to complete it later.
         if iocb.ki_flags as u32 & bindings::CONST_IOCB_DIRECT != 0 {
@@ -132,14 +133,14 @@ impl<'a> Facts<'a> {
 }
 
 impl Transfer {
-    /// Transfers what `iter` describes; returns how many bytes that were. If `wait` it may block.
-    /// `plain` is for files without iterators. In the address space of that memory.
+    /// Transfers the memory of `iter`, and returns the number of bytes. May block only if `wait`.
+    /// `plain` is for files without iterators. Called in the address space of that memory.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if it would have to wait; `EBADF` if the file is not open for that; `EINVAL`,
-    /// `EOPNOTSUPP` for flags; and what the file says. With `EAGAIN`, the boolean tells that it was
-    /// the user who did not want to wait.
+    /// `EAGAIN` if the transfer would wait; `EBADF` if the file is not open for the direction;
+    /// `EINVAL`, `EOPNOTSUPP` for flags; and the errors of the file. With `EAGAIN`, the boolean
+    /// tells that userspace asked not to wait.
     ///
     /// # Safety
     ///
@@ -162,7 +163,8 @@ impl Transfer {
         match self.prepare(file, &mut iocb, len, wait) {
             Err(error) => (Err(error), false),
             Ok(nowait) => {
-                // SAFETY: By the safety requirements.
+                // SAFETY: `iter` is valid, in the right direction, and describes `len` bytes
+                // (caller).
                 let result = unsafe { self.carry_out(file, &mut iocb, iter, len, plain) };
                 (result, nowait)
             }
@@ -260,10 +262,11 @@ impl Transfer {
             operations.read_iter
         };
         let ret = match operation {
-            // SAFETY: By the safety requirements; that is how the operation is called.
+            // SAFETY: `iocb` and `iter` are valid (caller), as the operation requires.
             Some(operation) => unsafe { operation(iocb, iter) },
             None => {
-                // SAFETY: By the safety requirements.
+                // SAFETY: `iter` is valid, in the right direction, and describes `len` bytes
+                // (caller).
                 unsafe { self.loop_plain(file, iocb, iter, len, plain) }
             }
         };
@@ -275,7 +278,7 @@ impl Transfer {
             let error = Error::from_errno(ret as c_int);
             return Err(match error {
                 EOPNOTSUPP if nowait => EAGAIN,
-                // There is nobody to restart it.
+                // No system call is left to restart.
                 ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => EINTR,
                 _ => error,
             });
@@ -296,7 +299,7 @@ impl Transfer {
         Ok(ret as usize)
     }
 
-    /// For files that read and write one piece of user memory at a time.
+    /// Transfers for files that read and write one piece of user memory at a time.
     ///
     /// # Safety
     ///
@@ -322,7 +325,7 @@ impl Transfer {
         while done < len {
             let (addr, piece) = match plain {
                 Plain::One(addr) => (addr.wrapping_add(done as u64), len - done),
-                // SAFETY: By the safety requirements, and it is not at its end.
+                // SAFETY: `iter` is valid (caller), and not at its end.
                 Plain::Many => unsafe {
                     (
                         bindings::miniring_iter_iov_addr(iter) as u64,
@@ -348,7 +351,7 @@ impl Transfer {
             let ret = ret as usize;
             done = done.saturating_add(ret);
             if let Plain::Many = plain {
-                // SAFETY: By the safety requirements; a piece is part of it.
+                // SAFETY: `iter` is valid (caller), and has at least one piece left.
                 unsafe { bindings::iov_iter_advance(iter, ret.min(piece)) };
             }
             if ret != piece {
