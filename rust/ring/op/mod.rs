@@ -76,7 +76,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The registered buffer `index`; `EFAULT` if there is none.
+    /// Returns the registered buffer `index`; `EFAULT` if there is none.
     fn buffer(&self, index: u16) -> Result<Arc<Buffer>> {
         self.buffers.get(index)
     }
@@ -117,7 +117,7 @@ impl<T: AtOnce> Operation for T {
     }
 }
 
-/// An SQE that was not in order, in a chain.
+/// An invalid SQE in a chain.
 struct Failed(Error);
 
 impl Operation for Failed {
@@ -131,7 +131,7 @@ impl Operation for Failed {
     }
 }
 
-/// An operation that was found to be in order.
+/// A valid operation.
 ///
 /// The most frequent ones are variants, so that issuing one costs no indirect call.
 pub(crate) enum Op {
@@ -154,7 +154,8 @@ impl Op {
         }
     }
 
-    /// Carries out an operation that is over at once. None if it needs a request to wait.
+    /// Carries out an operation that ends at once. Returns `None` if the operation needs a request
+    /// to wait.
     pub(crate) fn run_now(&mut self, ring: &Core, poster: &mut Poster<'_>) -> Option<Outcome> {
         match self {
             Self::Rw(rw) => rw.try_now(),

@@ -45,7 +45,7 @@ pub(super) const ALWAYS: u32 = bindings::CONST_EPOLLERR
     | bindings::CONST_EPOLLNVAL
     | bindings::CONST_EPOLLRDHUP;
 
-/// Bits that say how to wait rather than for what.
+/// Bits that select how to wait, not the events to wait for.
 const MODES: u32 =
     bindings::CONST_EPOLLEXCLUSIVE | bindings::CONST_EPOLLONESHOT | bindings::CONST_EPOLLET;
 
@@ -76,7 +76,7 @@ impl Poll {
     }
 }
 
-/// The events, and how to wait for them, that `sqe` asks for.
+/// Returns the events that `sqe` requests, and how to wait for them.
 fn events(sqe: &Sqe) -> u32 {
     let mut events = sqe.op_flags;
     if sqe.len & bindings::IORING_POLL_ADD_MULTI == 0 {
@@ -142,8 +142,8 @@ impl Operation for Poll {
         loop {
             match request.ownership.word() {
                 Some(Word::Cancel) => return request.end_cancelled(),
-                // More than the wake-up that is told of. But a request that reports once is off the
-                // queue of that one, and reports that one.
+                // More events than those of this wake-up. But a request that reports once is off
+                // the queue of this wake-up, and reports its events.
                 Some(Word::Event) if !once => seen = 0,
                 _ => (),
             }

@@ -541,8 +541,7 @@ impl Operation for Rw {
         if request.is_orphan() {
             return request.end_cancelled();
         }
-        // The request waited. A file that another reader emptied first is not one that is always
-        // ready.
+        // The request waited. A file that other tasks used first is not one that is always ready.
         request.op().retries = RETRIES;
         Self::issue(request, blocking, poster)
     }

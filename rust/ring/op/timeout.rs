@@ -2,9 +2,9 @@
 
 //! IORING_OP_TIMEOUT and IORING_OP_TIMEOUT_REMOVE.
 //!
-//! A timer that expires gains its request's ownership, posts the completion there and then, in hard
-//! interrupt context, and leaves the rest to a worker. One that is to report again is started again
-//! by the worker, so that no interval, however short, keeps the CPU in interrupts.
+//! A timer that expires gains its request's ownership and posts the completion at once, in hard
+//! interrupt context. A worker does the rest. The worker also restarts a multishot timer, so that
+//! no interval, however short, keeps the CPU in interrupts.
 
 use super::AtOnce;
 use crate::{
@@ -177,7 +177,7 @@ impl Operation for Timeout {
         start(request, time)
     }
 
-    /// Reports that the time is up. Any context.
+    /// Reports that the timeout expired. Any context.
     fn expired(mut request: OwnedOf<Self>) {
         let ring = request.ring.clone();
         let timeout = request.op();
@@ -204,8 +204,8 @@ fn start(request: OwnedOf<Timeout>, time: Time) -> Issued {
         return request.done(Outcome::cancelled());
     }
     let this = request.to_arc();
-    // SAFETY: The timer belongs to the request, whose `disarm` stops it. The timer is at rest (see
-    // above), and only an owner starts it.
+    // SAFETY: The timer belongs to the request, whose `disarm` stops it. `issue` calls this before
+    // the first start, and `event` after it stopped the timer. Only an owner starts it.
     unsafe { this.timer.start(time) };
     match release(request) {
         Ok(()) => Issued::Pending,
@@ -218,8 +218,8 @@ fn start(request: OwnedOf<Timeout>, time: Time) -> Issued {
     }
 }
 
-/// Lets a timeout wait. Completions that made it due while it was owned passed it over, so this
-/// checks once more.
+/// Lets a timeout wait, and flushes the timeouts that are due. A completion that made the timeout
+/// due while it had an owner skipped it.
 fn release(request: OwnedOf<Timeout>) -> Result<(), (OwnedOf<Timeout>, Word)> {
     let ring = request.ring.clone();
     request.release()?;
