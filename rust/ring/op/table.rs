@@ -30,7 +30,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// SQE flags (`IOSQE_*`) that there are.
+/// The known SQE flags (`IOSQE_*`).
 const SQE_FLAGS: u32 = bindings::CONST_IOSQE_FIXED_FILE
     | bindings::CONST_IOSQE_IO_DRAIN
     | bindings::CONST_IOSQE_IO_LINK
@@ -118,8 +118,8 @@ impl Row {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for one that is not supported; `EOPNOTSUPP` for IOSQE_BUFFER_SELECT where that makes
-    /// no sense.
+    /// `EINVAL` for an unknown opcode or flag; `EOPNOTSUPP` for IOSQE_BUFFER_SELECT where the
+    /// operation does not support it.
     pub(crate) fn of(sqe: &Sqe) -> Result<&'static Self> {
         let row = row(sqe.opcode).ok_or(EINVAL)?;
         let flags = u32::from(sqe.flags);
@@ -138,7 +138,7 @@ impl Row {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a field that is not supported, and what the operation says.
+    /// `EINVAL` for a field that is not supported; and the errors of the operation.
     pub(crate) fn prepare(&self, sqe: &Sqe, context: &Context<'_>) -> Result<Op> {
         if sqe.personality != 0 || sqe.ioprio != 0 && !self.ioprio {
             return Err(EINVAL);

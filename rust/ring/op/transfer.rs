@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One transfer between a file and memory: what read(2) and write(2) do, on an open file and with an
-//! `iov_iter`.
+//! Transfers between an open file and an `iov_iter`, as read(2) and write(2) make.
 
 use crate::bindings;
 use core::ptr;

@@ -2,8 +2,8 @@
 
 //! The interface between a request and its operation.
 //!
-//! An operation is a type that implements [`Operation`]. A request stores the value in [`Data`], with
-//! a pointer to the [`Def`] of the type, as io_uring does with `struct io_cmd_data` and
+//! An operation is a type that implements [`Operation`]. A request stores the value in [`Data`],
+//! with a pointer to the [`Def`] of the type, as io_uring does with `struct io_cmd_data` and
 //! `io_issue_defs[]`. So nothing here names an operation, and a request has no type parameter.
 
 use super::{
@@ -106,8 +106,8 @@ pub(crate) struct Def {
 
 /// Gives each type its [`Def`].
 ///
-/// Only [`Data`] has a `DEF`, that of its value. The functions are called with these data, or with the
-/// request that has these data.
+/// Only [`Data`] has a `DEF`, that of its value. The functions are called with these data, or with
+/// the request that has these data.
 struct DefOf<O>(PhantomData<O>);
 
 impl<O: Operation> DefOf<O> {
@@ -243,8 +243,8 @@ impl<O: Operation> OwnedOf<O> {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the request was completed or its operation is another one, `EALREADY` if it has an
-    /// owner.
+    /// `ENOENT` if the request was completed or its operation is another one, `EALREADY` if it has
+    /// an owner.
     pub(crate) fn try_claim(request: &Arc<Request>) -> Result<Self> {
         if !request.is::<O>() {
             return Err(ENOENT);

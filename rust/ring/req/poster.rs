@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Posting completions: into the CQ, to waiters, to the eventfd, and to timeouts that wait for them.
+//! Posting completions: into the CQ, to waiters, to the eventfd, and to timeouts that wait for
+//! completions.
 
 use super::{
     core::Core,
