@@ -112,9 +112,9 @@ impl AtOnce for Cancel {
         self.target.as_ref()
     }
 
-    /// The number of requests found, if it asked for all; else 0.
+    /// Returns the number of requests found, with IORING_ASYNC_CANCEL_ALL or _ANY; otherwise 0.
     ///
-    /// `ENOENT` if there is no such request, `EALREADY` if it is too late or a worker is at it;
+    /// `ENOENT` if there is no such request, `EALREADY` if a worker runs it or it is too late;
     /// `EBADF`.
     fn run(&mut self, ring: &Core, this: Option<&Request>, poster: &mut Poster<'_>) -> Result<i32> {
         if self.has(bindings::IORING_ASYNC_CANCEL_FD) && self.target.is_none() {

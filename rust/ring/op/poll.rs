@@ -245,7 +245,8 @@ impl Update {
 }
 
 impl AtOnce for Update {
-    /// `ENOENT` if there is no such request; for a change also `EALREADY` if it is being looked at.
+    /// `ENOENT` if there is no such request; for a change also `EALREADY` if the request has an
+    /// owner.
     fn run(
         &mut self,
         ring: &Core,

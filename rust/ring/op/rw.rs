@@ -298,7 +298,7 @@ impl Rw {
         })
     }
 
-    /// Remembers the current task, for workers.
+    /// Stores the identity of the current task, for workers.
     pub(super) fn identify(&mut self) {
         self.identity = Some(Identity::current());
     }
@@ -413,8 +413,8 @@ impl Rw {
 }
 
 impl Memory {
-    /// Makes an attempt on what is left behind the first `done` bytes; also returns how many bytes
-    /// that is, and whether the user does not want to wait.
+    /// Makes an attempt on the rest after the first `done` bytes. Also returns the size of the
+    /// rest, and whether userspace asked not to wait.
     fn transfer(
         &mut self,
         transfer: &mut Transfer,
@@ -514,7 +514,7 @@ impl Operation for Rw {
             if request.is_elsewhere() {
                 return hand_over(request.into_owned(), Step::Issue);
             }
-            // It is ready, or something happened.
+            // The file is ready, or an event came.
             let rw = request.op();
             rw.block |= rw.has_to_block();
             if rw.block {
@@ -585,7 +585,7 @@ fn wait_for(mut request: OwnedOf<Rw>) -> Result<(), OwnedOf<Rw>> {
         ready => {
             request.wakers.disarm();
             if ready.is_err() {
-                // There is nothing to wait on.
+                // The file has no wait queue.
                 request.op().block = true;
             }
             Err(request)

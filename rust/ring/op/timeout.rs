@@ -95,9 +95,9 @@ const fn clocks() -> u32 {
 pub(crate) struct Timeout {
     time: Time,
     flags: u32,
-    /// Completions to wait for; reports to make, if it makes several; 0 for no limit.
+    /// Completions to wait for; for a multishot timeout, reports to make, or 0 for no limit.
     count: u32,
-    /// Set if it waits for completions, until it does.
+    /// Memory to wait for completions, until the timeout is issued.
     room: Option<Room>,
 }
 
@@ -172,7 +172,7 @@ impl Operation for Timeout {
         _poster: &mut Poster<'_>,
     ) -> Issued {
         let time = request.op().time;
-        // The callback that had this done may not have returned.
+        // The callback that queued this step may not have returned.
         request.timer.stop();
         start(request, time)
     }
@@ -211,7 +211,7 @@ fn start(request: OwnedOf<Timeout>, time: Time) -> Issued {
         Ok(()) => Issued::Pending,
         Err((request, Word::Cancel)) => request.done(Outcome::cancelled()),
         Err((request, Word::Event)) => {
-            // It expired already.
+            // The timer has already expired.
             Timeout::expired(request);
             Issued::Pending
         }
@@ -265,8 +265,8 @@ impl Update {
 }
 
 impl AtOnce for Update {
-    /// `ENOENT` if there is no such timeout; for a change of time also `EALREADY` if it is expiring
-    /// or is being started again, `EINVAL` if it cannot have such a time.
+    /// `ENOENT` if there is no such timeout. For a change of time also `EALREADY` if the timeout is
+    /// expiring or being restarted, `EINVAL` if it cannot have such a time.
     fn run(
         &mut self,
         ring: &Core,
