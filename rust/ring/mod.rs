@@ -144,7 +144,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Publishes the SQ head to userspace, and stores it for fdinfo.
+    /// Publishes the SQ head to userspace, and stores it for the polling thread and fdinfo.
     #[inline]
     fn sq_head_seen(&self, head: u32) {
         relaxed::store(&self.cached_sq_head, head);

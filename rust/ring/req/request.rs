@@ -431,8 +431,8 @@ impl Owned {
             let ring: *const Core = &raw const *request.ring;
             // SAFETY:
             // - The request holds the ring, and the queue holds the request once it is queued.
-            // - The queues are destroyed after the last ring of their user, and after an RCU grace
-            //   period. `queue_work()` is an RCU reader until it returns.
+            // - The queues are destroyed after the last ring of their user, and then stay for an
+            //   RCU grace period. `queue_work()` is an RCU reader until it returns.
             let Some(queue) = (unsafe { &(*ring).queues }).get(kind) else {
                 return;
             };
