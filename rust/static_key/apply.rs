@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Carrying out what was requested.
+//! Carries out the queued requests.
 
 use super::{
     backend::{
@@ -40,27 +40,29 @@ use kernel::{
 kernel::sync::global_lock! {
     // SAFETY: Initialised by `StaticKeys::new()` before anything is applied.
     //
-    /// Held from before requests are taken out of the queue until they are carried out, so that
-    /// there is no time when a request is in neither state.
+    /// Held from before requests leave the queue until they are carried out. So a holder finds each
+    /// request either queued or done.
     pub(super) unsafe(uninit) static APPLY: Mutex<()> = ();
 }
 
-/// What came of an apply.
+/// The result of one apply.
 #[derive(Default)]
 pub struct Applied {
-    /// Requests, one for each key.
+    /// Number of requests, one for each key.
     pub requests: usize,
-    /// Keys changed, in whatever way.
+    /// Number of keys changed, together or one at a time.
     pub keys: usize,
-    /// What patching them together took.
+    /// The cost of patching the keys that were changed together.
     pub work: Work,
-    /// Time.
+    /// Duration of the apply.
     pub nanoseconds: i64,
 }
 
-/// Carries out all requests that were made before. Sleeps; see the [module](super) for the locks.
+/// Carries out all requests made before the call.
 ///
-/// What this call did is returned; another caller's apply may have done it all.
+/// Returns only the work of this call: an apply of another caller may have done all of it.
+///
+/// Context: process; may sleep. Locking: see the [module](super).
 #[inline(never)]
 pub fn apply_queued() -> Applied {
     let _apply = APPLY.lock();
@@ -89,7 +91,7 @@ pub fn apply_queued() -> Applied {
 
 impl Applied {
     fn trace(&self) {
-        // SAFETY: It takes numbers.
+        // SAFETY: The tracepoint takes numbers only.
         unsafe {
             helpers::miniring_trace_static_key_apply(
                 self.requests as c_uint,
@@ -102,7 +104,7 @@ impl Applied {
     }
 }
 
-/// Makes a change at once that could not be queued.
+/// Changes `key` at once, for a request that could not be queued.
 pub(super) fn apply_now(key: Key, enable: bool) -> Result {
     let _apply = APPLY.lock();
     immediate(key, enable);
@@ -110,12 +112,12 @@ pub(super) fn apply_now(key: Key, enable: bool) -> Result {
 }
 
 pub(super) fn key(request: &Request) -> Key {
-    // SAFETY: It is from the queue. A module that goes waits for the lock that is held here since
-    // the request was taken out, and is not gone before.
+    // SAFETY: The address is that of a key in the queue. Its module is still there: a module being
+    // unloaded waits for `APPLY`, which was held when the request was taken out and still is.
     unsafe { Key::from_address(request.key) }
 }
 
-/// Changes as many keys as possible together, and leaves the requests that remain.
+/// Changes as many keys as possible together. Leaves the other requests in `requests`.
 fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Applied) {
     let locked = patcher.table.lock();
 
@@ -127,8 +129,8 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
         }
         Verdict::Changes | Verdict::UnderWay => true,
     });
-    // First all that can fail, then all that cannot: no key is marked before it is known that
-    // there is memory for all. Without it, all requests remain.
+    // Allocate for all keys before the first one is marked, since a marked key must be patched. If
+    // an allocation fails, all requests remain.
     let Ok((mut patches, mut transit)) = collect(&locked, requests) else {
         return;
     };
@@ -136,9 +138,11 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
         return;
     };
 
-    // SAFETY: `locked` is held all the time. A key that is marked changes its state, so each of
-    // its places has the instruction for the other one; a key is requested once, and a place
-    // belongs to one key.
+    // SAFETY:
+    // - The jump label mutex is held since the patches were collected: `locked` lives.
+    // - Marking a key changes its state, so each of its patch sites has the instruction of the
+    //   other state.
+    // - No patch is there twice: `requests` has each key once, and a patch site belongs to one key.
     applied.work = unsafe { plan.carry_out(&mut patches, &mut transit) };
     transit.finish();
     STATS.keys.add(transit.changed());
@@ -148,7 +152,7 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
     requests.retain(|_| elsewhere.next().unwrap_or(false));
 }
 
-/// The places of all keys that can be changed together.
+/// Collects the patch sites of all keys that can be changed together.
 fn collect(
     locked: &JumpLabels<'_>,
     requests: &[Request],
@@ -159,18 +163,18 @@ fn collect(
         let (key, way) = (key(request), transit.next());
         let places = locked.collect(key, request.enable, way, &mut patches)?;
         transit.add(key, request.enable, places)?;
-        // SAFETY: Nothing is held that must not sleep.
+        // SAFETY: Only sleeping locks are held.
         unsafe { helpers::miniring_cond_resched() };
     }
     Ok((patches, transit))
 }
 
-/// Changes one key by the kernel's own function, unless it is so already or reference counted, and
-/// says whether it did.
+/// Changes one key with the kernel's own function. Returns false if the key is in that state
+/// already or is reference counted.
 ///
-/// That function looks at the count again, before it takes the jump label mutex, and warns if it is
-/// neither 0 nor 1. So it is called right after the look that is decided by, with CPUs already held,
-/// which may take long: in between the key would have to be changed back and forth.
+/// The kernel's function reads the count again, before it takes the jump label mutex, and warns
+/// unless the count is 0 or 1. So it is called right after the verdict, with `cpus_read_lock()`
+/// taken before both, because taking it may block for long.
 pub(super) fn immediate(key: Key, enable: bool) -> bool {
     loop {
         let cpus = Cpus::lock();
@@ -180,14 +184,14 @@ pub(super) fn immediate(key: Key, enable: bool) -> bool {
                 STATS.refused.add(1);
                 return false;
             }
-            // The kernel would warn, and leave it on.
+            // The kernel would warn and leave the key on; wait until the other task has enabled it.
             Verdict::UnderWay if !enable => {
                 drop(cpus);
                 fsleep(Delta::from_micros(50));
             }
             Verdict::Changes | Verdict::UnderWay => {
-                // SAFETY: By the invariant of `Key`, there is one; of what is taken here, `cpus` is
-                // held, and nothing else.
+                // SAFETY: `key` points to a static key (type invariant). `cpus` holds
+                // `cpus_read_lock()`, and no lock that is taken inside of it is held.
                 unsafe {
                     if enable {
                         bindings::static_key_enable_cpuslocked(key.as_ptr());

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How keys are changed: the choice that is made when the module is loaded.
+//! The backend that changes keys, chosen when the module is loaded.
 //!
 //! | backend | how | needs |
 //! | --- | --- | --- |
 //! | batched | the architecture's [queue](super::batched), three synchronisations for 256 entries | functions that are not exported |
-//! | unsorted | as batched, but in the RFC's order | the same |
-//! | stopped | all other CPUs [stopped](super::stopped) while the code is written | more of these |
+//! | unsorted | as batched, but in the RFC's order | as batched |
+//! | stopped | all other CPUs [stopped](super::stopped) while the code is written | other symbols that are not exported |
 //! | immediate | the kernel's own function, key by key | nothing |
 //!
-//! `auto` is batched where that is possible, otherwise immediate. A backend that is asked for by
-//! name and does not work here fails the load with `EOPNOTSUPP`, an unknown one with `EINVAL`.
+//! `auto` is batched if its functions are found, otherwise immediate. The load fails with
+//! `EOPNOTSUPP` if the named backend does not work here, and with `EINVAL` if the name is unknown.
 //!
-//! The RFC's order is key by key in the order of the keys' addresses, which is that of dynamic
-//! debug's descriptors. That backend is for comparison only.
+//! The RFC patches key by key in the order of the key addresses, which is the order of dynamic
+//! debug's descriptors. The backend `unsorted` is for comparison only.
 
 use super::{
     batched::Batched,
@@ -44,7 +44,7 @@ use kernel::{
 
 static BACKEND: SetOnce<Backend> = SetOnce::new();
 
-/// How keys are changed.
+/// The way in which keys are changed.
 pub(super) enum Backend {
     /// Many at a time, by patching their code ourselves.
     Patching(Patcher),
@@ -54,7 +54,7 @@ pub(super) enum Backend {
 
 /// The means to patch code.
 pub(super) struct Patcher {
-    /// Where the jump entries are.
+    /// The jump entries of the kernel and its modules.
     pub(super) table: JumpTable,
     means: Means,
 }
@@ -66,9 +66,13 @@ enum Means {
 }
 
 impl Backend {
-    /// Chooses the backend for good, as the module's parameter says.
+    /// Chooses the backend by the module parameter, until the module is unloaded.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown backend, `EOPNOTSUPP` for a named one that does not work here.
     pub(super) fn choose(symbols: Result<Symbols, Missing>) -> Result {
-        // SAFETY: Not written after parameters were parsed, and a string then.
+        // SAFETY: The parameter is a string, and is not written after the parameters were parsed.
         let asked = unsafe { CStr::from_char_ptr(helpers::miniring_backend) };
         let found = match asked.to_bytes() {
             b"immediate" => Ok(Self::Immediate),
@@ -109,12 +113,12 @@ impl Backend {
         Ok(())
     }
 
-    /// The one that was chosen.
+    /// Returns the backend in use.
     pub(super) fn get() -> &'static Self {
         BACKEND.as_ref().unwrap_or(&Self::Immediate)
     }
 
-    /// What to call it.
+    /// Returns the name of the backend, as in the module parameter.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Patching(patcher) => match patcher.means {
@@ -139,8 +143,7 @@ impl Patcher {
         }))
     }
 
-    /// Sorts `patches` by address, unless the backend leaves that out, and does all about them that
-    /// can fail.
+    /// Sorts `patches` by code address, except for `unsorted`, and does every step that can fail.
     pub(super) fn prepare(&self, patches: &mut [Patch]) -> Result<Plan<'_>> {
         if !matches!(self.means, Means::Unsorted(_)) {
             order_by_code(patches, |patch| patch.code);
@@ -152,7 +155,7 @@ impl Patcher {
     }
 }
 
-/// What there is to be done, prepared so that it cannot fail.
+/// A prepared change, which cannot fail any more.
 pub(super) enum Plan<'a> {
     /// See [`super::batched`].
     Batched(&'a Batched),
@@ -161,19 +164,20 @@ pub(super) enum Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Patches the code, and has `transit` follow it.
+    /// Patches the code, and updates the state of the keys in `transit`.
     ///
     /// # Safety
     ///
-    /// `patches` are those that were prepared. The jump label mutex has been held since they were
-    /// collected, each has the other instruction at present if its key can be marked, and none is
-    /// there twice.
+    /// * `patches` are the ones that were prepared.
+    /// * The jump label mutex has been held since `patches` were collected.
+    /// * If its key can be marked, a patch site has the other instruction at present.
+    /// * No patch site is in `patches` twice.
     pub(super) unsafe fn carry_out(
         &self,
         patches: &mut KVVec<Patch>,
         transit: &mut Transit,
     ) -> Work {
-        // SAFETY: By the requirement.
+        // SAFETY: `patches` meet the requirements of this function, which are also those of both.
         let work = unsafe {
             match self {
                 Self::Batched(means) => means.patch(patches, transit),

@@ -2,9 +2,9 @@
 
 //! Patching through the architecture's queue.
 //!
-//! x86 keeps up to 256 places sorted by address, and patches them all with three synchronisations
-//! of all CPUs: breakpoints first, then the rest of each instruction, then its first byte. A place
-//! that is below the last one has the queue patched before it is added.
+//! x86 queues up to 256 patch sites in ascending order of address. It patches them all with three
+//! synchronisations of all CPUs: breakpoints first, then the rest of each instruction, then its
+//! first byte. An address below the last one makes x86 patch the queue before adding the site.
 
 use super::{
     entries::Patch,
@@ -35,7 +35,7 @@ use kernel::{
     }, //
 };
 
-/// The queue.
+/// The architecture's queue.
 ///
 /// # Invariants
 ///
@@ -47,7 +47,7 @@ impl Batched {
     pub(super) fn find(symbols: &Symbols) -> Result<Self, Missing> {
         let queue = symbols.address(c"arch_jump_label_transform_queue")?;
         let apply = symbols.address(c"arch_jump_label_transform_apply")?;
-        // SAFETY: These are the addresses of the functions.
+        // SAFETY: `queue` and `apply` are the addresses of the two functions.
         unsafe {
             helpers::miniring_set_arch_jump_label_transform_queue(queue.as_ptr());
             helpers::miniring_set_arch_jump_label_transform_apply(apply.as_ptr());
@@ -56,7 +56,7 @@ impl Batched {
         Ok(Self(()))
     }
 
-    /// Patches the code, which had better be in order.
+    /// Patches the code in the order of `patches`; ascending addresses cost the least.
     ///
     /// # Safety
     ///
@@ -67,41 +67,42 @@ impl Batched {
             let start = Instant::<Monotonic>::now();
             for patch in batch {
                 if transit.begin(patch) {
-                    // SAFETY: By the requirement.
+                    // SAFETY: `patch` meets the requirements (caller), and `begin()` marked its
+                    // key.
                     unsafe { self.queue(patch) };
                 }
             }
-            // SAFETY: The call is set by the invariant; nothing is held that must not sleep.
+            // SAFETY: The static call is set (type invariant); only sleeping locks are held.
             unsafe { helpers::miniring_arch_jump_label_transform_apply() };
 
             let patched = batch.iter().filter(|patch| transit.is_under_way(patch));
             let entries = patched.clone().count();
-            // One, unless they are not in order.
+            // 1 if the addresses ascend.
             let flushes = flushes_unsorted(patched.map(|patch| patch.code), TEXT_POKE_BATCH);
             let keys = batch.iter().filter(|patch| transit.end(patch)).count();
             trace_batch(keys, entries, SYNCS_PER_BATCH * flushes, start);
             work.entries += entries;
             work.batches += flushes;
             work.syncs += SYNCS_PER_BATCH * flushes;
-            // SAFETY: Nothing is held that must not sleep.
+            // SAFETY: Only sleeping locks are held.
             unsafe { helpers::miniring_cond_resched() };
         }
         work
     }
 
-    /// Hands a place to the architecture.
+    /// Queues a patch site with the architecture.
     ///
     /// # Safety
     ///
-    /// As for [`Batched::patch`], and the key of the place is marked.
+    /// As for [`Batched::patch`], and the key of the patch site is marked.
     unsafe fn queue(&self, patch: &Patch) {
         let instruction = if patch.jump {
             bindings::jump_label_type_JUMP_LABEL_JMP
         } else {
             bindings::jump_label_type_JUMP_LABEL_NOP
         };
-        // SAFETY: By the requirement; the calls are set by the invariant. Should the queue be
-        // full, there is room after it was applied.
+        // SAFETY: The patch site has the other instruction (caller), and the static calls are set
+        // (type invariant). A full queue has room again after it is applied.
         unsafe {
             let entry = patch.entry;
             if !helpers::miniring_arch_jump_label_transform_queue(entry, instruction) {

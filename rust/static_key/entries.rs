@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The jump entries of a key: the places in the code that branch on it.
+//! The jump entries of a key: the patch sites that branch on the key.
 //!
-//! A key has its entries in a row in one table, or a list of such rows if modules other than its
-//! own use it. How the nodes of that list look is private to `kernel/jump_label.c`; ours are
-//! compared with a list that must have this module in it before any other is believed.
+//! The entries of a key are a row in one table. If modules other than its own use the key, they are
+//! a list of such rows. The layout of a list node is private to `kernel/jump_label.c`. So the
+//! layout here is checked at load, on a list that must have this module in it.
 //!
-//! All of this may only be looked at under the jump label mutex, which [`JumpLabels`] stands for.
+//! Locking: entries and lists are read under the jump label mutex; [`JumpLabels`] is its guard.
 
 use super::key::{
     Key,
@@ -41,13 +41,13 @@ pub(super) struct JumpTable {
     linked: bool,
 }
 
-/// CPUs neither come nor go.
+/// Holds `cpus_read_lock()`: no CPU goes online or offline.
 pub(super) struct Cpus(NotThreadSafe);
 
 impl Cpus {
-    /// Waits until none does.
+    /// Takes `cpus_read_lock()`. May sleep.
     pub(super) fn lock() -> Self {
-        // SAFETY: May sleep.
+        // SAFETY: The caller may sleep: every apply runs in process context.
         unsafe { bindings::cpus_read_lock() };
         Self(NotThreadSafe)
     }
@@ -55,12 +55,12 @@ impl Cpus {
 
 impl Drop for Cpus {
     fn drop(&mut self) {
-        // SAFETY: Taken in `lock()` by this thread.
+        // SAFETY: This task took the lock in `lock()`.
         unsafe { bindings::cpus_read_unlock() };
     }
 }
 
-/// The jump label mutex, held, and CPUs neither coming nor going.
+/// Holds the jump label mutex and `cpus_read_lock()`.
 pub(super) struct JumpLabels<'a> {
     table: &'a JumpTable,
     /// Released after the mutex.
@@ -69,20 +69,21 @@ pub(super) struct JumpLabels<'a> {
 
 impl Drop for JumpLabels<'_> {
     fn drop(&mut self) {
-        // SAFETY: Taken in `lock()` by this thread; the call is set by the invariant of `table`.
+        // SAFETY: This task took the mutex in `lock()`; the static call is set (invariant of
+        // `table`).
         unsafe { helpers::miniring_jump_label_unlock() };
     }
 }
 
-/// One place in the code, and what it has to become.
+/// One patch site, and the instruction to write there.
 pub(super) struct Patch {
-    /// The place.
+    /// The jump entry.
     pub(super) entry: *mut bindings::jump_entry,
-    /// The address of its code.
+    /// The address of the instruction.
     pub(super) code: usize,
-    /// Which of the keys under way it depends on.
+    /// The number of its key in [`Transit`](super::transit::Transit).
     pub(super) way: u32,
-    /// Whether it has to be a jump, not a NOP.
+    /// Whether to write a jump, not a NOP.
     pub(super) jump: bool,
 }
 
@@ -102,12 +103,12 @@ unsafe impl FromBytes for User {}
 struct Row {
     first: *mut bindings::jump_entry,
     stop: usize,
-    /// Whether code that is only there during initialisation is still there.
+    /// Whether the init code is still there.
     init: bool,
 }
 
 impl JumpTable {
-    /// Looks up the functions and the table.
+    /// Looks up the functions and the table. May sleep.
     pub(super) fn find(symbols: &Symbols) -> Result<Self, Missing> {
         let lock = symbols.address(c"jump_label_lock")?;
         let unlock = symbols.address(c"jump_label_unlock")?;
@@ -115,7 +116,7 @@ impl JumpTable {
         let module = symbols.address(c"__module_address")?;
         let start = symbols.address(c"__start___jump_table")?;
         let stop = symbols.address(c"__stop___jump_table")?;
-        // SAFETY: These are the addresses of the functions.
+        // SAFETY: The four pointers are the addresses of these functions.
         unsafe {
             helpers::miniring_set_jump_label_lock(lock.as_ptr());
             helpers::miniring_set_jump_label_unlock(unlock.as_ptr());
@@ -136,10 +137,10 @@ impl JumpTable {
         Ok(table)
     }
 
-    /// Takes the locks under which entries do not change.
+    /// Takes the locks under which entries do not change. May sleep.
     pub(super) fn lock(&self) -> JumpLabels<'_> {
         let cpus = Cpus::lock();
-        // SAFETY: May sleep; the call is set by the invariant.
+        // SAFETY: The caller may sleep; the static call is set (type invariant).
         unsafe { helpers::miniring_jump_label_lock() };
         JumpLabels {
             table: self,
@@ -149,9 +150,14 @@ impl JumpTable {
 }
 
 impl JumpLabels<'_> {
-    /// Appends to `patches` what has to be patched when `key`, the one with number `way`, becomes
-    /// `enable`, and says how many places that is. None if they cannot be found: other modules use
-    /// the key, and their list looks unfamiliar.
+    /// Appends the patches that change `key` to `enable`, and returns their number.
+    ///
+    /// `way` is the number of the key. Returns `None` if other modules use the key and the layout
+    /// of their list is unknown.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] if there is no memory.
     pub(super) fn collect(
         &self,
         key: Key,
@@ -169,9 +175,10 @@ impl JumpLabels<'_> {
             Users::Linked(list) => {
                 let mut next = list.cast::<User>();
                 while !next.is_null() {
-                    // SAFETY: The layout was found to be right, and the mutex keeps the list.
+                    // SAFETY: `list_is_familiar()` checked the layout, and the mutex keeps the
+                    // list.
                     let user = unsafe { next.read() };
-                    // SAFETY: As above: it is the user's module, and that is still there.
+                    // SAFETY: The module of a node in the list is still there, or null.
                     let row = unsafe { self.module_row(user.module, user.entries) };
                     self.collect_row(row, key, enable, way, patches)?;
                     next = user.next;
@@ -181,18 +188,18 @@ impl JumpLabels<'_> {
         Ok(Some(patches.len() - before))
     }
 
-    /// The row of a key that only the kernel or only its own module uses.
+    /// Returns the row of a key that only the kernel or only its own module uses.
     fn own_row(&self, key: Key, first: *mut bindings::jump_entry) -> Row {
         let _rcu = kernel::sync::rcu::read_lock();
-        // SAFETY: The call is set by the invariant of the table. The module found does not go away
-        // meanwhile, nor before the apply is over, which its going waits for.
+        // SAFETY: The static call is set (invariant of the table). The module found stays until the
+        // apply is over: its unload waits for the apply.
         unsafe {
             let module = helpers::miniring___module_address(key.address() as c_ulong);
             self.module_row(module.cast(), first)
         }
     }
 
-    /// The row that starts at `first` in the table of `module`, or in the kernel's own.
+    /// Returns the row that starts at `first` in the table of `module`, or of the kernel if null.
     ///
     /// # Safety
     ///
@@ -206,12 +213,12 @@ impl JumpLabels<'_> {
             return Row {
                 first,
                 stop: self.table.stop,
-                // SAFETY: It only reads a variable.
+                // SAFETY: The function only reads a variable.
                 init: !unsafe { helpers::miniring_system_running() },
             };
         }
-        // SAFETY: By the requirement. A module that becomes live meanwhile keeps its code of
-        // initialisation until that was announced, for which the kernel takes the mutex, too.
+        // SAFETY: `module` is valid (caller). A module that becomes live meanwhile keeps its init
+        // code until the notifiers have returned, and one of these takes the jump label mutex.
         let (entries, len, state) = unsafe {
             (
                 (*module).jump_entries,
@@ -236,8 +243,7 @@ impl JumpLabels<'_> {
     ) -> Result<(), AllocError> {
         let mut entry = row.first;
         while !entry.is_null() && entry.addr() < row.stop {
-            // SAFETY: `entry` is within a jump table, which the mutex keeps; the call is set by the
-            // invariant of the table.
+            // SAFETY: `entry` is within a jump table, which the mutex keeps.
             let (same, alive, code, branch) = unsafe {
                 let code = helpers::miniring_jump_entry_code(entry);
                 (
@@ -250,8 +256,8 @@ impl JumpLabels<'_> {
             if !same {
                 break;
             }
-            // SAFETY: As above. This leaves out code that a kernel built without unloading has
-            // discarded.
+            // Skip code that a kernel without module unloading has discarded.
+            // SAFETY: The static call is set (invariant of the table).
             if alive && unsafe { helpers::miniring_kernel_text_address(code as c_ulong) } != 0 {
                 let patch = Patch {
                     entry,
@@ -266,13 +272,14 @@ impl JumpLabels<'_> {
         Ok(())
     }
 
-    /// Whether the list of users of a key of the kernel's, which this module uses as well, has
-    /// nodes that look like [`User`].
+    /// Returns whether the list nodes of a key look like [`User`].
+    ///
+    /// The key is one of the kernel that this module uses too, so both must be in its list.
     fn list_is_familiar(&self) -> bool {
-        // SAFETY: It returns a pointer to a key of the kernel's.
+        // SAFETY: The function returns a pointer to a key in the kernel image.
         let key = unsafe { Key::from_raw(helpers::miniring_linked_key()) };
         let this = helpers::this_module().cast_const();
-        // SAFETY: The module is this one.
+        // SAFETY: `this` is this module, which is there.
         let (entries, len) = unsafe { ((*this).jump_entries, (*this).num_jump_entries as usize) };
         let ours = entries.addr()..entries.wrapping_add(len).addr();
         let kernels = self.table.start..self.table.stop;
@@ -282,7 +289,7 @@ impl JumpLabels<'_> {
             return false;
         };
         let mut next = list.cast::<User>();
-        // One node for each module that is loaded, at most.
+        // A bound, for a list that never ends: there is at most one node per loaded module.
         for _ in 0..4096 {
             if next.is_null() {
                 break;
@@ -303,7 +310,7 @@ impl JumpLabels<'_> {
                 if !table.contains(&user.entries.addr()) {
                     return false;
                 }
-                // SAFETY: It is in a table, for which see `collect_row()`.
+                // SAFETY: `user.entries` is within the jump table of the kernel or of this module.
                 if unsafe { helpers::miniring_jump_entry_key(user.entries) } != key.as_ptr() {
                     return false;
                 }

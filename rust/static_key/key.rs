@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A static key, as the Rust code of this module defines it and as anyone hands it in.
+//! Static keys: [`StaticKey`] for the statics of this module, [`Key`] for a key of any module.
 //!
 //! C header: `include/linux/jump_label.h`.
 
@@ -27,11 +27,11 @@ pub struct StaticKey {
     pub inner: Opaque<bindings::static_key>,
 }
 
-// SAFETY: All access to the key is by the kernel's functions, atomic, or patches code.
+// SAFETY: The key is accessed by the kernel's functions, which lock, or by atomic accesses.
 unsafe impl Sync for StaticKey {}
 
 impl StaticKey {
-    /// A key that is off.
+    /// Makes a key that is off.
     #[expect(clippy::new_without_default)]
     #[inline]
     pub const fn new() -> Self {
@@ -40,30 +40,31 @@ impl StaticKey {
         }
     }
 
-    /// Takes the key at `ptr` for one of ours.
+    /// Borrows the key at `ptr`.
     ///
     /// # Safety
     ///
     /// `ptr` points to a static key that lives as long as the module it is in.
     pub(crate) unsafe fn from_raw(ptr: *mut bindings::static_key) -> &'static Self {
-        // SAFETY: By the requirement, and since the layout is that of `static_key`.
+        // SAFETY: `ptr` is valid as long as its module (caller), and `Self` has the layout of
+        // `static_key`.
         unsafe { &*ptr.cast() }
     }
 
     pub(super) fn key(&'static self) -> Key {
-        // SAFETY: `self` is static.
+        // SAFETY: `self` is a static key that lives as long as its module.
         unsafe { Key::from_raw(self.inner.get()) }
     }
 }
 
-/// Whether a [`StaticKey`] is on, as a branch that costs a NOP while it is off.
+/// Branches on a [`StaticKey`], given by its path: true while the key is on.
 ///
-/// Takes the path of the static.
+/// The branch is a NOP while the key is off.
 #[macro_export]
 macro_rules! static_branch {
     ($key:path) => {{
         let _: &$crate::static_key::StaticKey = &$key;
-        // SAFETY: It is a static of that type, which is a key.
+        // SAFETY: `$key` is a static of type `StaticKey`, whose field `inner` is a static key.
         unsafe {
             ::kernel::jump_label::arch_static_branch! {
                 $key, $crate::static_key::StaticKey, inner, false
@@ -72,35 +73,37 @@ macro_rules! static_branch {
     }};
 }
 
-/// How the low bits of `static_key::type` are used.
+/// The bit of `static_key::type` for [`Users::Linked`], and the mask of all its low bits.
 const LINKED: usize = 2;
 const TYPE_MASK: usize = 3;
 
-/// What `static_key::type` says about where the key's jump entries are.
+/// The location of a key's jump entries, from `static_key::type`.
 pub(super) enum Users {
-    /// In one place; null if there are none.
+    /// One row; null if there are no entries.
     Entries(*mut bindings::jump_entry),
-    /// In several modules, or in one that the key is not in: a list of them.
+    /// A list of modules: several ones, or one that the key is not in.
     Linked(*const c_void),
-    /// Nobody remembers: the key is read-only since the end of boot.
+    /// Discarded: the key is read-only since the end of boot.
     Sealed,
 }
 
-/// Any static key.
+/// A static key of the kernel or of any module.
 ///
 /// # Invariants
 ///
-/// Points to a static key that exists until the module that it is in, if any, is gone.
+/// Points to a static key that is valid until its module, if it has one, is freed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key(NonNull<bindings::static_key>);
 
 impl Key {
+    /// Makes a `Key` of a pointer.
+    ///
     /// # Safety
     ///
     /// `ptr` is not null and satisfies the type's invariant.
     pub(super) unsafe fn from_raw(ptr: *mut bindings::static_key) -> Self {
-        // SAFETY: Not null by the requirement.
-        // INVARIANT: By the requirement.
+        // SAFETY: `ptr` is not null (caller).
+        // INVARIANT: `ptr` satisfies the invariant (caller).
         Self(unsafe { NonNull::new_unchecked(ptr) })
     }
 
@@ -108,35 +111,37 @@ impl Key {
         self.0.as_ptr()
     }
 
-    /// What tells it from other keys.
+    /// Returns the address, which identifies the key.
     pub(super) fn address(self) -> usize {
         self.0.as_ptr().expose_provenance()
     }
 
-    /// The reverse of [`Key::address`].
+    /// Makes a `Key` of an address that [`Key::address`] returned.
     ///
     /// # Safety
     ///
-    /// `address` is what that function gave for a key whose module, if any, is still there.
+    /// [`Key::address`] returned `address` for a key whose module, if any, is still there.
     pub(super) unsafe fn from_address(address: usize) -> Self {
-        // SAFETY: By the requirement.
+        // SAFETY: `address` is that of a key whose module is still there (caller).
         unsafe { Self::from_raw(core::ptr::with_exposed_provenance_mut(address)) }
     }
 
     fn enabled(&self) -> &Atomic<i32> {
-        // SAFETY: By the invariant there is a key, and its counter is only accessed atomically.
+        // SAFETY: The key is valid (type invariant), and its counter is only accessed atomically.
         unsafe { Atomic::from_ptr(&raw mut (*self.0.as_ptr()).enabled.counter) }
     }
 
-    /// The number of references; 1 for a boolean that is on, -1 while it is being enabled.
+    /// Returns the number of references: 1 for a boolean key that is on, -1 while a key is being
+    /// enabled.
     pub(super) fn count(self) -> i32 {
         self.enabled().load(Acquire)
     }
 
-    /// Where its jump entries are. Not stable without the jump label mutex, except for
-    /// [`Users::Sealed`].
+    /// Returns the location of its jump entries.
+    ///
+    /// Locking: without the jump label mutex the result may change, except for [`Users::Sealed`].
     pub(super) fn users(self) -> Users {
-        // SAFETY: By the invariant; volatile, since it may change.
+        // SAFETY: The key is valid (type invariant); the read is volatile, as the field may change.
         let users =
             unsafe { (&raw const (*self.0.as_ptr()).__bindgen_anon_1.next).read_volatile() };
         let bits = users.addr() & TYPE_MASK;
@@ -148,7 +153,11 @@ impl Key {
         }
     }
 
-    /// Whether it is a boolean that can change.
+    /// Checks that the key is a boolean key that can change.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it has several references, `EROFS` if it is read-only.
     pub(super) fn check(self) -> Result {
         if self.count() > 1 {
             Err(EBUSY)
@@ -159,13 +168,13 @@ impl Key {
         }
     }
 
-    /// Whether it can be written to at this moment.
+    /// Returns whether the memory of the key is writable at this moment.
     fn is_writable(self) -> bool {
-        // SAFETY: Looks at the page tables.
+        // SAFETY: The function only reads the page tables.
         unsafe { helpers::miniring_is_writable(self.address()) }
     }
 
-    /// What a request to make it `enable` would come to at this moment.
+    /// Returns what a request to change the key to `enable` would do at this moment.
     pub(super) fn verdict(self, enable: bool) -> Verdict {
         match (self.count(), enable) {
             (2.., _) => Verdict::Refused,
@@ -175,29 +184,30 @@ impl Key {
         }
     }
 
-    /// Marks it as about to change, the way that the kernel does: -1 on the way to 1, but 0 at once.
+    /// Marks the key before it is patched, as the kernel does: -1 until it is enabled, but 0 at
+    /// once if it is disabled.
     ///
-    /// False if there is another reference by now. The jump label mutex must be held.
+    /// Returns false if another reference was taken meanwhile. Locking: the caller holds the jump
+    /// label mutex.
     pub(super) fn mark(self, enable: bool) -> bool {
         let (from, to) = if enable { (0, -1) } else { (1, 0) };
         self.enabled().cmpxchg(from, to, Full).is_ok()
     }
 
-    /// Makes a key that was marked on its way to 1 available to those who count references. They
-    /// see all patched code.
+    /// Stores 1 for a key that was marked with -1. A reader that sees 1 runs the patched code.
     pub(super) fn publish(self) {
         self.enabled().store(1, Release);
     }
 }
 
-/// What there is to do for a request.
+/// The outcome of a request, if the key does not change before the apply.
 pub(super) enum Verdict {
     /// The key has to change.
     Changes,
-    /// It is as requested.
+    /// The key is in the requested state.
     AlreadySo,
-    /// It is not a boolean.
+    /// The key is reference counted.
     Refused,
-    /// Somebody else is enabling it, who holds the jump label mutex.
+    /// Another task is enabling the key, with the jump label mutex held.
     UnderWay,
 }

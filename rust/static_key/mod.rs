@@ -2,29 +2,29 @@
 
 //! Queued static keys: many changes, one machine-wide synchronisation per batch of jump entries.
 //!
-//! A request only goes into the [queue](queue). [`apply_queued`] takes what is there, sees which
-//! keys really change, collects their jump entries, sorts them by code address and has the
-//! architecture patch them; the order is what lets it fill whole batches. How the last step is done
-//! is a [backend's](backend) business, chosen when the module is loaded.
+//! A request only goes into the [queue](queue). [`apply_queued`] takes all requests, finds the keys
+//! that really change and collects their jump entries. It sorts the entries by code address, so
+//! that the architecture can fill whole batches, and has them patched. The [backend](backend) that
+//! patches is chosen when the module is loaded.
 //!
 //! | case | what happens |
 //! | --- | --- |
 //! | several requests for a key before the apply | the last one counts |
 //! | `static_key_enabled()` before the apply | as before the request |
-//! | the key's module goes away, or fails to load | its requests are [dropped](notifier) |
+//! | the key's module is unloaded, or fails to load | its requests are [dropped](notifier) |
 //! | the key was changed otherwise meanwhile | nothing is patched twice |
-//! | a key with more than one reference | refused: `EBUSY`, or counted if it became so since |
+//! | a key with more than one reference | refused: `EBUSY`; at the apply: skipped and counted |
 //! | a key sealed at the end of boot | refused: `EROFS` |
-//! | a `__ro_after_init` key of a module that loads | changed when the module is initialised, at the latest |
-//! | such a key of a module that is loaded | refused: `EROFS` |
-//! | a key of a module that goes | refused: `ENODEV` |
+//! | a `__ro_after_init` key of a module being loaded | changed when the module is initialised, at the latest |
+//! | a `__ro_after_init` key of a loaded module | refused: `EROFS` |
+//! | a key of a module being unloaded | refused: `ENODEV` |
 //! | no memory for a request | applied at once |
 //! | no memory for the jump entries | applied key by key |
-//! | two callers | one apply at a time, after which the requests of both are carried out |
+//! | two concurrent applies | the second waits for the first; then all requests are carried out |
 //!
 //! # Locks
 //!
-//! In the order in which they are taken; all of them sleep:
+//! In the order in which they are taken; taking any of them may sleep:
 //!
 //! 1. dynamic debug's mutex, by callers that hold it;
 //! 2. `APPLY` ([`apply`]), from before the queue is taken until its keys are published;
@@ -72,26 +72,33 @@ use queue::{
     QUEUE, //
 };
 
-/// Requests that `key` be on; see the module's table for what may come of it.
+/// Queues a request to enable `key`; the table of this [module](self) lists the outcomes.
+///
+/// Context: process; may sleep.
+///
+/// # Errors
+///
+/// `EBUSY` for a reference counted key, `EROFS` for a read-only one, `ENODEV` if its module is
+/// being unloaded.
 #[inline(never)]
 pub fn enable_queued(key: &'static StaticKey) -> Result {
     request(key.key(), true)
 }
 
-/// Requests that `key` be off.
+/// Queues a request to disable `key`, with the context and the errors of [`enable_queued`].
 #[inline(never)]
 pub fn disable_queued(key: &'static StaticKey) -> Result {
     request(key.key(), false)
 }
 
-/// The name of the backend in use.
+/// Returns the name of the backend in use.
 pub(crate) fn backend_name() -> &'static str {
     Backend::get().name()
 }
 
 fn request(key: Key, enable: bool) -> Result {
     key.check()?;
-    // Not in one expression: what is applied at once must not hold the queue.
+    // Not in one expression: `QUEUE` must be released before `apply_now()` takes `APPLY`.
     let queued = {
         let mut queue = QUEUE.lock();
         queue.check(key)?;
@@ -104,18 +111,23 @@ fn request(key: Key, enable: bool) -> Result {
 pub(crate) struct StaticKeys {
     _first: Registration,
     _last: Registration,
-    /// Dropped last: a module that goes live would add to the queue again.
+    /// Dropped last: until the notifiers are gone, an event of a module adds to the queue again.
     _queue: Emptied,
 }
 
-/// Empties the queue when it is dropped: no one drops a `static`.
+/// Empties the queue on drop: a `static` is never dropped itself.
 struct Emptied;
 
 impl StaticKeys {
-    /// Chooses the backend and starts to watch modules. To be called once, before anything else in
-    /// here is.
+    /// Chooses the backend and registers the module notifiers.
+    ///
+    /// Context: process; may sleep. Called once, before every other function of this module.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown backend, `EOPNOTSUPP` for one that does not work here.
     pub(crate) fn new(symbols: Result<Symbols, Missing>) -> Result<Self> {
-        // SAFETY: This is the only call, and the only function that is called before others.
+        // SAFETY: This function is called once, before every use of the locks.
         unsafe {
             queue::QUEUE.init();
             apply::APPLY.init();

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the queue does when a module is initialised, and when one goes.
+//! Module notifiers of the queue, for a module that becomes live and for one that is unloaded.
 //!
-//! A module announces that it is going after its last own code has run and before its memory is
-//! freed, and also when its initialisation failed. Waiting for the apply that is under way means
-//! that no key of the module is in use when the announcement returns.
+//! GOING is notified after the exit function of the module and before its memory is freed, also
+//! when its init function failed. The notifier waits for the apply in progress, so no key of the
+//! module is in use when it returns.
 //!
-//! Other subscribers hear of it too, and may request keys of that module: so requests are refused
-//! from the first announcement on, and forgotten. A module is initialised before its
-//! `__ro_after_init` data becomes read-only, so requests for keys in there are carried out at the
-//! last announcement.
+//! Other notifiers may still request keys of that module. So the first notifier drops and refuses
+//! requests, and the last one ends the refusal.
+//!
+//! LIVE is notified before the `__ro_after_init` data of a module becomes read-only. So the last
+//! notifier carries out the requests for keys in that data.
 
 use super::{
     apply::{
@@ -28,10 +29,10 @@ use crate::module_notifier::{
 };
 use kernel::prelude::*;
 
-/// Before all others.
+/// Called before all other notifiers.
 pub(super) struct First;
 
-/// Behind all others.
+/// Called after all other notifiers.
 pub(super) struct Last;
 
 pub(super) static FIRST: Block<First> = Block::new();
@@ -53,7 +54,7 @@ impl OnModule for Last {
     const PRIORITY: c_int = c_int::MIN;
 
     fn event(module: &Announced, event: Event) {
-        // Held until the requests that are taken are carried out, as by an apply.
+        // Held until the requests taken out of the queue are carried out, as in an apply.
         let _apply = APPLY.lock();
         match event {
             Event::Live => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The requests that wait for the next apply.
+//! The queue of requests, until the next apply.
 
 use super::{
     key::Key,
@@ -23,28 +23,29 @@ kernel::sync::global_lock! {
     pub(super) unsafe(uninit) static QUEUE: Mutex<Queue> = Queue::new();
 }
 
-/// Room for requests that the queue starts with.
+/// Initial capacity of the queue.
 const FIRST: usize = 64;
 
-/// Requests in the order in which they were made, several for a key among them.
+/// Requests in the order in which they were made; a key may have several.
 ///
 /// # Invariants
 ///
-/// * The module that a request's key is in, if any, is not yet gone: [`super::notifier`] calls
-///   [`Queue::close`] when it goes.
+/// * The module of a request's key, if any, is still there: [`super::notifier`] calls
+///   [`Queue::close`] when it is unloaded.
 /// * The modules in `refused` are there, from [`Queue::seal`] or [`Queue::close`] until
 ///   [`Queue::forget`].
 pub(super) struct Queue {
     requests: KVVec<Request>,
     seq: u64,
-    /// Modules whose keys, or some of them, cannot be requested any more.
+    /// Modules with keys that cannot be requested any more.
     refused: KVec<Refused>,
 }
 
 /// A module whose keys are refused.
 struct Refused {
     module: usize,
-    /// All of them: it goes. Else those in its `__ro_after_init` data.
+    /// Refuses every key, as the module is being unloaded; else only those in `__ro_after_init`
+    /// data.
     all: bool,
 }
 
@@ -57,7 +58,11 @@ impl Queue {
         }
     }
 
-    /// Adds a request. An error means that it is not in the queue, nor is any for that key.
+    /// Adds a request.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] if there is no memory. Then the queue has no request for `key` at all.
     pub(super) fn push(&mut self, key: Key, enable: bool) -> Result<(), AllocError> {
         self.seq += 1;
         let request = Request {
@@ -77,8 +82,10 @@ impl Queue {
             .map_err(|_| AllocError)
     }
 
-    /// Makes room for one more, in memory that is there already if that gives back half of it, so
-    /// that a key that is requested over and over does not fill the memory.
+    /// Makes room for one more request.
+    ///
+    /// Merges the requests of each key first, and allocates only if over half of the capacity is
+    /// still used. Otherwise repeated requests for one key would use up the memory.
     fn make_room(&mut self) -> Result<(), AllocError> {
         coalesce_all(&mut self.requests);
         let (len, capacity) = (self.requests.len(), self.requests.capacity());
@@ -91,21 +98,21 @@ impl Queue {
         }
     }
 
-    /// Takes all requests out, one for each key.
+    /// Takes all requests out of the queue, merged to one for each key.
     pub(super) fn take(&mut self) -> KVVec<Request> {
         let mut requests = core::mem::take(&mut self.requests);
         coalesce_all(&mut requests);
         requests
     }
 
-    /// Whether a request for `key` has to be refused.
+    /// Checks that requests for `key` are not refused.
     ///
     /// # Errors
     ///
-    /// `EROFS` if it is in read-only data, `ENODEV` if its module goes.
+    /// `EROFS` if `key` is in read-only data, `ENODEV` if its module is being unloaded.
     pub(super) fn check(&self, key: Key) -> Result {
         for refused in &self.refused {
-            // SAFETY: By the type invariants the module is there.
+            // SAFETY: The module is there (type invariant).
             let module = unsafe { Announced::from_id(refused.module) };
             if refused.all && module.has(key.address()) {
                 return Err(ENODEV);
@@ -117,8 +124,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Refuses requests for the keys of `module` that become read-only, and takes out those that were
-    /// made. Without memory they are not refused by this: see [`Key::check`].
+    /// Refuses new requests for the keys of `module` that become read-only, and returns the queued
+    /// ones.
+    ///
+    /// Without memory for an entry in `refused`, [`Key::check`] refuses them, once the data is
+    /// read-only.
     pub(super) fn seal(&mut self, module: &Announced) -> KVVec<Request> {
         let mut sealed = KVVec::new();
         coalesce_all(&mut self.requests);
@@ -126,7 +136,7 @@ impl Queue {
             let taken = module.seals(request.key) && sealed.push(*request, GFP_KERNEL).is_ok();
             !taken
         });
-        // Without memory for the above, they are lost rather than carried out on read-only data.
+        // Drop the requests for which `push()` failed: an apply would write to read-only data.
         let before = self.requests.len();
         self.requests.retain(|request| !module.seals(request.key));
         STATS.dropped.add(before - self.requests.len());
@@ -134,15 +144,17 @@ impl Queue {
         sealed
     }
 
-    /// Refuses requests for keys in `module`, which goes, and forgets those that were made. Returns
-    /// how many they were.
+    /// Drops the requests for keys in `module`, which is being unloaded, and refuses new ones.
+    ///
+    /// Returns the number of requests dropped.
     pub(super) fn close(&mut self, module: &Announced) -> usize {
         self.refuse(module, true);
         self.drop_within(module)
     }
 
-    /// Forgets `module`, which nobody can request keys of any more. Returns how many requests there
-    /// were.
+    /// Removes `module` from `refused`, after the last possible request for one of its keys.
+    ///
+    /// Returns the number of requests dropped.
     pub(super) fn forget(&mut self, module: &Announced) -> usize {
         self.refused.retain(|refused| refused.module != module.id());
         self.drop_within(module)
@@ -165,7 +177,7 @@ impl Queue {
         before - self.requests.len()
     }
 
-    /// Returns how many requests there are.
+    /// Returns the number of requests.
     pub(super) fn len(&self) -> usize {
         self.requests.len()
     }

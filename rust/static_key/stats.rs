@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the queue and its applies have done since the module was loaded.
+//! Counters of the queue and its applies, since the module was loaded.
 
 use kernel::sync::atomic::{
     Atomic,
@@ -20,7 +20,7 @@ pub(crate) static STATS: Stats = Stats {
     nanoseconds: Counter::new(),
 };
 
-/// A number that only grows.
+/// A counter that only grows.
 pub(crate) struct Counter(Atomic<i64>);
 
 impl Counter {
@@ -37,7 +37,7 @@ impl Counter {
     }
 }
 
-/// See [`Snapshot`] for their meaning.
+/// The counters; [`Snapshot`] has their meaning.
 pub(crate) struct Stats {
     pub(super) applies: Counter,
     pub(super) batches: Counter,
@@ -50,30 +50,30 @@ pub(crate) struct Stats {
     pub(super) nanoseconds: Counter,
 }
 
-/// The counters at one moment.
+/// The values of the counters.
 pub(crate) struct Snapshot {
-    /// Applies that found something in the queue.
+    /// Applies that found a request in the queue.
     pub(crate) applies: i64,
     /// Groups of jump entries patched with one series of synchronisations.
     pub(crate) batches: i64,
-    /// Keys changed, in whatever way.
+    /// Keys changed, in batches or one at a time.
     pub(crate) keys: i64,
     /// Jump entries patched in batches.
     pub(crate) entries: i64,
     /// Requests that a later one for the same key replaced.
     pub(crate) coalesced: i64,
-    /// Requests whose key went away with its module.
+    /// Requests dropped from the queue, mostly because the module of their key was unloaded.
     pub(crate) dropped: i64,
-    /// Requests whose key turned out to be reference counted at the apply.
+    /// Requests whose key was reference counted by the time of the apply.
     pub(crate) refused: i64,
     /// Keys changed one at a time by the kernel's own function.
     pub(crate) immediate: i64,
-    /// Time spent in applies.
+    /// Total duration of the applies.
     pub(crate) nanoseconds: i64,
 }
 
 impl Stats {
-    /// Reads the counters, one after the other.
+    /// Reads the counters one after the other, so not as of one moment.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             applies: self.applies.get(),

@@ -2,14 +2,13 @@
 
 //! Patching while all other CPUs are stopped.
 //!
-//! The pages that the code is in are mapped a second time, writable. Then all CPUs meet in [`wait`]
-//! with interrupts off, where the last one to arrive writes every place once, whole, and the others
-//! do nothing. Before any of them leaves, it serialises, so that it does not execute what it
-//! fetched before. That makes one rendezvous of any number of places, for the price of nobody else
-//! running meanwhile.
+//! The pages of the code are mapped a second time, writable. Then all CPUs meet in [`wait`] with
+//! interrupts off. The last CPU to arrive writes every patch site once, as a whole, while the
+//! others spin. Each CPU serialises before it leaves, so that it executes no instruction fetched
+//! earlier. So one rendezvous covers any number of patch sites, but no task runs meanwhile.
 //!
-//! What this does not stop is an NMI: one that comes to a place that is just being written may find
-//! half an instruction. Nor does it tell perf about the change. It is for comparison.
+//! This backend is for comparison only. An NMI is not stopped: it may execute a half-written
+//! instruction. And perf is not told about the change.
 
 use super::{
     entries::Patch,
@@ -49,7 +48,7 @@ use kernel::{
     }, //
 };
 
-/// Longest instruction of a jump label.
+/// Length of the longest instruction of a jump label.
 const LONGEST: usize = 5;
 
 const NOP2: [u8; 2] = [0x66, 0x90];
@@ -57,35 +56,35 @@ const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 const JMP8: u8 = 0xeb;
 const JMP32: u8 = 0xe9;
 
-/// What this takes of the kernel's that is not exported.
+/// The kernel's symbols that this backend uses and that are not exported.
 ///
 /// # Invariants
 ///
-/// The static call of `miniring_stop_machine_cpuslocked()` goes to that function; `text_mutex` and
-/// `init_mm` are the kernel's.
+/// The static call of `miniring_stop_machine_cpuslocked()` goes to that function. `text_mutex` and
+/// `init_mm` point to the kernel's variables of these names.
 pub(super) struct Stopped {
     text_mutex: NonNull<c_void>,
     init_mm: NonNull<c_void>,
 }
 
-// SAFETY: These are for all threads.
+// SAFETY: Any task may use the mutex and the address space, which have locks of their own.
 unsafe impl Send for Stopped {}
 // SAFETY: As above.
 unsafe impl Sync for Stopped {}
 
-/// Code, mapped so that it can be written.
+/// A writable mapping of the pages of code.
 ///
 /// # Invariants
 ///
-/// The pages with the numbers `pages`, in ascending order, are mapped one after the other from
-/// `start` on.
+/// The pages with the numbers `pages`, in ascending order, are mapped one after the other at
+/// `start`.
 pub(super) struct Mapping<'a> {
     stopped: &'a Stopped,
     pages: KVVec<usize>,
     start: *mut u8,
 }
 
-/// What the CPUs share while they are stopped.
+/// The data that the CPUs share while they are stopped.
 struct Rendezvous<'a> {
     mapping: &'a Mapping<'a>,
     patches: &'a [Patch],
@@ -100,16 +99,20 @@ impl Stopped {
         let stop = symbols.address(c"stop_machine_cpuslocked")?;
         let text_mutex = symbols.address(c"text_mutex")?;
         let init_mm = symbols.address(c"init_mm")?;
-        // SAFETY: This is the address of the function.
+        // SAFETY: `stop` is the address of this function.
         unsafe { helpers::miniring_set_stop_machine_cpuslocked(stop.as_ptr()) };
-        // INVARIANT: Set just now; the others were found under their names.
+        // INVARIANT: The call is set just now; the addresses are those of the symbols of that name.
         Ok(Self {
             text_mutex,
             init_mm,
         })
     }
 
-    /// Maps the pages of `patches`, which are in order.
+    /// Maps the pages of `patches`, which are sorted by code address. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if a patch site has no jump label instruction, `ENOMEM`.
     pub(super) fn map(&self, patches: &[Patch]) -> Result<Mapping<'_>> {
         let mut pages = KVVec::new();
         for patch in patches {
@@ -122,13 +125,15 @@ impl Stopped {
         }
 
         let mut mapped = KVVec::with_capacity(pages.len(), GFP_KERNEL)?;
-        // SAFETY: It is the kernel's address space, which keeps its page tables as they are
-        // meanwhile, and the pages are of code that does not go away before the apply is over.
+        // SAFETY:
+        // - `init_mm` is the kernel's address space (type invariant).
+        // - Its page tables do not change while its mmap lock is held.
+        // - The pages have code that stays until the apply is over.
         unsafe {
             helpers::miniring_mmap_read_lock(self.init_mm.as_ptr());
             for page in pages.iter() {
                 let address = page * PAGE_SIZE;
-                // There is room.
+                // The capacity is the number of pages, so the push does not fail.
                 let _ =
                     mapped.push_within_capacity(helpers::miniring_text_page(address as c_ulong));
             }
@@ -138,13 +143,13 @@ impl Stopped {
         let start = if mapped.is_empty() {
             core::ptr::null_mut()
         } else {
-            // SAFETY: There are so many pages.
+            // SAFETY: `mapped` has that number of pages.
             let start = unsafe {
                 helpers::miniring_map_pages(mapped.as_mut_ptr(), u32::try_from(mapped.len())?)
             };
             NonNull::new(start).ok_or(ENOMEM)?.as_ptr()
         };
-        // INVARIANT: Mapped just now.
+        // INVARIANT: `miniring_map_pages()` mapped them at `start` in this order.
         Ok(Mapping {
             stopped: self,
             pages,
@@ -155,13 +160,13 @@ impl Stopped {
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
-        // SAFETY: Null or mapped by the invariant, and not used any more.
+        // SAFETY: `start` is null or a mapping (type invariant), which is not used any more.
         unsafe { helpers::vunmap(self.start.cast()) };
     }
 }
 
 impl Mapping<'_> {
-    /// Where to write what is at `code`.
+    /// Returns the writable address of `code`.
     fn writable(&self, code: usize) -> Option<*mut u8> {
         let at = self.pages.binary_search(&(code / PAGE_SIZE)).ok()?;
         Some(self.start.wrapping_add(at * PAGE_SIZE + code % PAGE_SIZE))
@@ -179,19 +184,22 @@ impl Mapping<'_> {
         }
         let start = Instant::<Monotonic>::now();
         let mutex = self.stopped.text_mutex.as_ptr().cast();
-        // SAFETY: By the invariant, it is an initialised mutex.
+        // SAFETY: `text_mutex` is an initialised mutex (invariant of `Stopped`).
         let _text = unsafe { Lock::<(), MutexBackend>::from_raw(mutex) }.lock();
         let mut rendezvous = Rendezvous {
             mapping: self,
             patches,
-            // SAFETY: CPUs neither come nor go.
+            // SAFETY: The number does not change: the caller holds `cpus_read_lock()`.
             cpus: unsafe { helpers::miniring_num_online_cpus() } as i32,
             arrived: Atomic::new(0),
             done: Atomic::new(0),
             unexpected: Atomic::new(0),
         };
-        // SAFETY: CPUs neither come nor go; the call is set by the invariant, and all CPUs are back
-        // from `wait()` on return.
+        // SAFETY:
+        // - The caller holds `cpus_read_lock()`.
+        // - The static call is set (invariant of `Stopped`).
+        // - `rendezvous` outlives its use: all CPUs have returned from `wait()` when the call
+        //   returns.
         unsafe {
             helpers::miniring_stop_machine_cpuslocked(
                 Some(wait),
@@ -213,13 +221,15 @@ impl Mapping<'_> {
     }
 }
 
-/// What each CPU runs with interrupts off: the last one to arrive writes, the others wait for it.
+/// Writes all patches on the last CPU to arrive; the other CPUs spin until that is done.
+///
+/// Context: every online CPU, interrupts off.
 ///
 /// # Safety
 ///
 /// `data` is a [`Rendezvous`] for as many CPUs as call this.
 unsafe extern "C" fn wait(data: *mut c_void) -> c_int {
-    // SAFETY: By the requirement.
+    // SAFETY: `data` is a `Rendezvous` (caller).
     let rendezvous = unsafe { &*data.cast::<Rendezvous<'_>>() };
     if rendezvous.arrived.fetch_add(1, Full) + 1 == rendezvous.cpus {
         for patch in rendezvous.patches {
@@ -233,15 +243,15 @@ unsafe extern "C" fn wait(data: *mut c_void) -> c_int {
             core::hint::spin_loop();
         }
     }
-    // SAFETY: An instruction that any kernel code may execute.
+    // SAFETY: Any kernel code may execute a serialising instruction.
     unsafe { helpers::miniring_sync_core() };
     0
 }
 
-/// The length of the instruction at `code`, if it is one that a jump label has.
+/// Returns the length of the instruction at `code`, if it is one of a jump label.
 fn len(code: usize) -> Option<usize> {
     let code: *const u8 = core::ptr::with_exposed_provenance(code);
-    // SAFETY: It is the address of a jump entry's code, which is there.
+    // SAFETY: `code` is the address of a jump entry, whose code is there.
     match unsafe { code.read() } {
         JMP8 | 0x66 => Some(2),
         JMP32 | 0x0f => Some(5),
@@ -249,9 +259,9 @@ fn len(code: usize) -> Option<usize> {
     }
 }
 
-/// Writes one place, unless there is something else than the other instruction.
+/// Writes one patch site, unless it has anything but the instruction of the other state.
 fn write(mapping: &Mapping<'_>, patch: &Patch) -> Option<()> {
-    // SAFETY: The entry is in a jump table; only its target is computed.
+    // SAFETY: The entry is in a jump table; the function only computes the target.
     let target = unsafe { helpers::miniring_jump_entry_target(patch.entry) } as usize;
     let code: *const u8 = core::ptr::with_exposed_provenance(patch.code);
     let distance = |len: usize| target.wrapping_sub(patch.code.wrapping_add(len));
@@ -268,14 +278,14 @@ fn write(mapping: &Mapping<'_>, patch: &Patch) -> Option<()> {
         jump = [JMP32, a, b, c, d];
     }
     let (new, old) = if patch.jump { (jump, nop) } else { (nop, jump) };
-    // SAFETY: There is an instruction of that length.
+    // SAFETY: `code` has an instruction of that length.
     let found = unsafe { core::slice::from_raw_parts(code, len) };
     if old.get(..len) != Some(found) {
         return None;
     }
     let to = mapping.writable(patch.code)?;
-    // SAFETY: Both pages of the place are mapped there, one behind the other. The kernel's text
-    // mutex is held, and no other CPU runs.
+    // SAFETY: The pages of the instruction, one or two, are mapped at `to`, one after the other.
+    // `text_mutex` is held, and no other CPU runs code.
     unsafe { to.copy_from_nonoverlapping(new.as_ptr(), len) };
     Some(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is planned for real keys, and what becomes of them.
+//! KUnit tests of queued changes, with real keys.
 
 use super::{
     apply_queued,
@@ -21,15 +21,15 @@ use kernel::{
     prelude::*, //
 };
 
-/// Branches on [`KEY`] in this file.
+/// Number of branches on [`KEY`] in this file.
 const BRANCHES: usize = 3;
 
 static KEY: StaticKey = StaticKey::new();
 static OTHER: StaticKey = StaticKey::new();
-/// Nothing branches on it.
+/// A key without a branch.
 static UNUSED: StaticKey = StaticKey::new();
 
-/// How many of the branches on [`KEY`] are taken.
+/// Returns the number of branches on [`KEY`] that are taken.
 #[inline(never)]
 fn taken() -> usize {
     let mut taken = 0;
@@ -50,7 +50,7 @@ fn other_taken() -> bool {
     static_branch!(OTHER)
 }
 
-/// Requests that they be off, at the start and at the end of a test.
+/// Disables all keys, at the start and at the end of a test.
 fn all_off() -> Result {
     for key in [&KEY, &OTHER, &UNUSED] {
         disable_queued(key)?;
@@ -59,8 +59,9 @@ fn all_off() -> Result {
     Ok(())
 }
 
-/// What patches. A test that asks for it fails where the backend changes keys one at a time: there
-/// it would test nothing.
+/// Returns the patcher in use.
+///
+/// Fails if the backend changes keys one at a time: the tests that call this would test nothing.
 fn patcher() -> Result<&'static Patcher> {
     match Backend::get() {
         Backend::Patching(patcher) => Ok(patcher),
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(places(&KEY, 1, &mut patches)?, Some(BRANCHES));
         assert_eq!(places(&OTHER, 2, &mut patches)?, Some(1));
         assert_eq!(patches.len(), BRANCHES + 1);
-        // They are off, as code that is not taken: all of them become jumps.
+        // The keys are off and no branch is taken, so each patch is a jump.
         assert!(patches.iter().all(|patch| patch.jump));
         assert_eq!(
             patches.iter().filter(|patch| patch.way == 1).count(),
@@ -181,7 +182,8 @@ mod tests {
             let first = patches.first().ok_or(ENOENT)?;
             assert!(transit.begin(first));
             assert_eq!(key.count(), -1);
-            // SAFETY: The mutex is held, the key is off and marked, and has these places.
+            // SAFETY: The jump label mutex is held, and the key is off and has these patch sites,
+            // each once.
             let work = unsafe { plan.carry_out(&mut patches, &mut transit) };
             assert_eq!(work.entries, BRANCHES);
             assert_eq!(key.count(), 1);
@@ -195,7 +197,7 @@ mod tests {
     fn a_key_with_two_references_is_refused() -> Result {
         all_off()?;
         let key: Key = KEY.key();
-        // SAFETY: It is a key; nothing is held.
+        // SAFETY: `key` is a static key, and no lock is held.
         unsafe {
             bindings::static_key_slow_inc(key.as_ptr());
             bindings::static_key_slow_inc(key.as_ptr());

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Keys on their way from one state to the other.
+//! The state of each key during an apply.
 //!
-//! Each is marked right before the first of its places is patched and published right after the
-//! last one was. Most keys have one place, or a few close together; so others find a key half way
-//! for about as long as a batch takes, not an apply.
+//! A key is marked right before its first patch site is patched, and published right after its last
+//! one. Most keys have one patch site, or a few close together. So a key is half changed for about
+//! the duration of a batch, not of an apply.
 
 use super::{
     entries::Patch,
@@ -16,16 +16,16 @@ use kernel::{
     prelude::*, //
 };
 
-/// How far a key is.
+/// The progress of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It is as it was.
+    /// The key is not marked yet.
     Waiting,
-    /// Some of its places may be as requested already.
+    /// The key is marked; some of its patch sites may be patched.
     UnderWay,
-    /// Someone took a second reference meanwhile: it stays on.
+    /// Another task took a second reference meanwhile: the key stays on.
     Refused,
-    /// It cannot be changed with the others.
+    /// The key cannot be changed together with the others.
     Elsewhere,
 }
 
@@ -33,11 +33,13 @@ struct Way {
     key: Key,
     enable: bool,
     state: State,
-    /// Places that are not yet patched.
+    /// Number of patch sites not yet patched.
     left: u32,
 }
 
-/// What is being changed together. The jump label mutex is held while there is one.
+/// The keys that are changed together.
+///
+/// Locking: the jump label mutex is held while a value exists.
 pub(super) struct Transit {
     ways: KVVec<Way>,
     changed: usize,
@@ -51,12 +53,16 @@ impl Transit {
         })
     }
 
-    /// The number that the next key will have, for its [`Patch::way`].
+    /// Returns the number of the next key, for its [`Patch::way`].
     pub(super) fn next(&self) -> u32 {
         self.ways.len() as u32
     }
 
-    /// Adds a key with so many places, or none if it is to be left to others.
+    /// Adds a key with that number of patch sites, or `None` if it is changed elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] if there is no memory.
     pub(super) fn add(
         &mut self,
         key: Key,
@@ -72,21 +78,21 @@ impl Transit {
         self.ways.push(way, GFP_KERNEL)
     }
 
-    /// Marks the key of a place that is about to be patched. False if it is to be left as it is.
+    /// Marks the key of `patch` before it is patched. Returns false if the key is left as it is.
     pub(super) fn begin(&mut self, patch: &Patch) -> bool {
         self.ways
             .get_mut(patch.way as usize)
             .is_some_and(Way::begin)
     }
 
-    /// Whether the key of a place has been marked.
+    /// Returns whether the key of `patch` is marked.
     pub(super) fn is_under_way(&self, patch: &Patch) -> bool {
         self.ways
             .get(patch.way as usize)
             .is_some_and(|way| way.state == State::UnderWay)
     }
 
-    /// Publishes the key of a place that was patched, and says so, if that was its last one.
+    /// Counts `patch` as written. Publishes its key and returns true if it was the last of the key.
     pub(super) fn end(&mut self, patch: &Patch) -> bool {
         let through = match self.ways.get_mut(patch.way as usize) {
             Some(way) if way.state == State::UnderWay => way.end(),
@@ -96,7 +102,7 @@ impl Transit {
         through
     }
 
-    /// Changes the keys that have no places.
+    /// Changes the keys that have no patch sites.
     pub(super) fn finish(&mut self) {
         for way in self.ways.iter_mut().filter(|way| way.left == 0) {
             if way.state == State::Waiting && way.begin() {
@@ -106,12 +112,12 @@ impl Transit {
         }
     }
 
-    /// How many keys were changed.
+    /// Returns the number of keys changed.
     pub(super) fn changed(&self) -> usize {
         self.changed
     }
 
-    /// Whether each key, in order, is left to others.
+    /// Returns for each key, in order, whether it is changed elsewhere.
     pub(super) fn elsewhere(&self) -> impl Iterator<Item = bool> + '_ {
         self.ways.iter().map(|way| way.state == State::Elsewhere)
     }

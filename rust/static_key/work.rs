@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What patching took, for the caller and for the tracepoint.
+//! The cost of patching, for the caller and for the tracepoint.
 
 use crate::bindings as helpers;
 use kernel::{
@@ -11,20 +11,20 @@ use kernel::{
     }, //
 };
 
-/// What patching took.
+/// The cost of patching.
 #[derive(Clone, Copy, Default)]
 pub struct Work {
-    /// Places in the code.
+    /// Number of jump entries patched.
     pub entries: usize,
-    /// Groups of them that were patched with one series of synchronisations.
+    /// Number of batches, each patched with one series of synchronisations.
     pub batches: usize,
-    /// Synchronisations of all CPUs.
+    /// Number of synchronisations of all CPUs.
     pub syncs: usize,
 }
 
 /// Reports a batch to the tracepoint.
 pub(super) fn trace_batch(keys: usize, entries: usize, syncs: usize, start: Instant<Monotonic>) {
-    // SAFETY: It takes numbers.
+    // SAFETY: The tracepoint takes numbers only.
     unsafe {
         helpers::miniring_trace_static_key_batch(
             keys as c_uint,
