@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Carrying out a write to `control`, and listing what can be controlled.
+//! Carries out a write to `control`, and lists the sites for a read.
 
 use super::{
     kernel_sites,
@@ -29,10 +29,14 @@ use kernel::{
 
 /// Carries out the queries in `text`: all of them, or none if any is bad.
 ///
+/// Context: process; may sleep.
+///
 /// # Errors
 ///
-/// `E2BIG` if there is more than 4095 bytes of it, `EINVAL` for a bad query, which the log tells
-/// more about, `EOPNOTSUPP` for one about the kernel's sites if these are out of reach.
+/// * `E2BIG` if `len` is more than 4095.
+/// * `EINVAL` for a bad query; the kernel log has the reason.
+/// * `EOPNOTSUPP` for a query that selects kernel sites if these cannot be reached.
+/// * `EFAULT` or `ENOMEM`.
 pub(super) fn write(text: UserSlice, len: usize) -> Result {
     if len > WRITE_MAX {
         return Err(E2BIG);
@@ -41,7 +45,7 @@ pub(super) fn write(text: UserSlice, len: usize) -> Result {
     text.read_all(&mut buffer, GFP_KERNEL)?;
 
     let parsed = parse(&mut buffer, |error| {
-        // SAFETY: Always allowed.
+        // SAFETY: The function may be called in any context.
         if unsafe { helpers::miniring_may_complain() } {
             pr_err!("control: {}; nothing changed\n", format_args!("{error}"));
         }
@@ -50,10 +54,10 @@ pub(super) fn write(text: UserSlice, len: usize) -> Result {
     apply(&parsed)
 }
 
-/// Carries out the queries of a module's parameter `dyndbg`. Those that name no module are about
-/// `module`.
+/// Carries out the queries of a module's parameter `dyndbg`. A query without a module name selects
+/// only sites of `module`.
 ///
-/// As in the kernel, the module loads whatever comes of the queries; the log tells what went wrong.
+/// As in the kernel, a failure does not fail the load; the reason is logged. May sleep.
 pub(super) fn at_load(module: &'static CStr, text: &CStr) {
     let outcome = || {
         let mut buffer = KVec::new();
@@ -71,7 +75,11 @@ pub(super) fn at_load(module: &'static CStr, text: &CStr) {
     }
 }
 
-/// Parses the queries in `text`. The first bad one is `EINVAL`, and `complain` hears why.
+/// Parses the queries in `text`.
+///
+/// # Errors
+///
+/// `EINVAL` for a bad query; the reason of the first one is passed to `complain`.
 fn parse<'a>(text: &'a mut [u8], complain: impl FnOnce(ParseError<'a>)) -> Result<KVec<Query<'a>>> {
     let mut parsed = KVec::new();
     for query in queries(text) {
@@ -86,7 +94,7 @@ fn parse<'a>(text: &'a mut [u8], complain: impl FnOnce(ParseError<'a>)) -> Resul
     Ok(parsed)
 }
 
-/// Changes flags query by query, as later ones build on earlier ones, and then all keys at once.
+/// Changes flags query by query, since later queries build on earlier ones, then all keys at once.
 fn apply(queries: &[Query<'_>]) -> Result {
     let about_kernel = queries.iter().any(|query| query.target == Target::Kernel);
     let kernel = about_kernel.then(kernel_sites::get).transpose()?;
@@ -110,10 +118,10 @@ fn apply(queries: &[Query<'_>]) -> Result {
                 }
             }
         }
-        // SAFETY: Only mutexes are held.
+        // SAFETY: Only mutexes are held, so the task may sleep.
         unsafe { helpers::miniring_cond_resched() };
     }
-    // Before the locks are dropped, so that a reader of the flags finds the code to agree.
+    // Apply with the locks held, so that a reader of the flags finds the code patched accordingly.
     report(&static_key::apply_queued());
     Ok(())
 }
@@ -130,7 +138,7 @@ fn report(applied: &Applied) {
     );
 }
 
-/// Writes the list of these sites to `emit`.
+/// Writes the list of the registered sites to `emit`.
 pub(super) fn list(emit: &mut dyn FnMut(&[u8])) {
     emit(HEADER);
     for site in OWN.lock().sites() {

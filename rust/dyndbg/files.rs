@@ -29,7 +29,7 @@ use kernel::{
     }, //
 };
 
-/// The files; see [`Stats`], [`Backend`] and [`Reach`] for those that are only read.
+/// The files; [`Stats`], [`Backend`] and [`Reach`] are the read-only ones.
 pub(crate) static FILES: [File; 4] = [
     File {
         name: c"control",
@@ -45,29 +45,36 @@ pub(crate) static FILES: [File; 4] = [
     File::read_only::<Reach>(c"reach"),
 ];
 
+/// Opens `control`.
+///
 /// # Safety
 ///
-/// As `open` of `struct file_operations`.
+/// As for `open` of `struct file_operations`: `file` is being opened.
 unsafe extern "C" fn control_open(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: By the requirement.
+    // SAFETY: `file` is being opened (caller).
     unsafe { bindings::single_open(file, Some(control_show), core::ptr::null_mut()) }
 }
 
+/// Writes the content of `control` to `seq`.
+///
 /// # Safety
 ///
-/// As for `single_open()`: `seq` is being read by this thread.
+/// As for `single_open()`: `seq` is being read by this task.
 unsafe extern "C" fn control_show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
     control::list(&mut |bytes| {
-        // SAFETY: By the requirement. When there is no more room, the function notes that, and
-        // all is written once more with more of it.
+        // If the buffer is full, `seq_write()` marks `seq`, and the caller repeats the call with a
+        // larger one.
+        // SAFETY: `seq` is being read by this task (caller), and `bytes` is valid.
         unsafe { bindings::seq_write(seq, bytes.as_ptr().cast(), bytes.len()) };
     });
     0
 }
 
+/// Carries out a write to `control`.
+///
 /// # Safety
 ///
-/// As `write` of `struct file_operations`.
+/// As for `write` of `struct file_operations`.
 unsafe extern "C" fn control_write(
     _: *mut bindings::file,
     buffer: *const c_char,
@@ -81,7 +88,7 @@ unsafe extern "C" fn control_write(
     })
 }
 
-/// `stats`: what applies have done, as numbers.
+/// `stats`: the counters of the applies.
 struct Stats;
 
 impl Content for Stats {

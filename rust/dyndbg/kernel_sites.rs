@@ -2,10 +2,10 @@
 
 //! The sites of the running kernel: its `pr_debug()` calls and those of its modules.
 //!
-//! Dynamic debug keeps a list of tables, one for each module, under a mutex; both are private to
-//! it, and so is the layout of a table. Ours is compared with the tables of what is built in, which
-//! must cover the section that all these sites are in. A kernel without such sites offers nothing to
-//! compare with, so its modules' sites are out of reach.
+//! Dynamic debug keeps a list of tables, one for each module, under a mutex. The list, the mutex
+//! and the layout of a table are private to dynamic debug. So the layout here is checked at load:
+//! the built-in tables must cover the section of the built-in sites. Without built-in sites nothing
+//! can be checked, so the sites of modules are not reached either.
 
 use super::site::Descriptor;
 use crate::{
@@ -37,7 +37,7 @@ use kernel::{
     }, //
 };
 
-/// What was found out at load.
+/// The kernel's sites, set at load if they can be reached.
 static KERNEL: SetOnce<KernelSites> = SetOnce::new();
 
 /// A table of sites: the kernel's `struct ddebug_table`.
@@ -58,18 +58,18 @@ unsafe impl FromBytes for Table {}
 ///
 /// # Invariants
 ///
-/// They are that, and the nodes of the list are [`Table`]s.
+/// `mutex` and `tables` point to these two, and the nodes of the list are [`Table`]s.
 pub(super) struct KernelSites {
     mutex: NonNull<c_void>,
     tables: NonNull<bindings::list_head>,
 }
 
-// SAFETY: The mutex is for all threads, and the list is only accessed with it held.
+// SAFETY: Any task may take the mutex, and the list is only accessed with the mutex held.
 unsafe impl Send for KernelSites {}
 // SAFETY: As above.
 unsafe impl Sync for KernelSites {}
 
-/// Why the sites are out of reach.
+/// The reason why the sites cannot be reached.
 enum Unusable {
     Missing(Missing),
     Layout(Distrust),
@@ -96,7 +96,7 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Looks for the kernel's sites, once, and says in the log what came of it.
+/// Finds the kernel's sites, and logs the result. Called once; may sleep.
 pub(super) fn find(symbols: Result<Symbols, Missing>) {
     let found = symbols.map_err(Unusable::from);
     match found.and_then(|symbols| KernelSites::find(&symbols)) {
@@ -108,7 +108,11 @@ pub(super) fn find(symbols: Result<Symbols, Missing>) {
     }
 }
 
-/// The kernel's sites, if they can be reached.
+/// Returns the kernel's sites.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if they cannot be reached.
 pub(super) fn get() -> Result<&'static KernelSites> {
     KERNEL.as_ref().ok_or(EOPNOTSUPP)
 }
@@ -126,12 +130,12 @@ impl KernelSites {
             let _locked = sites.mutex();
             count_built_in(start..stop, size, sites.read_tables())?
         };
-        // INVARIANT: The tables cover the section, so they are what they are taken for.
+        // INVARIANT: The tables cover the section exactly, so their layout is that of `Table`.
         Ok((sites, count))
     }
 
-    /// Reads tables, one after the other, until what is there cannot be one. Each is the address of
-    /// its first site and their number.
+    /// Reads the tables, up to the first node that cannot be a table. Yields the address of the
+    /// first site and the number of sites of each.
     ///
     /// Locking: the caller holds the mutex.
     fn read_tables(&self) -> impl Iterator<Item = (usize, usize)> {
@@ -152,11 +156,12 @@ impl KernelSites {
     }
 
     fn mutex(&self) -> Guard<'_, (), MutexBackend> {
-        // SAFETY: It is dynamic debug's mutex, which was initialised when the kernel was built.
+        // SAFETY: `mutex` is dynamic debug's mutex (type invariant), which is initialised
+        // statically.
         unsafe { Lock::<(), MutexBackend>::from_raw(self.mutex.as_ptr().cast()) }.lock()
     }
 
-    /// Takes dynamic debug's mutex.
+    /// Takes dynamic debug's mutex. May sleep.
     pub(super) fn lock(&self) -> Locked<'_> {
         Locked {
             sites: self,
@@ -179,14 +184,14 @@ impl Locked<'_> {
         visit: &mut dyn FnMut(&'static Descriptor),
     ) {
         let head = self.sites.tables.as_ptr();
-        // SAFETY: The list is what it is taken for, and the mutex is held.
+        // SAFETY: `head` is dynamic debug's list (type invariant), and the mutex is held.
         let mut next = unsafe { (*head).next };
         while next != head {
-            // SAFETY: As above; the link is the first field of a table.
+            // SAFETY: The node is a `Table` (type invariant), whose first field is the link.
             let table = unsafe { &*next.cast::<Table>() };
             table.for_each_match(query, visit);
             next = table.link.next;
-            // SAFETY: Only mutexes are held.
+            // SAFETY: Only mutexes are held, so the task may sleep.
             unsafe { helpers::miniring_cond_resched() };
         }
     }
@@ -197,8 +202,8 @@ impl Table {
         let Some(class) = query.class_id(self.classes()) else {
             return;
         };
-        // SAFETY: A table in the list has so many sites, and its module is there. The sites stay
-        // for longer than the mutex is held, which no caller outlives.
+        // SAFETY: A table in the list has that number of sites, and its module is there while the
+        // mutex is held. No caller uses a site after it releases the mutex.
         let (module, sites) = unsafe {
             (
                 CStr::from_char_ptr(self.mod_name),
@@ -215,7 +220,7 @@ impl Table {
         }
     }
 
-    /// The module's classes in the order of its maps, where the kernel looks a name up.
+    /// Returns the module's classes in the order of its maps, in which the kernel looks up a name.
     fn classes(&self) -> impl Iterator<Item = (i32, &[u8])> {
         let head = &raw const self.maps;
         let mut next = self.maps.next.cast_const();
@@ -223,8 +228,8 @@ impl Table {
             if next == head {
                 return None;
             }
-            // SAFETY: The list has maps in it, whose link is their first field, and lives as long
-            // as the table.
+            // SAFETY: The nodes are maps, whose first field is the link, and live as long as the
+            // table.
             let map = unsafe { &*next.cast::<bindings::ddebug_class_map>() };
             next = map.link.next;
             Some(map)
@@ -232,9 +237,9 @@ impl Table {
         .flat_map(|map| {
             // A null pointer ends the names early, as for `match_string()`.
             (0..map.length).map_while(|at| {
-                // SAFETY: The map has so many names, or a null pointer behind the last one.
+                // SAFETY: The map has `length` names, or a null pointer after the last one.
                 let name = unsafe { *map.class_names.add(at as usize) };
-                // SAFETY: It is null or a string.
+                // SAFETY: `name` is not null, so it is a string.
                 let name = (!name.is_null()).then(|| unsafe { CStr::from_char_ptr(name) })?;
                 Some((map.base.wrapping_add(at), name.to_bytes()))
             })

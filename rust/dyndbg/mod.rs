@@ -2,20 +2,22 @@
 
 //! The bulk toggler: dynamic debug's language, over queued static keys.
 //!
-//! `/sys/kernel/debug/miniring/control` takes queries about the [sites](site) of this module and of
-//! those that use [`dyn_debug!`](crate::dyn_debug), and behind the word `kernel`, about those of the
-//! [running kernel](kernel_sites); read, it lists the former. However many queries a
-//! [write](control) has, the keys of all their sites are changed by one apply. `stats` beside it
-//! says what came of that, `backend` how it is done, and `reach` whether the kernel's sites are
-//! within reach.
+//! A [write](control) to `/sys/kernel/debug/miniring/control` is one or more queries. A query
+//! selects [sites](site) of this module and of modules that use [`dyn_debug!`](crate::dyn_debug).
+//! After the word `kernel`, it selects sites of the [running kernel](kernel_sites). One apply
+//! changes the keys of all sites that a write selects, however many queries it has. A read of
+//! `control` lists the sites of this module and of modules that use `dyn_debug!`.
+//!
+//! `stats` has the counters of the applies, `backend` the name of the backend in use. `reach` tells
+//! whether the kernel's sites can be reached.
 //!
 //! # Locks
 //!
-//! In the order in which they are taken; all of them sleep:
+//! In the order in which they are taken; taking any of them may sleep:
 //!
-//! 1. `OWN` ([`site`]), for these sites and their flags;
-//! 2. dynamic debug's mutex, for those of the kernel's;
-//! 3. those of [`crate::static_key`], for the apply.
+//! 1. `OWN` ([`site`]), for the registered sites and their flags;
+//! 2. dynamic debug's mutex, for the kernel's sites and their flags;
+//! 3. the locks of [`crate::static_key`], for the apply.
 //!
 //! C source: `lib/dynamic_debug.c`. Reference:
 //! <https://docs.kernel.org/admin-guide/dynamic-debug-howto.html>
@@ -37,20 +39,21 @@ use crate::kallsyms::{
 };
 use kernel::prelude::*;
 
-/// The toggler, from the module's load until its unload. Its files go before it, so that nobody
-/// turns a site on after that.
+/// The toggler, from the module's load until its unload.
+///
+/// Its files are removed before it is dropped, so that userspace cannot turn a site on afterwards.
 pub(crate) struct Toggler {
     _sites: site::OwnSites,
 }
 
 impl Toggler {
-    /// Makes [`FILES`] ready for use. To be called once, with static keys ready.
+    /// Makes [`FILES`] ready for use. Called once, after `StaticKeys::new()`. May sleep.
     ///
     /// # Errors
     ///
-    /// What `OwnSites::new` says.
+    /// The errors of `OwnSites::new`: `EEXIST`, `ENOMEM`.
     pub(crate) fn new(symbols: Result<Symbols, Missing>) -> Result<Self> {
-        // The parameter dyndbg, which `OwnSites::new()` obeys, may be about the kernel's sites.
+        // First: `OwnSites::new()` carries out the parameter dyndbg, which may select kernel sites.
         kernel_sites::find(symbols);
         Ok(Self {
             _sites: site::OwnSites::new()?,

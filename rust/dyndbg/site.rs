@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A site: one place in the code that prints when it is asked to.
+//! Sites: places in the code that print to the kernel log while they are turned on.
 //!
-//! A site is described by the kernel's `struct _ddebug` whether it is the kernel's or ours. Ours
-//! and those of other modules that use [`dyn_debug!`](crate::dyn_debug) are in a section of their
-//! own, so that dynamic debug does not see them, between two objects that `sites_begin.c` and
-//! `sites_end.c` put at its ends. A module makes its sites known by [`register_sites!`]
-//! (crate::register_sites), and they are forgotten when it goes. They print through the function
-//! that `pr_debug()` prints through, which knows what the flags mean.
+//! Every site, of the kernel or of this module, is described by a `struct _ddebug`. Sites of
+//! [`dyn_debug!`](crate::dyn_debug) are in a section of their own, so dynamic debug does not see
+//! them. `sites_begin.c` and `sites_end.c` mark the ends of that section. They print through the
+//! function of `pr_debug()`, which evaluates the flags.
+//!
+//! A module registers its sites with [`register_sites!`](crate::register_sites). They are
+//! unregistered when the module is unloaded.
 
 use super::control;
 use crate::{
@@ -41,43 +42,44 @@ use kernel::{
 kernel::sync::global_lock! {
     // SAFETY: Initialised by `OwnSites::new()` before any file is there.
     //
-    /// Protects the flags of these sites against other writers, and keeps their modules.
+    /// Serialises writers of the flags of registered sites, and keeps the modules of the sites.
     pub(super) unsafe(uninit) static OWN: Mutex<Tables> = Tables(KVec::new());
 }
 
-/// The sites of this module, and of those that registered theirs.
+/// The registered sites, of this module and others.
 ///
 /// # Invariants
 ///
-/// The module that a table is in is not yet gone: its going is notified to [`Forget`].
+/// The module of a table is still there: [`Forget`] is notified before the module is freed.
 pub(super) struct Tables(KVec<&'static [Descriptor]>);
 
 impl Tables {
-    /// All sites, table by table in the order in which these were registered, each in the order in
-    /// which the linker has them.
+    /// Returns all sites: tables in the order of registration, sites of a table in link order.
     pub(super) fn sites(&self) -> impl Iterator<Item = &'static Descriptor> + '_ {
         self.0.iter().flat_map(|table| table.iter())
     }
 }
 
-/// How much of `file!()` comes before the root of the source.
+/// Length of the part of `file!()` before the root of the source.
 const ROOT: usize = file!().len() - "rust/dyndbg/site.rs".len();
 
 /// The description of a site.
 ///
 /// # Invariants
 ///
-/// Its strings end in a NUL and live as long as it does.
+/// The strings end in a NUL and live as long as the descriptor.
 #[repr(transparent)]
 pub struct Descriptor(Opaque<bindings::_ddebug>);
 
-// SAFETY: The flags are written under a mutex, and read by a site that may as well see the ones
-// before; the key is accessed atomically; the rest does not change.
+// SAFETY:
+// - The flags are written under a mutex; a site that prints may read the old or the new ones.
+// - The key is accessed atomically.
+// - The other fields do not change.
 unsafe impl Sync for Descriptor {}
 
 impl Descriptor {
-    /// Describes a site of module `M`, off. Each text ends in a NUL; for
-    /// [`dyn_debug!`](crate::dyn_debug).
+    /// Describes a site of module `M` that is off, for [`dyn_debug!`](crate::dyn_debug). Each text
+    /// ends in a NUL.
     #[inline]
     pub const fn new<M: ModuleMetadata>(
         function: &'static str,
@@ -96,24 +98,24 @@ impl Descriptor {
         descriptor.filename = text(file);
         descriptor.format = text(format.as_bytes());
         descriptor._bitfield_1 = bindings::__BindgenBitfieldUnit::new(bits.to_ne_bytes());
-        // INVARIANT: `text()` has checked them.
+        // INVARIANT: `text()` checked that the strings end in a NUL, and they are static.
         Self(Opaque::new(descriptor))
     }
 
-    /// What queries can ask about it if it is one of ours.
+    /// Returns the view of a registered site that queries match.
     pub(super) fn own_view(&self) -> Site<'_> {
         self.view(self.module())
     }
 
-    /// The name of the module that the compiler gave it.
+    /// Returns the module name that was compiled in.
     fn module(&self) -> &CStr {
-        // SAFETY: The descriptor is initialised, and this does not change.
+        // SAFETY: The descriptor is initialised, and its module name does not change.
         unsafe { CStr::from_char_ptr((*self.0.get()).modname) }
     }
 
-    /// What queries can ask about it, being of that module.
+    /// Returns the view of a site of `module` that queries match.
     pub(super) fn view<'a>(&'a self, module: &'a CStr) -> Site<'a> {
-        // SAFETY: The descriptor is initialised, and these do not change.
+        // SAFETY: The descriptor is initialised, and the fields read here do not change.
         let (function, filename, format, lineno, id) = unsafe {
             let this = self.0.get();
             (
@@ -128,23 +130,24 @@ impl Descriptor {
             module: module.to_bytes(),
             function,
             filename,
-            // The kernel's names are relative to begin with: it is built that way.
+            // The kernel is built with relative names.
             relative: filename,
             format,
             lineno,
-            // Only lists of these sites need the name, and ours have no class.
+            // Only the list of registered sites has the name, and these have no class.
             class: Class { id, name: None },
         }
     }
 
-    /// Its flags.
+    /// Returns the flags.
     pub(super) fn flags(&self) -> Flags {
-        // SAFETY: The descriptor is initialised; other writers are kept out.
+        // SAFETY: The descriptor is initialised; without the mutex of the flags they may be old.
         Flags::from_bits(unsafe { bindings::_ddebug::flags_raw(self.0.get()) as u8 })
     }
 
-    /// Changes the flags and requests what follows for the key. The lock that protects the flags is
-    /// held, and is until the apply.
+    /// Changes the flags, and queues a request for the key if the site is turned on or off.
+    ///
+    /// Locking: the caller holds the mutex of the flags until it has applied the requests.
     pub(super) fn change(&'static self, change: Change) {
         let old = self.flags();
         let new = change.apply(old);
@@ -157,7 +160,7 @@ impl Descriptor {
             (true, false) => static_key::disable_queued(self.key()),
             _ => Ok(()),
         };
-        // SAFETY: The descriptor is initialised, and other writers are kept out.
+        // SAFETY: The descriptor is initialised, and the mutex of the flags is held (caller).
         unsafe { bindings::_ddebug::set_flags_raw(self.0.get(), new.bits().into()) };
     }
 
@@ -166,7 +169,7 @@ impl Descriptor {
         unsafe { StaticKey::from_raw((&raw mut (*self.0.get()).key).cast()) }
     }
 
-    /// Prints `message` the way that the flags say.
+    /// Prints `message`, with the prefixes that the flags select.
     #[cold]
     #[inline(never)]
     pub fn print(&self, message: fmt::Arguments<'_>) {
@@ -185,7 +188,7 @@ impl Descriptor {
     }
 }
 
-/// Whether `file` starts as this file does.
+/// Returns whether `file` is under the same root as this file.
 const fn in_tree(file: &str) -> bool {
     let (mut file, mut this) = (file.as_bytes(), file!().as_bytes());
     while this.len() > file!().len() - ROOT {
@@ -200,7 +203,7 @@ const fn in_tree(file: &str) -> bool {
     true
 }
 
-/// A pointer to `text`, which must be a C string.
+/// Returns a pointer to `text`, which must be a C string.
 const fn text(text: &'static [u8]) -> *const c_char {
     match core::ffi::CStr::from_bytes_with_nul(text) {
         Ok(text) => text.to_bytes_with_nul().as_ptr(),
@@ -208,21 +211,21 @@ const fn text(text: &'static [u8]) -> *const c_char {
     }
 }
 
-/// The text at `ptr`, without its NUL.
+/// Returns the string at `ptr`, without its NUL.
 ///
 /// # Safety
 ///
-/// There is one, for as long as `'a`.
+/// `ptr` points to a C string that is valid for `'a`.
 unsafe fn bytes<'a>(ptr: *const c_char) -> &'a [u8] {
-    // SAFETY: By the requirement.
+    // SAFETY: `ptr` points to a C string that is valid for `'a` (caller).
     unsafe { CStr::from_char_ptr(ptr) }.to_bytes()
 }
 
-/// Prints to the kernel log where the site was turned on through `control`; a NOP otherwise.
+/// Prints to the kernel log if the site is turned on through `control`; a NOP otherwise.
 ///
-/// Takes the name of the function that it is in, which Rust does not tell, and what `pr_debug!`
-/// takes. Of a module that is not this one, see [`register_sites!`](crate::register_sites).
-// `LocalModule` is that of the module that the site is in.
+/// Takes the name of the enclosing function, which Rust does not provide, and the arguments of
+/// `pr_debug!`. Another module must call [`register_sites!`](crate::register_sites).
+// `crate::LocalModule` is meant to be that of the module with the site.
 #[allow(clippy::crate_in_macro_def)]
 #[macro_export]
 macro_rules! dyn_debug {
@@ -236,7 +239,7 @@ macro_rules! dyn_debug {
             ::core::concat!($format, "\0"),
             ::core::line!(),
         );
-        // SAFETY: The site is a descriptor, whose key is at that place.
+        // SAFETY: `SITE` is a `_ddebug`, whose field `key` is its static key.
         if unsafe {
             ::kernel::jump_label::arch_static_branch! {
                 SITE, ::kernel::bindings::_ddebug, key, false
@@ -247,15 +250,17 @@ macro_rules! dyn_debug {
     }};
 }
 
-/// Makes the sites of a module known to `control`, until it is unloaded: a `Result`. Then carries
-/// out the queries of the module's parameter `dyndbg`.
+/// Registers the sites of a module until it is unloaded, and returns a `Result`. Then carries out
+/// the queries of the module's parameter `dyndbg`.
 ///
-/// For a module whose first object is compiled from `sites_begin.c` and whose last one from
-/// `sites_end.c`; to be used while it is initialised. Sleeps.
+/// The first object of the module is compiled from `sites_begin.c`, the last one from
+/// `sites_end.c`.
+///
+/// Context: the init function of the module; may sleep.
 ///
 /// # Errors
 ///
-/// `EEXIST` if they are known already, `ENOMEM`.
+/// `EEXIST` if the sites are registered already, `ENOMEM`.
 #[macro_export]
 macro_rules! register_sites {
     () => {{
@@ -266,18 +271,18 @@ macro_rules! register_sites {
         }
         let begin = &raw const miniring_sites_begin;
         let end = &raw const miniring_sites_end;
-        // SAFETY: The two are the ends of the module's section of sites. The kernel has parsed the
-        // parameters and keeps the values until the module goes.
+        // SAFETY: `begin` and `end` are the ends of the module's section of sites. The kernel has
+        // parsed the parameters, and keeps their values until the module is freed.
         unsafe { $crate::dyndbg::register(begin, end, (&raw const miniring_sites_dyndbg).read()) }
     }};
 }
 
-/// For [`register_sites!`](crate::register_sites).
+/// Registers sites, for [`register_sites!`](crate::register_sites).
 ///
 /// # Safety
 ///
-/// Between `begin` and `end` are descriptors, in a module that is not yet gone. `dyndbg` is null or a
-/// string.
+/// * Between `begin` and `end` are descriptors, in a module that is still there.
+/// * `dyndbg` is null or a string.
 #[inline(never)]
 pub unsafe fn register(
     begin: *const Descriptor,
@@ -285,7 +290,7 @@ pub unsafe fn register(
     dyndbg: *const c_char,
 ) -> Result {
     let bytes = end.addr().wrapping_sub(begin.addr());
-    // SAFETY: By the requirement.
+    // SAFETY: Between `begin` and `end` are descriptors (caller).
     let sites = unsafe {
         core::slice::from_raw_parts(begin, bytes / core::mem::size_of::<Descriptor>())
         //
@@ -298,17 +303,17 @@ pub unsafe fn register(
         if tables.0.iter().any(|table| core::ptr::eq(*table, sites)) {
             return Err(EEXIST);
         }
-        // INVARIANT: By the requirement.
+        // INVARIANT: The module is still there (caller).
         tables.0.push(sites, GFP_KERNEL)?;
     }
     if !dyndbg.is_null() {
-        // SAFETY: By the requirement.
+        // SAFETY: `dyndbg` is not null, so it is a string (caller).
         control::at_load(site.module(), unsafe { CStr::from_char_ptr(dyndbg) });
     }
     Ok(())
 }
 
-/// Forgets the sites of a module that goes.
+/// Unregisters the sites of a module that is being unloaded.
 struct Forget;
 
 static FORGET: Block<Forget> = Block::new();
@@ -325,14 +330,19 @@ impl OnModule for Forget {
     }
 }
 
-/// The sites that are known, from the load of this module until its unload.
+/// The registration of sites, from the load of this module until its unload.
 pub(super) struct OwnSites {
     _notifier: Registration,
 }
 
 impl OwnSites {
+    /// Registers the sites of this module, and the module notifier. Called once; may sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if either is registered already, `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        // SAFETY: Once, before any file is there.
+        // SAFETY: This function is called once, before a file exists that uses the lock.
         unsafe { OWN.init() };
         let sites = Self {
             _notifier: Registration::new(&FORGET)?,
@@ -344,8 +354,8 @@ impl OwnSites {
 
 impl Drop for OwnSites {
     fn drop(&mut self) {
-        // Ours alone are left: other modules that have sites hold a reference to this one. Their
-        // code goes with the module, so they stay as they are.
+        // Only sites of this module are left: other modules with sites hold a reference to this
+        // one. The sites need not be turned off, since their code is freed with the module.
         OWN.lock().0 = KVec::new();
     }
 }
