@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/miniring`, and the files that subsystems have in it.
+//! `/sys/kernel/debug/miniring` and its files.
 //!
-//! Not by way of `kernel::debugfs`: its files do not hold a reference to the module while they are
-//! open, although closing one needs the operations that are in the module, and their mode is fixed.
+//! `kernel::debugfs` is not used: an open file of it holds no reference to the module, although
+//! closing it calls operations of the module. And the mode of its files is fixed.
 
 use crate::bindings;
 use kernel::{
@@ -18,20 +18,20 @@ pub(crate) struct File {
     pub(crate) operations: Operations,
 }
 
-/// What can be done with a file.
+/// The operations of a file.
 pub(crate) struct Operations(pub(crate) bindings::file_operations);
 
-// SAFETY: Never written.
+// SAFETY: The operations are never written.
 unsafe impl Sync for Operations {}
 
-/// The content of a file that is only read.
+/// The content of a read-only file.
 pub(crate) trait Content {
     /// Writes the whole content to `seq`. May sleep.
     fn show(seq: &SeqFile);
 }
 
 impl File {
-    /// Describes a file with that content, for all to read.
+    /// Describes a file with the content `C` that every user may read.
     pub(crate) const fn read_only<C: Content>(name: &'static CStr) -> Self {
         Self {
             name,
@@ -44,25 +44,29 @@ impl File {
     }
 }
 
+/// Opens a read-only file.
+///
 /// # Safety
 ///
-/// As `open` of `struct file_operations`.
+/// As for `open` of `struct file_operations`: `file` is being opened.
 unsafe extern "C" fn open<C: Content>(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     // SAFETY: `file` is being opened (caller).
     unsafe { bindings::single_open(file, Some(show::<C>), core::ptr::null_mut()) }
 }
 
+/// Writes the content of a read-only file to `seq`.
+///
 /// # Safety
 ///
-/// As for `single_open()`: `seq` is being read by this thread.
+/// As for `single_open()`: `seq` is being read by this task.
 unsafe extern "C" fn show<C: Content>(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: `seq` is being read by this thread (caller).
+    // SAFETY: `seq` is being read by this task (caller).
     C::show(unsafe { SeqFile::from_raw(seq) });
     0
 }
 
 impl Operations {
-    /// Those of a file that `single_open()` opens, but for `open`.
+    /// The operations of a file that `single_open()` opens, without `open`.
     pub(crate) const SINGLE: bindings::file_operations = bindings::file_operations {
         owner: bindings::this_module(),
         read: Some(bindings::seq_read),
@@ -72,34 +76,36 @@ impl Operations {
     };
 }
 
-/// The directory and what is in it, until it is dropped.
+/// The directory and its files, removed on drop.
 ///
 /// # Invariants
 ///
-/// Null, an error, or a directory of ours.
+/// Null, an error, or a directory that this module made.
 pub(crate) struct Directory(*mut bindings::dentry);
 
-// SAFETY: It is a handle that any thread can remove the directory with.
+// SAFETY: Any task may remove the directory.
 unsafe impl Send for Directory {}
-// SAFETY: As above; there is nothing to do with a reference.
+// SAFETY: No function takes a `&Directory`.
 unsafe impl Sync for Directory {}
 
 impl Directory {
-    /// Makes it appear, empty. Without debugfs nothing does.
+    /// Creates the empty directory. May sleep. Without debugfs, does nothing.
     pub(crate) fn new() -> Self {
-        // SAFETY: The name is a string, and null stands for the root of debugfs.
+        // SAFETY: The name is a string, and null is the root of debugfs.
         let dir = unsafe {
             bindings::debugfs_create_dir(c"miniring".as_char_ptr(), core::ptr::null_mut())
         };
-        // INVARIANT: As said by the function.
+        // INVARIANT: `debugfs_create_dir()` returns the new directory or an error.
         Self(dir)
     }
 
-    /// Makes `files` appear.
+    /// Creates `files` in the directory. May sleep.
     pub(crate) fn with(self, files: &'static [File]) -> Self {
         for file in files {
-            // SAFETY: By the type invariants it is a directory or an error, which the function puts
-            // up with; the operations live as long as the module, which open files keep.
+            // SAFETY:
+            // - `self.0` is a directory or an error (type invariant); for an error the function
+            //   does nothing.
+            // - The operations live as long as the module, to which an open file holds a reference.
             unsafe {
                 bindings::debugfs_create_file_full(
                     file.name.as_char_ptr(),
@@ -117,7 +123,8 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants. Waits for who is reading or writing.
+        // Waits for readers and writers in the operations of a file.
+        // SAFETY: `self.0` is null, an error or a directory of this module (type invariant).
         unsafe { bindings::debugfs_remove(self.0) };
     }
 }

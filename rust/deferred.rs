@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls that are deferred to an RCU callback, since the caller may not make them where it is.
+//! Calls that are deferred to an RCU callback, because they are not allowed in the caller's
+//! context.
 //!
-//! io_uring does the same for a signal that `eventfd_signal_allowed()` forbids: `call_rcu_hurry()`
-//! is a way out of any context that needs no memory.
+//! io_uring also defers a signal that `eventfd_signal_allowed()` forbids: `call_rcu_hurry()` may be
+//! called in any context and needs no memory.
 
 use crate::{
     bindings,
@@ -25,9 +26,9 @@ use kernel::{
     }, //
 };
 
-/// What a deferred call does.
+/// A value with a function to be deferred.
 pub trait Deferred: Send + Sync + 'static {
-    /// Called in softirq context; must not sleep.
+    /// Runs the deferred call. Softirq context; must not sleep.
     fn run(&self);
 }
 
@@ -40,7 +41,7 @@ pub struct Deferrable<T> {
 }
 
 impl<T> Deferrable<T> {
-    /// Makes room for the deferred call of `value`.
+    /// Wraps `value` with a head that is not queued.
     pub const fn new(value: T) -> Self {
         Self {
             head: Head::new(),
@@ -59,9 +60,9 @@ impl<T> Deref for Deferrable<T> {
 }
 
 impl<T: Deferred> Deferrable<T> {
-    /// Has [`Deferred::run`] called soon, in softirq context. The reference goes with the call.
+    /// Queues a call of [`Deferred::run`], in softirq context. The callback drops the reference.
     ///
-    /// A call that is still queued covers this one too. Any context; does not sleep.
+    /// If a call is still queued, it covers this one too. Any context; does not sleep.
     pub fn defer(this: Shared<Self>) {
         if this.queued.xchg(true, Full) {
             return;
@@ -70,25 +71,24 @@ impl<T: Deferred> Deferrable<T> {
         // SAFETY:
         // - The value is alive: the callback gets the reference.
         // - The head is not queued: the flag was clear, and stays set until the callback has begun.
-        // - A `Shared` comes from an `Unpublished`, whose constructor checked that it may queue
-        //   callbacks.
+        // - A `Shared` comes from an `Unpublished`, whose constructor called `ready()`.
         unsafe { Head::queue(&raw const (*this).head, run::<T>, Pace::Hurry) };
     }
 }
 
-/// Makes the call that [`Deferrable::defer`] queued.
+/// Runs the call that [`Deferrable::defer`] queued.
 ///
 /// # Safety
 ///
 /// `head` is that of a `Deferrable<T>`, and the caller owns the reference that
 /// [`Deferrable::defer`] gave up to it.
 unsafe extern "C" fn run<T: Deferred>(head: *mut bindings::callback_head) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `head` is the field of that name of a `Deferrable<T>` (caller).
     let this = unsafe { head.byte_sub(offset_of!(Deferrable<T>, head)) };
-    // SAFETY: By the safety requirements this reference came from `Shared::into_raw`.
+    // SAFETY: The reference came from `Shared::into_raw`, and this callback owns it (caller).
     let this = unsafe { Shared::from_raw(this.cast_const().cast::<Deferrable<T>>()) };
     // Clear the flag before running, with a full barrier: a caller that still saw it set is covered
-    // by this run; a later caller queues a new one. A mere store does not do: see `loom_rcu.rs`.
+    // by this run; a later caller queues a new one. A plain store is not enough: see `loom_rcu.rs`.
     this.queued.xchg(false, Full);
     this.value.run();
 }
@@ -126,7 +126,7 @@ mod tests {
 
     impl Deferred for Counted {
         fn run(&self) {
-            // A value that was dropped would have counted it already.
+            // Not zero if the value was dropped before the call.
             kernel::kunit_assert_eq!("run", c"rust/deferred.rs", 0, self.drops.load(Relaxed), 0);
             self.runs.fetch_add(1, Relaxed);
         }
@@ -155,7 +155,7 @@ mod tests {
         {
             let guard = rcu::read_lock();
             Deferrable::defer(slot.load(&guard).ok_or(ENOENT)?.to_shared());
-            // Outstanding: stands for this one too.
+            // The call above is still queued, and covers this one too.
             Deferrable::defer(slot.load(&guard).ok_or(ENOENT)?.to_shared());
         }
         drop(slot);

@@ -2,8 +2,8 @@
 
 //! Addresses of symbols that the kernel does not export.
 //!
-//! For test machines only. The sole guarantee that a function found this way does what it did is
-//! that the module was built for the very kernel that runs.
+//! For test machines only. The kernel guarantees nothing about such a function; it fits only
+//! because the module was built for the running kernel.
 
 use crate::bindings as helpers;
 use core::ptr::NonNull;
@@ -20,7 +20,7 @@ use kernel::{
 /// The function that looks up names.
 const LOOKUP: &CStr = c"kallsyms_lookup_name";
 
-/// Why an address is not known.
+/// The reason why an address is unknown.
 #[derive(Clone, Copy)]
 pub(crate) enum Missing {
     /// `register_kprobe()` on [`LOOKUP`] failed.
@@ -40,7 +40,7 @@ impl fmt::Display for Missing {
 
 /// Returns whether the parameter `without` names the symbol. For tests.
 fn is_hidden(name: &CStr) -> bool {
-    // SAFETY: Not written after parameters were parsed, and a string then.
+    // SAFETY: The parameter is a string, and is not written after the parameters were parsed.
     let hidden = unsafe { CStr::from_char_ptr(helpers::miniring_without) };
     let mut hidden = hidden.to_bytes().split(|&c| c == b',');
     hidden.any(|hidden| hidden == name.to_bytes())
@@ -55,35 +55,43 @@ fn is_hidden(name: &CStr) -> bool {
 pub(crate) struct Symbols(());
 
 impl Symbols {
-    /// Finds the function that looks up names, by asking for a kprobe on it.
+    /// Finds [`LOOKUP`], by registering a kprobe on it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`] if the kprobe fails or the lookup does not find itself.
     pub(crate) fn find() -> Result<Self, Missing> {
-        // For a test, register_kprobe() is asked for a function that no kernel has.
+        // If a test hides the function, probe one that no kernel has.
         let probe = if is_hidden(LOOKUP) {
             c"miniring_hidden_symbol"
         } else {
             LOOKUP
         };
-        // SAFETY: It is a string, and the probe is gone on return.
+        // SAFETY: `probe` is a string; the kprobe is unregistered on return.
         let probed = from_err_ptr(unsafe {
             helpers::miniring_probe_address(probe.as_char_ptr()) //
         })
         .map_err(Missing::Probe)?;
-        // SAFETY: That is the function, or the instruction behind its ENDBR.
+        // SAFETY: `probed` is the address of the function, or of the instruction after its ENDBR.
         unsafe { helpers::miniring_set_kallsyms_lookup_name(probed) };
-        // INVARIANT: Set just now.
+        // INVARIANT: The static call is set just now.
         let symbols = Self(());
         let start = symbols.address(LOOKUP)?;
-        // SAFETY: That is where the function starts.
+        // SAFETY: `start` is the address of the function.
         unsafe { helpers::miniring_set_kallsyms_lookup_name(start.as_ptr()) };
         Ok(symbols)
     }
 
     /// Looks up the address of `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing::Symbol`] if the kernel has no such symbol, or a test hides it.
     pub(crate) fn address(&self, name: &'static CStr) -> Result<NonNull<c_void>, Missing> {
         if is_hidden(name) {
             return Err(Missing::Symbol(name));
         }
-        // SAFETY: The static call is set by the invariant.
+        // SAFETY: The static call is set (type invariant), and `name` is a string.
         let address = unsafe { helpers::miniring_kallsyms_lookup_name(name.as_char_ptr()) };
         NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize))
             .ok_or(Missing::Symbol(name))
@@ -97,7 +105,7 @@ impl Symbols {
 /// `EFAULT` or `ERANGE` if the address cannot be read.
 pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
     let mut value = core::mem::MaybeUninit::<T>::uninit();
-    // SAFETY: `value` has that size, and any source is fine.
+    // SAFETY: `value` has that size; the source may be any address.
     to_result(unsafe {
         bindings::copy_from_kernel_nofault(
             value.as_mut_ptr().cast(),
@@ -105,18 +113,18 @@ pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
             core::mem::size_of::<T>(),
         ) as c_int
     })?;
-    // SAFETY: Every byte was written, and any bytes are a `T`.
+    // SAFETY: Every byte was written, and any bytes are a valid `T` (`FromBytes`).
     Ok(unsafe { value.assume_init() })
 }
 
-/// Types of which any bytes are a value.
+/// Types for which any bytes are a valid value.
 ///
 /// # Safety
 ///
 /// Every pattern of bytes is a valid value of the type.
 pub(crate) unsafe trait FromBytes: Copy {}
 
-// SAFETY: Plain numbers.
+// SAFETY: A number can have any value.
 unsafe impl FromBytes for u8 {}
 // SAFETY: Pointers can have any value.
 unsafe impl FromBytes for bindings::list_head {}

@@ -2,7 +2,7 @@
 
 //! Four LKML proposals as one loadable module.
 //!
-//! A folder uses only those to its left: `bindings`, `pure` | `debugfs`, `kallsyms`,
+//! A folder uses only folders to its left: `bindings`, `pure` | `debugfs`, `kallsyms`,
 //! `module_notifier` | `rcu` | `deferred`, `eventfd`, `static_key` | `dyndbg` | `ring`.
 
 mod bindings;
@@ -27,8 +27,10 @@ module! {
     license: "GPL",
 }
 
-/// The module's state. Fields are dropped in this order: first what lets anybody in, last what
-/// waits for the callbacks that are left.
+/// The module's state.
+///
+/// Fields are dropped in this order: first the interfaces to userspace, last the wait for
+/// callbacks.
 #[pin_data]
 struct Miniring {
     _directory: debugfs::Directory,
@@ -44,15 +46,15 @@ impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let symbols = kallsyms::Symbols::find();
         ring::find_task_work(symbols);
-        // Made in the order in which they depend on each other; dropped in that of the fields. What
-        // lets anybody in comes last, and nothing fails behind it: a module that fails to load goes
-        // even if one of its files is open.
+        // Made in the order of dependency; dropped in the order of the fields. The interfaces to
+        // userspace come last, and no later step fails. Otherwise the module would be freed with
+        // one of its files open.
         try_pin_init!(Self {
-            // SAFETY: It is the first field to be made and the last to be dropped.
+            // SAFETY: `_callbacks` is the first field to be made and the last to be dropped.
             _callbacks: unsafe { rcu::Callbacks::new()? },
             _static_keys: static_key::StaticKeys::new(symbols)?,
             _toggler: dyndbg::Toggler::new(symbols)?,
-            // SAFETY: The module is initialised once.
+            // SAFETY: The init function of a module is called once.
             _workers: unsafe { ring::Workers::new()? },
             _device <- ring::Registration::new(),
             _directory: debugfs::Directory::new()

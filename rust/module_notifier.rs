@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Notifications of modules: a module is initialised, or it goes.
+//! Module notifiers, for a module that becomes live and for one that is unloaded.
 //!
-//! A module goes after its last own code has run and before its memory is freed, also when its
-//! initialisation failed. Every subscriber is called for each event, in the order of the priorities.
+//! GOING is notified after the exit function of a module and before its memory is freed, also when
+//! its init function failed. All notifiers are called for each event, in the order of their
+//! priorities.
 //!
 //! C source: `register_module_notifier()` in `kernel/module/main.c`.
 
@@ -16,65 +17,65 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What a module announces.
+/// A state change of a module.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// It is initialised. Its `__ro_after_init` data becomes read-only behind this.
+    /// The module is initialised. Its `__ro_after_init` data becomes read-only after the notifiers.
     Live,
-    /// It goes.
+    /// The module is being unloaded.
     Going,
 }
 
-/// What is to be done then.
+/// A notifier.
 pub(crate) trait OnModule {
-    /// Those with a higher one are called first.
+    /// Notifiers with a higher priority are called first.
     const PRIORITY: c_int;
 
-    /// Called with the module that announces `event`. May sleep.
+    /// Handles `event` of `module`. May sleep.
     fn event(module: &Announced, event: Event);
 }
 
-/// A module that announces something.
+/// The module that an event is about.
 ///
 /// # Invariants
 ///
-/// It is still there.
+/// The module is still there.
 pub(crate) struct Announced(*const bindings::module);
 
 impl Announced {
-    /// Whether `address` is in it.
+    /// Returns whether `address` is in the module.
     pub(crate) fn has(&self, address: usize) -> bool {
         let address = core::ptr::without_provenance(address);
-        // SAFETY: By the invariant. What is at the address is not accessed.
+        // SAFETY: The module is there (type invariant). The memory at `address` is not accessed.
         unsafe { helpers::miniring_within_module(address, self.0.cast()) }
     }
 
-    /// Whether `address` is in its `__ro_after_init` data.
+    /// Returns whether `address` is in the `__ro_after_init` data of the module.
     pub(crate) fn seals(&self, address: usize) -> bool {
-        // SAFETY: By the invariant.
+        // SAFETY: The module is there (type invariant).
         unsafe { helpers::miniring_within_ro_after_init(address, self.0.cast()) }
     }
 
-    /// Tells it from other modules while it is there.
+    /// Returns a number that identifies the module while it is there.
     pub(crate) fn id(&self) -> usize {
         self.0.addr()
     }
 
-    /// The reverse of [`Announced::id`].
+    /// Makes an `Announced` of a number that [`Announced::id`] returned.
     ///
     /// # Safety
     ///
-    /// `id` is that of a module that is there as long as the result.
+    /// The module with the number `id` is there as long as the result.
     pub(crate) unsafe fn from_id(id: usize) -> Self {
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The module is there as long as the result (caller).
         Self(core::ptr::with_exposed_provenance(id))
     }
 }
 
-/// What the kernel keeps of that; for a `static`.
+/// The notifier block of `T`, for a `static`.
 pub(crate) struct Block<T>(Opaque<bindings::notifier_block>, PhantomData<T>);
 
-// SAFETY: Only the kernel accesses it, under the lock of the list it is in.
+// SAFETY: Only the kernel accesses the block, under the lock of the notifier list.
 unsafe impl<T> Sync for Block<T> {}
 
 impl<T: OnModule> Block<T> {
@@ -89,9 +90,11 @@ impl<T: OnModule> Block<T> {
         )
     }
 
+    /// Calls [`OnModule::event`] for the two states that are events.
+    ///
     /// # Safety
     ///
-    /// `data` is the module that `state` is about.
+    /// `data` is the module that has the state `state`.
     unsafe extern "C" fn on_module(
         _: *mut bindings::notifier_block,
         state: c_ulong,
@@ -103,24 +106,28 @@ impl<T: OnModule> Block<T> {
             _ => return bindings::NOTIFY_OK as c_int,
         };
         data.expose_provenance();
-        // INVARIANT: By the requirement, and it stays until this returns.
+        // INVARIANT: `data` is a module (caller), which stays until the notifier returns.
         T::event(&Announced(data.cast()), event);
         bindings::NOTIFY_OK as c_int
     }
 }
 
-/// The proof that modules are being watched, until it is dropped.
+/// A registered notifier, unregistered on drop.
 pub(crate) struct Registration(*mut bindings::notifier_block);
 
-// SAFETY: It is a handle that any thread can end the watch with.
+// SAFETY: Any task may unregister the notifier.
 unsafe impl Send for Registration {}
-// SAFETY: As above; there is nothing to do with a reference.
+// SAFETY: No function takes a `&Registration`.
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Starts to watch. Fails with `EEXIST` if `block` is in use.
+    /// Registers the notifier. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if `block` is registered already.
     pub(crate) fn new<T: OnModule>(block: &'static Block<T>) -> Result<Self> {
-        // SAFETY: It is static, and the function does not put it in the list twice.
+        // SAFETY: `block` is static, and the function does not add it to the list twice.
         to_result(unsafe { bindings::register_module_notifier(block.0.get()) })?;
         Ok(Self(block.0.get()))
     }
@@ -128,7 +135,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: It is registered, as `self` exists.
+        // SAFETY: The block is registered: `new()` registered it, and only this drop unregisters
+        // it.
         unsafe { bindings::unregister_module_notifier(self.0) };
     }
 }

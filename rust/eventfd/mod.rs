@@ -21,7 +21,7 @@ use kernel::{
 /// The pointer is valid and owns a reference.
 pub struct EventFd(NonNull<bindings::eventfd_ctx>);
 
-// SAFETY: The context is reference counted and has a lock of its own; no function on it depends on
+// SAFETY: The context is reference counted and has a lock of its own. No function on it depends on
 // the calling task.
 unsafe impl Send for EventFd {}
 // SAFETY: As above.
@@ -32,30 +32,29 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// `EBADF` if `fd` is not open, `EINVAL` if it is something else than an eventfd.
+    /// `EBADF` if `fd` is not open, `EINVAL` if it is not an eventfd.
     pub fn from_fd(fd: i32) -> Result<Self> {
         // SAFETY: `eventfd_ctx_fdget()` may be called with any number.
         let ctx = from_err_ptr(unsafe { bindings::eventfd_ctx_fdget(fd) })?;
-        // INVARIANT: `eventfd_ctx_fdget()` returned a reference, which is now ours.
+        // INVARIANT: `eventfd_ctx_fdget()` returned a reference, which the value owns.
         NonNull::new(ctx).map(Self).ok_or(EINVAL)
     }
 
-    /// Adds one to the counter and wakes its waiters, with `mask` (`EPOLL*`) added to the poll key
-    /// they see.
+    /// Adds one to the counter and wakes its waiters, with `mask` (`EPOLL*`) added to their poll
+    /// key.
     ///
-    /// Returns false, and has done nothing, where an eventfd may not be signalled
-    /// (`eventfd_signal_allowed()`): inside the wake-up of another one, where it could recurse
-    /// without bound. Any context; does not sleep.
+    /// Returns false and does nothing if `eventfd_signal_allowed()` is false: inside the wake-up of
+    /// another eventfd, a signal could recurse without bound. Any context; does not sleep.
     #[must_use]
     pub fn signal_if_allowed(&self, mask: u32) -> bool {
-        // SAFETY: By the type invariants the context is valid.
+        // SAFETY: The context is valid (type invariant).
         unsafe { bindings::miniring_eventfd_signal_if_allowed(self.0.as_ptr(), mask) }
     }
 }
 
 impl Drop for EventFd {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the reference is ours to give up.
+        // SAFETY: `self` owns a reference to the context (type invariant).
         unsafe { bindings::eventfd_ctx_put(self.0.as_ptr()) }
     }
 }

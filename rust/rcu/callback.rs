@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RCU callbacks, and who waits for them when a module goes.
+//! RCU callbacks, and the wait for them when a module is unloaded.
 //!
 //! A callback is code of the module that queued it, so a module must not be freed before its
-//! callbacks have returned. C asks each module to call `rcu_barrier()` in its exit function. Here
-//! [`Callbacks`] does it for all modules: by a notifier, which is called when a module goes, behind
-//! its exit function and before its memory is freed. A module that queues a callback uses
-//! [`Head::queue`], so it keeps the module that has the notifier.
+//! callbacks have returned. A C module calls `rcu_barrier()` in its exit function. Here
+//! [`Callbacks`] waits for all modules, in a module notifier: after the exit function of a module
+//! and before its memory is freed. A module that queues a callback calls [`Head::queue`], so it
+//! holds a reference to the module with the notifier.
 //!
-//! One `rcu_barrier()` does not wait for a callback that another callback queues. Those are counted,
-//! and the notifier repeats the barrier until there are none. A callback must not queue another one
-//! without end.
+//! One `rcu_barrier()` does not wait for a callback that another callback queues. Such callbacks
+//! are counted, and the notifier repeats the barrier until the count is 0. So callbacks must not
+//! queue each other without end.
 
 use crate::{
     bindings,
@@ -42,14 +42,14 @@ use kernel::{
 /// A [`Callbacks`] exists.
 static READY: AtomicFlag = AtomicFlag::new(false);
 
-/// Callbacks that were queued in softirq context and have not returned: all those that a callback
-/// queued are among them.
+/// Number of callbacks queued in softirq context that have not returned. Every callback that
+/// another callback queued is counted.
 static NESTED: Atomic<i32> = Atomic::new(0);
 
-/// Called in softirq context with the head that was queued. Must not sleep.
+/// An RCU callback, called with the head that was queued. Softirq context; must not sleep.
 pub type Callback = unsafe extern "C" fn(*mut bindings::callback_head);
 
-/// When a callback is called.
+/// The delay before a callback is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// Some time after a grace period: `call_rcu()`.
@@ -58,7 +58,7 @@ pub enum Pace {
     Hurry,
 }
 
-/// Room for one callback in the object that the callback is about.
+/// The head of one callback, embedded in the object that the callback gets.
 #[repr(C)]
 pub struct Head {
     rcu: Opaque<bindings::callback_head>,
@@ -66,8 +66,8 @@ pub struct Head {
     callback: Opaque<Callback>,
 }
 
-// SAFETY: Only `queue`, `call_rcu()` and the callback access it, one after the other: it is queued
-// once at a time.
+// SAFETY: Only `queue`, `call_rcu()` and the callback access a head, one after the other, since it
+// is queued once at a time.
 unsafe impl Send for Head {}
 // SAFETY: As above; there is nothing to do with a reference.
 unsafe impl Sync for Head {}
@@ -81,20 +81,23 @@ impl Head {
         }
     }
 
-    /// Queues `callback`, to be called with `this` after a grace period. Any context; does not sleep.
+    /// Queues `callback`, to be called with `this` after a grace period.
+    ///
+    /// Any context; does not sleep.
     ///
     /// # Safety
     ///
-    /// * `this` came from an object that [`ready`] allowed, is valid until the callback is called,
-    ///   and is not queued.
+    /// * `this` is in an object whose constructor called [`ready`], is valid until the callback is
+    ///   called, and is not queued.
     /// * The callback may be called with `this`.
-    // Not generic and not inlined: other modules must call this module's.
+    // Not generic and not inlined: other modules must call this copy, to hold a reference to this
+    // module.
     #[inline(never)]
     pub unsafe fn queue(this: *const Self, callback: Callback, pace: Pace) {
         // SAFETY: `this` is valid (caller).
         let (rcu, stored) = unsafe { (&raw const (*this).rcu, &raw const (*this).callback) };
         let rcu = Opaque::cast_into(rcu);
-        // SAFETY: It only reads the preemption count.
+        // SAFETY: The function only reads the preemption count.
         let nested = unsafe { bindings::miniring_in_softirq() };
         let called = if nested {
             NESTED.fetch_add(1, Relaxed);
@@ -120,7 +123,7 @@ impl Default for Head {
     }
 }
 
-/// Calls a callback that was queued in softirq context, and notes its end.
+/// Calls a callback that was queued in softirq context, and decrements the count.
 ///
 /// # Safety
 ///
@@ -130,18 +133,17 @@ unsafe extern "C" fn run_nested(head: *mut bindings::callback_head) {
     unsafe {
         let stored = &raw const (*head.cast::<Head>()).callback;
         let callback = Opaque::cast_into(stored).read();
-        // The object may be gone behind this.
+        // The callback may free the object that has `head`.
         callback(head);
     }
     NESTED.fetch_sub(1, Release);
 }
 
-/// Checks that a [`Callbacks`] waits for what is queued. For the constructor of each type that
-/// queues callbacks.
+/// Checks that a [`Callbacks`] exists, for the constructor of each type that queues callbacks.
 ///
 /// # Errors
 ///
-/// `ENODEV` if there is none.
+/// `ENODEV` if none exists.
 #[inline(never)]
 pub(super) fn ready() -> Result {
     if READY.load(Relaxed) {
@@ -151,52 +153,52 @@ pub(super) fn ready() -> Result {
     }
 }
 
-/// Waits for the callbacks of code that queues no more of them, and for those that they queue.
-/// Sleeps.
+/// Waits for the callbacks of code that queues no more of them, and for callbacks that these queue.
+/// May sleep.
 pub(super) fn wait() {
     loop {
         rcu_barrier();
-        // A callback that queues another one counts it before it ends itself.
+        // A callback that queues another one increments the count before it returns.
         if NESTED.load(Acquire) == 0 {
             break;
         }
     }
 }
 
-/// Waits for the callbacks of a module that goes.
+/// Waits for the callbacks of a module that is being unloaded.
 struct Wait;
 
 static WAIT: Block<Wait> = Block::new();
 
 impl OnModule for Wait {
-    // Behind the notifiers that may still make a callback of it.
+    // After the notifiers that may still queue a callback of the module.
     const PRIORITY: c_int = c_int::MIN;
 
     fn event(_: &Announced, event: Event) {
-        // Not for modules that use this one alone: one that does not may have its code called by
-        // one that does.
+        // For every module: one that does not use this module may have code that is called by a
+        // callback of one that does.
         if event == Event::Going {
             wait();
         }
     }
 }
 
-/// Waits for the callbacks of all modules that go, and when it is dropped for those of this one.
+/// Waits for the callbacks of each module that is unloaded; on drop, for those of this module.
 pub(crate) struct Callbacks {
     _notifier: Registration,
 }
 
 impl Callbacks {
-    /// Starts to wait for callbacks. Without it, nothing can be made that queues one.
+    /// Registers the notifier, and lets [`ready`] succeed. May sleep.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is one.
+    /// `EEXIST` if a `Callbacks` exists.
     ///
     /// # Safety
     ///
-    /// The caller is the module that has this code. It drops the value, behind everything else that
-    /// it has.
+    /// The caller is the module that has this code, and drops the value as the last part of its
+    /// state.
     pub(crate) unsafe fn new() -> Result<Self> {
         let callbacks = Self {
             _notifier: Registration::new(&WAIT)?,
@@ -210,7 +212,7 @@ impl Drop for Callbacks {
     fn drop(&mut self) {
         READY.store(false, Relaxed);
         wait();
-        // `run_nested()` is code of this module, and may be behind its count but not at its end.
+        // `run_nested()`, code of this module, may still run after its decrement of the count.
         rcu_barrier();
     }
 }

@@ -4,7 +4,7 @@ struct Limit(u32);
 static LIMIT: Rcu<Limit> = Rcu::null();
 
 fn set_limit(limit: u32) -> Result {
-    // What comes out is dropped after a grace period; nobody waits for that.
+    // The old value is dropped after a grace period, without a wait here.
     drop(LIMIT.replace(Some(Unpublished::new(Limit(limit), GFP_KERNEL)?)));
     Ok(())
 }

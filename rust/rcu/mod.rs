@@ -2,27 +2,26 @@
 
 //! Owning pointers protected by RCU.
 //!
-//! [`Rcu<T>`] owns at most one `T`. Readers borrow it under an RCU read lock and cost an updater
-//! nothing; an updater swaps in another value, atomically, so that updaters need no lock either,
-//! and what came out is dropped after a grace period, by `call_rcu()` with a head inside the same
-//! allocation. A reader that needs the value for longer takes a reference
-//! ([`Borrowed::to_shared`]).
+//! [`Rcu<T>`] owns at most one `T`. Readers borrow the value under an RCU read lock. An updater
+//! swaps in another value atomically, so updaters need no lock and do not wait for readers.
+//! `call_rcu()` drops the old value after a grace period, with a head inside the same allocation. A
+//! reader that needs the value for longer takes a reference ([`Borrowed::to_shared`]).
 //!
-//! # What it demands of its user
+//! # Requirements
 //!
-//! Nothing that the compiler does not check: `T: Send + Sync + 'static`, and a value is published
-//! once. The callback that drops a `T` is code of the module that has the `T`, so somebody has to
-//! wait for it when that module is unloaded; that is [`callback`], for all modules. The types that
-//! were posted for the kernel crate leave it open:
+//! The compiler checks all of them: `T: Send + Sync + 'static`, and a value is published once. The
+//! callback that drops a `T` is code of the module that defines `T`. So the callback must return
+//! before that module is freed; [`callback`] waits for it, for all modules. The types that were
+//! posted for the kernel crate do not solve this:
 //!
 //! | | `Rcu<P>` (RFC, November 2024) | `RcuBox` (May and June 2026) | here |
 //! | --- | --- | --- | --- |
 //! | of the type | `ForeignOwnable` | `'static`; `Sync` was asked for in review | `Send + Sync + 'static` |
 //! | an update | sleeps: `synchronize_rcu()` | `call_rcu()` | `call_rcu()` |
-//! | of a module with a `T` of its own | nothing: no callback is left | to call `rcu_barrier()` when it goes, which nothing says or checks | nothing |
+//! | of a module with a `T` of its own | nothing: no callback is left | to call `rcu_barrier()` on exit; neither documented nor checked | nothing |
 //!
-//! A value is dropped in softirq context, so dropping it must not sleep. The compiler does not check
-//! that; the kernel does, with `CONFIG_DEBUG_ATOMIC_SLEEP`. It is no question of memory safety.
+//! A value is dropped in softirq context, so dropping it must not sleep. The compiler does not
+//! check this rule, but `CONFIG_DEBUG_ATOMIC_SLEEP` does. Memory safety does not depend on it.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 //!
@@ -63,9 +62,9 @@ use kernel::{
     }, //
 };
 
-/// What an [`Rcu`] points at: the value, and the head that its callback needs.
+/// The allocation that an [`Rcu`] points to: the value, and the head for its callback.
 struct Node<T> {
-    /// Queued once, when the value leaves the pointer that owns it.
+    /// Queued once, when the value is retired.
     retire: Head,
     value: T,
 }
@@ -74,11 +73,12 @@ struct Node<T> {
 pub struct Unpublished<T>(Pin<UniqueArc<Node<T>>>);
 
 impl<T> Unpublished<T> {
-    /// Allocates room for `value` and for the callbacks that will free it.
+    /// Allocates a node for `value`, with the head of the callback that will free it.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no memory, `ENODEV` if nothing waits for [callbacks](callback).
+    /// `ENOMEM` if there is no memory, `ENODEV` if no [`Callbacks`] exists to wait for the
+    /// callback.
     pub fn new(value: T, flags: Flags) -> Result<Self> {
         callback::ready()?;
         let node = Node {
@@ -88,7 +88,7 @@ impl<T> Unpublished<T> {
         Ok(Self(UniqueArc::new(node, flags)?.into()))
     }
 
-    /// Gives up the ability to publish the value, for one that is shared in another way.
+    /// Turns the value into a reference, which cannot be published any more.
     pub fn into_shared(self) -> Shared<T> {
         Shared(Arc::from(self.0))
     }
@@ -96,20 +96,20 @@ impl<T> Unpublished<T> {
 
 /// An owning pointer to a `T`, or null, that RCU readers may follow.
 ///
-/// The last reference drops the value, in any context: mostly that of the RCU callback, in softirq
+/// The last reference drops the value, in any context; mostly in the RCU callback, in softirq
 /// context. So dropping a `T` must not sleep.
 ///
 /// # Invariants
 ///
-/// `ptr` is null or came from [`Arc::into_raw`], and owns that reference. The reference is given
-/// up no sooner than a grace period after `ptr` stopped holding it.
+/// `ptr` is null or came from [`Arc::into_raw`], and owns that reference. The reference is dropped
+/// at the earliest a grace period after `ptr` was replaced.
 pub struct Rcu<T: Send + Sync + 'static> {
     ptr: Atomic<*mut Node<T>>,
     _owns: PhantomData<Arc<Node<T>>>,
 }
 
 impl<T: Send + Sync + 'static> Rcu<T> {
-    /// A pointer to nothing.
+    /// Makes a null pointer.
     pub const fn null() -> Self {
         Self {
             ptr: Atomic::new(ptr::null_mut()),
@@ -117,7 +117,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
         }
     }
 
-    /// Follows the pointer. The value stays until `guard` goes.
+    /// Borrows the value, until `guard` is dropped. Returns `None` if the pointer is null.
     ///
     /// Any context; does not sleep.
     pub fn load<'a>(&'a self, _guard: &'a Guard) -> Option<Borrowed<'a, T>> {
@@ -125,54 +125,56 @@ impl<T: Send + Sync + 'static> Rcu<T> {
         if ptr.is_null() {
             return None;
         }
-        // SAFETY: By the type invariants `ptr` came from `Arc::into_raw`, and the reference that
-        // this pointer owned when it was loaded lives until a grace period after it was replaced,
-        // which cannot end before the guard is dropped. Nobody has a `UniqueArc` of it, since a
-        // `Unpublished` is consumed by publishing it.
+        // SAFETY:
+        // - `ptr` came from `Arc::into_raw` (type invariant).
+        // - The reference lives until a grace period after `ptr` was replaced (type invariant),
+        //   which cannot end before the guard is dropped.
+        // - No `UniqueArc` of the node exists: publishing consumes an `Unpublished`.
         Some(Borrowed(unsafe { ArcBorrow::from_raw(ptr) }))
     }
 
-    /// Whether the pointer is null at this moment.
+    /// Returns whether the pointer is null at this moment. Any context; does not sleep.
     pub fn is_null(&self) -> bool {
         self.dereference().is_null()
     }
 
-    /// `rcu_dereference()`: one load, which what is reached through it depends on. The kernel
-    /// crate's atomic load is a call of a C helper, which readers would pay for.
+    /// Loads the pointer, like `rcu_dereference()`: later accesses through it are ordered by
+    /// dependency.
+    ///
+    /// Not the atomic load of the kernel crate, which costs readers the call of a C helper.
     #[inline]
     fn dereference(&self) -> *mut Node<T> {
-        // SAFETY: The pointer is valid and aligned; every other access is atomic, and a volatile
-        // load of a word is one in the kernel's memory model.
+        // SAFETY: The pointer is valid and aligned, and every other access to it is atomic. So is a
+        // volatile load of a word, in the kernel's memory model.
         unsafe { self.ptr.as_ptr().read_volatile() }
     }
 
-    /// Publishes `new` if the pointer is null.
-    ///
-    /// Does not sleep, allocate or wait.
+    /// Publishes `new` if the pointer is null. Does not sleep, allocate or wait.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it points at something; `new` is dropped.
+    /// `EBUSY` if the pointer is not null; `new` is dropped.
     pub fn publish(&self, new: Unpublished<T>) -> Result {
         let new = Arc::into_raw(Arc::from(new.0)).cast_mut();
-        // INVARIANT: `new` owns a reference from `into_raw`, and what it replaces is null.
+        // INVARIANT: `new` owns a reference from `into_raw`, and the pointer it replaces is null.
         if self.ptr.cmpxchg(ptr::null_mut(), new, Full).is_err() {
-            // SAFETY: `new` came from `into_raw`, and was not published.
+            // SAFETY: `new` came from `into_raw`, and was not published, so its reference is not
+            // used.
             drop(unsafe { Arc::from_raw(new) });
             return Err(EBUSY);
         }
         Ok(())
     }
 
-    /// Publishes `new`, or nothing, and returns what was there before.
+    /// Publishes `new`, or null for `None`, and returns the old value.
     ///
-    /// Readers find either value, whole. Does not sleep, allocate or wait.
+    /// A reader finds either the old or the new value. Does not sleep, allocate or wait.
     pub fn replace(&self, new: Option<Unpublished<T>>) -> Option<Retired<T>> {
         let new = new.map_or(ptr::null_mut(), |new| {
             Arc::into_raw(Arc::from(new.0)).cast_mut()
         });
-        // INVARIANT: `new` is null or owns a reference from `into_raw`; the one that came out is
-        // handed to `Retired`, which keeps it for a grace period.
+        // INVARIANT: `new` is null or owns a reference from `into_raw`. The reference of `old` is
+        // passed to `Retired`, which keeps it for a grace period.
         let old = self.ptr.xchg(new, Full);
         ptr::NonNull::new(old).map(Retired)
     }
@@ -180,17 +182,17 @@ impl<T: Send + Sync + 'static> Rcu<T> {
 
 impl<T: Send + Sync + 'static> Drop for Rcu<T> {
     fn drop(&mut self) {
-        // Readers borrow the pointer, so there is none left; but a grace period is also what
-        // `Retired` promises, and costs the dropping thread nothing.
+        // No reader is left, since readers borrow the pointer. The grace period is not needed, but
+        // the dropping task does not wait for it.
         drop(self.replace(None));
     }
 }
 
-/// A value found under an RCU read lock.
+/// A value that is borrowed under an RCU read lock.
 pub struct Borrowed<'a, T>(ArcBorrow<'a, Node<T>>);
 
 impl<T> Borrowed<'_, T> {
-    /// Takes a reference, which keeps the value beyond the read lock.
+    /// Takes a reference, which keeps the value after the read lock is released.
     pub fn to_shared(&self) -> Shared<T> {
         Shared(self.0.into())
     }
@@ -204,8 +206,8 @@ impl<T> Deref for Borrowed<'_, T> {
     }
 }
 
-/// A value taken out of an [`Rcu`]. Dropping it starts the grace period at whose end the reference
-/// that the pointer held goes.
+/// A value taken out of an [`Rcu`]. Drops the reference of the pointer a grace period after the
+/// drop.
 ///
 /// # Invariants
 ///
@@ -216,7 +218,7 @@ impl<T: Send + Sync + 'static> Deref for Retired<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariants the node is alive.
+        // SAFETY: The node is alive: `self` owns a reference (type invariant).
         &unsafe { self.0.as_ref() }.value
     }
 }
@@ -224,10 +226,10 @@ impl<T: Send + Sync + 'static> Deref for Retired<T> {
 impl<T: Send + Sync + 'static> Drop for Retired<T> {
     fn drop(&mut self) {
         // SAFETY:
-        // - By the type invariants the node is alive and its head not queued: a node is retired
-        //   once in its life, because it is published once.
-        // - `Unpublished::new` checked that it may queue callbacks.
-        // - The callback gets the reference that is given up here.
+        // - The node is alive and its head is not queued (type invariant): a node is published and
+        //   retired once.
+        // - `Unpublished::new` called `ready()`.
+        // - The callback gets the reference that `self` owns.
         unsafe {
             let head = &raw const (*self.0.as_ptr()).retire;
             Head::queue(head, retired::<T>, Pace::Lazy);
@@ -235,16 +237,16 @@ impl<T: Send + Sync + 'static> Drop for Retired<T> {
     }
 }
 
-/// Drops the reference of a retired node; a grace period has passed.
+/// Drops the reference of a retired node, after a grace period. Softirq context; must not sleep.
 ///
 /// # Safety
 ///
 /// `head` is the `retire` head of a `Node<T>`, and the caller owns the reference that `Retired`
 /// gave up to it.
 unsafe extern "C" fn retired<T>(head: *mut bindings::callback_head) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `head` is the field `retire` of a `Node<T>` (caller).
     let node = unsafe { head.byte_sub(offset_of!(Node<T>, retire)) }.cast::<Node<T>>();
-    // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
+    // SAFETY: The reference came from `Arc::into_raw`, and this callback owns it (caller).
     drop(unsafe { Arc::from_raw(node.cast_const()) });
 }
 
@@ -266,22 +268,22 @@ impl<T> Deref for Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// Turns the reference into a pointer to the value, which owns it.
+    /// Turns the reference into a pointer to the value that owns the reference.
     pub fn into_raw(self) -> *const T {
         let node = Arc::into_raw(self.0);
         // SAFETY: The node is alive: `node` owns a reference.
         unsafe { &raw const (*node).value }
     }
 
-    /// Takes the reference back that [`Shared::into_raw`] gave up.
+    /// Makes a `Shared` of a pointer that [`Shared::into_raw`] returned.
     ///
     /// # Safety
     ///
     /// `value` came from [`Shared::into_raw`], and owns a reference.
     pub unsafe fn from_raw(value: *const T) -> Self {
-        // SAFETY: By the safety requirements the value is that of a node.
+        // SAFETY: `value` is the field `value` of a node: it came from `Shared::into_raw` (caller).
         let node = unsafe { value.byte_sub(offset_of!(Node<T>, value)) };
-        // SAFETY: By the safety requirements this reference came from `Arc::into_raw`.
+        // SAFETY: `node` owns a reference that came from `Arc::into_raw` (caller).
         Self(unsafe { Arc::from_raw(node.cast::<Node<T>>()) })
     }
 }
@@ -354,7 +356,7 @@ mod tests {
         let value = slot.load(&guard).ok_or(ENOENT)?;
         drop(slot.replace(None));
         assert!(slot.load(&guard).is_none());
-        // Longer than a grace period would last on an idle machine.
+        // Longer than a grace period lasts on an idle machine.
         for _ in 0..100_000 {
             core::hint::spin_loop();
         }
@@ -416,7 +418,7 @@ mod tests {
 
     static CHAIN: Rcu<Link> = Rcu::null();
 
-    /// When it is dropped, publishes and retires a link with one less to come.
+    /// A value that on drop publishes and retires another link, `left` times in all.
     struct Link {
         left: u32,
         drops: Arc<Atomic<u32>>,

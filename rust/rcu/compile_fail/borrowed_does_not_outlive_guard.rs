@@ -1,6 +1,6 @@
 // error[E0515]: cannot return value referencing local variable `guard`
 
-//! What was found under an RCU read lock does not outlive it.
+//! A value borrowed under an RCU read lock does not outlive the lock.
 
 use super::{
     Borrowed,

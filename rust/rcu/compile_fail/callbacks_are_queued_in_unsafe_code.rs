@@ -1,7 +1,7 @@
 // error[E0133]: call to unsafe function `queue` is unsafe and requires unsafe function or block
 // error[E0133]: call to unsafe function `new` is unsafe and requires unsafe function or block
 
-//! Safe code can neither queue a callback by itself nor pretend that something waits for callbacks.
+//! Safe code can neither queue a callback nor make a `Callbacks`.
 
 use super::{
     Callback,

@@ -1,6 +1,6 @@
 // compiles
 
-//! A module has nothing to promise about its callbacks: it publishes and retires in safe code.
+//! A module needs no unsafe code to publish and retire values: it promises nothing about callbacks.
 #![deny(unsafe_code)]
 
 use super::{
