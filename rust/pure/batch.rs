@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Planning for queued static keys: which requests are left to do, in what order, at what cost.
+//! Planning for queued static keys: the requests left to do, their order, and their cost.
 //!
-//! x86 collects the code to patch in an array sorted by address, and patches the whole array at
-//! once, which takes three machine-wide synchronisations however many entries it has. A caller that
-//! adds an entry whose address is below the last one has the array patched first. So the cost of a
-//! change is that of the order in which it arrives.
+//! x86 queues the code to patch in an array sorted by address. It patches the whole array at once,
+//! with three machine-wide synchronisations for any number of entries. An entry whose address is
+//! below the last one makes x86 patch the array first. So the cost of a change depends on the order
+//! of its entries.
 //!
 //! C source: `arch/x86/kernel/alternative.c`, `smp_text_poke_batch_add()`.
 
-/// Entries that x86's array holds: one 4096-byte page of 16-byte entries.
+/// Capacity of x86's array: one 4096-byte page of 16-byte entries.
 pub const TEXT_POKE_BATCH: usize = 256;
 
-/// Machine-wide synchronisations per batch: after the breakpoints are written, after the rest of
-/// each instruction is, and after the first bytes are.
+/// Machine-wide synchronisations per batch: after writing the breakpoints, after the rest of each
+/// instruction, and after the first bytes.
 pub const SYNCS_PER_BATCH: usize = 3;
 
 /// A request to enable or disable one static key.
@@ -21,7 +21,7 @@ pub const SYNCS_PER_BATCH: usize = 3;
 pub struct Request {
     /// The key's address, which identifies it.
     pub key: usize,
-    /// When the request was made: larger is later, and no two requests have the same.
+    /// The order in time: larger is later, and no two requests have the same.
     pub seq: u64,
     /// Whether the key is to be enabled.
     pub enable: bool,
@@ -29,8 +29,8 @@ pub struct Request {
 
 /// Reduces `requests` to the last one made for each key, in ascending order of the keys' addresses.
 ///
-/// The result is the front of the slice; what is behind it is unspecified. Should two requests for
-/// a key have the same `seq` after all, the one that enables it counts as later.
+/// The result is the front of the slice; the rest is unspecified. If two requests for a key have
+/// the same `seq`, the one that enables the key counts as later.
 pub fn coalesce(requests: &mut [Request]) -> &mut [Request] {
     sort_by_key(requests, |request| {
         (request.key, request.seq, request.enable)
@@ -53,16 +53,18 @@ pub fn coalesce(requests: &mut [Request]) -> &mut [Request] {
     requests.get_mut(..kept).unwrap_or_default()
 }
 
-/// Sorts what is to be patched by ascending code address, the order that fills whole batches.
+/// Sorts `entries` by ascending code address, the order that fills whole batches.
 ///
-/// `code` must give the same address for an entry each time: the sort relies on it.
+/// `code` must return the same address for an entry each time: the order depends on it.
 pub fn order_by_code<T>(entries: &mut [T], code: impl Fn(&T) -> usize) {
     sort_by_key(entries, code);
 }
 
-/// Heapsort: in place, of order n log n for any input, and without the panic that `core`'s sorts
-/// have for keys that contradict themselves, which objtool does not know to end a function. What is
-/// in order already, as the keys of a table of sites are, costs one look at each item.
+/// Sorts in place with heapsort, in O(n log n) for any input.
+///
+/// The sorts of `core` may panic for an inconsistent order, and objtool does not know that this
+/// panic does not return. Input in order, such as the keys of a table of sites, takes one
+/// comparison per item.
 fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     let mut pairs = items.iter().zip(items.iter().skip(1));
     if pairs.all(|(a, b)| key(a) <= key(b)) {
@@ -97,17 +99,19 @@ fn sift_down<T, K: Ord>(heap: &mut [T], mut root: usize, key: &impl Fn(&T) -> K)
     }
 }
 
-/// The machine-wide synchronisations that patching `entries` takes when they arrive in order,
-/// `batch` at a time: [`SYNCS_PER_BATCH`] per batch started. A `batch` of 0 is taken as 1.
+/// Returns the number of machine-wide synchronisations to patch `entries` in order.
+///
+/// Each batch of up to `batch` entries takes [`SYNCS_PER_BATCH`]. A `batch` of 0 is taken as 1.
 pub fn syncs(entries: usize, batch: usize) -> usize {
     entries
         .div_ceil(batch.max(1))
         .saturating_mul(SYNCS_PER_BATCH)
 }
 
-/// How many times an array of `batch` entries is patched if code `addresses` are added in this
-/// order: whenever it is full or an address is lower than the one before, and at the end if
-/// anything is left. A `batch` of 0 is taken as 1.
+/// Returns how often an array of `batch` entries is patched if `addresses` are added in this order.
+///
+/// The array is patched if it is full or if an address is lower than the one before, and at the end
+/// for the rest. A `batch` of 0 is taken as 1.
 pub fn flushes_unsorted(addresses: impl Iterator<Item = usize>, batch: usize) -> usize {
     let batch = batch.max(1);
     let mut flushes: usize = 0;

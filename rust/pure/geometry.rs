@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ring geometry: how many entries, what lies where in the mapped pages, and index arithmetic that
-//! holds whatever userspace writes into them.
+//! Ring geometry: entry counts, the layout of the mapped pages, and index arithmetic that is safe
+//! for any value that userspace writes.
 //!
-//! Entry counts follow `io_uring_setup(2)`. The layout is this module's own, which the interface
-//! allows: programs learn the offsets from `struct io_uring_params`. It differs from `io_uring`'s
-//! in that each head and each tail starts a cache line whatever the configuration, so that the
-//! word after the CQ tail can be promised to the user ([`CQ_TAIL_USER`]).
+//! Entry counts follow `io_uring_setup(2)`. The layout may differ from that of `io_uring`, since
+//! programs read the offsets from `struct io_uring_params`. Here each head and each tail starts a
+//! cache line in every configuration. So the word after the CQ tail is free for userspace
+//! ([`CQ_TAIL_USER`]).
 //!
 //! C source: `io_uring/io_uring.c`, `io_uring_fill_params()` and `rings_size()`.
 
@@ -34,7 +34,7 @@ pub const SQ_TAIL: usize = 64;
 pub const CQ_HEAD: usize = 128;
 /// Byte offset of the CQ tail, which the kernel writes, 32 bits at a time.
 pub const CQ_TAIL: usize = 192;
-/// Byte offset of the 32-bit word that belongs to the user. The kernel never reads or writes it.
+/// Byte offset of the 32-bit word for userspace. The kernel never reads or writes the word.
 pub const CQ_TAIL_USER: usize = CQ_TAIL + 4;
 /// Byte offset of the SQ ring mask (constant).
 pub const SQ_RING_MASK: usize = 256;
@@ -50,7 +50,7 @@ pub const SQ_DROPPED: usize = 272;
 pub const SQ_FLAGS: usize = 276;
 /// Byte offset of the CQ flags (`IORING_CQ_*`), which userspace writes.
 pub const CQ_FLAGS: usize = 280;
-/// Byte offset of the count of completions that could not be kept, which the kernel writes.
+/// Byte offset of the count of lost completions, which the kernel writes.
 pub const CQ_OVERFLOW: usize = 284;
 /// Byte offset of the CQEs.
 pub const CQES: usize = 320;
@@ -90,15 +90,15 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The geometry of a ring asked for with `entries` SQ entries and, if `IORING_SETUP_CQSIZE` is
-    /// set, `cq_entries` CQ entries; `clamp` is `IORING_SETUP_CLAMP`.
+    /// Computes the geometry of a ring with `entries` SQ entries.
     ///
-    /// Both are rounded up to powers of two; without `cq_entries` the CQ is twice the SQ.
+    /// `cq_entries` is set with `IORING_SETUP_CQSIZE`; otherwise the CQ is twice the SQ. `clamp` is
+    /// `IORING_SETUP_CLAMP`. Both counts are rounded up to powers of two.
     ///
     /// # Errors
     ///
-    /// [`Invalid`] if either is 0, or above its maximum and not to be clamped to it, or if the CQ
-    /// would be smaller than the SQ after rounding.
+    /// [`Invalid`] if a count is 0, or above its maximum without `clamp`, or if the CQ is smaller
+    /// than the SQ after rounding.
     pub fn new(entries: u32, cq_entries: Option<u32>, clamp: bool) -> Result<Self, Invalid> {
         let sq_entries = round(entries, MAX_SQ_ENTRIES, clamp)?;
         let cq_entries = match cq_entries {
@@ -108,8 +108,8 @@ impl Geometry {
         if cq_entries < sq_entries {
             return Err(Invalid);
         }
-        // INVARIANT: `round` gives a power of two from 1 to the maximum, and the maximum of the CQ
-        // is twice that of the SQ.
+        // INVARIANT: `round` returns a power of two from 1 to the maximum, and the maximum of the
+        // CQ is twice that of the SQ.
         Ok(Self {
             sq_entries,
             cq_entries,
@@ -117,7 +117,7 @@ impl Geometry {
         })
     }
 
-    /// The same ring without the SQ index array (`IORING_SETUP_NO_SQARRAY`).
+    /// Removes the SQ index array (`IORING_SETUP_NO_SQARRAY`).
     pub const fn without_sq_array(self) -> Self {
         Self {
             sq_array: false,
@@ -125,27 +125,27 @@ impl Geometry {
         }
     }
 
-    /// The number of SQ entries, a power of two.
+    /// Returns the number of SQ entries, a power of two.
     pub const fn sq_entries(&self) -> u32 {
         self.sq_entries
     }
 
-    /// The number of CQ entries, a power of two.
+    /// Returns the number of CQ entries, a power of two.
     pub const fn cq_entries(&self) -> u32 {
         self.cq_entries
     }
 
-    /// The bytes of the mapping that holds the SQEs, not rounded to pages.
+    /// Returns the size of the mapping of the SQEs in bytes, not rounded to pages.
     pub const fn sqes_size(&self) -> usize {
         (self.sq_entries as usize).saturating_mul(SQE_SIZE)
     }
 
-    /// The byte offset in that mapping of the SQE that `index` selects, which may be any number.
+    /// Returns the byte offset in the SQE mapping of the SQE that `index`, any number, selects.
     pub const fn sqe_offset(&self, index: u32) -> usize {
         (slot(index, self.sq_entries) as usize).saturating_mul(SQE_SIZE)
     }
 
-    /// The bytes of the mapping that holds the rest, not rounded to pages.
+    /// Returns the size of the mapping of the rings in bytes, not rounded to pages.
     pub const fn rings_size(&self) -> usize {
         match self.sq_array_offset() {
             Some(offset) => {
@@ -155,12 +155,12 @@ impl Geometry {
         }
     }
 
-    /// The byte offset in that mapping of the CQE that `index` selects, which may be any number.
+    /// Returns the byte offset in the ring mapping of the CQE that `index`, any number, selects.
     pub const fn cqe_offset(&self, index: u32) -> usize {
         CQES.saturating_add((slot(index, self.cq_entries) as usize).saturating_mul(CQE_SIZE))
     }
 
-    /// The byte offset in that mapping of the SQ index array, if there is one.
+    /// Returns the byte offset in the ring mapping of the SQ index array, if there is one.
     pub const fn sq_array_offset(&self) -> Option<usize> {
         if self.sq_array {
             Some(self.cqes_end())
@@ -169,8 +169,10 @@ impl Geometry {
         }
     }
 
-    /// The byte offset in that mapping of the SQ index that `index` selects, which may be any
-    /// number, if there is an array of them.
+    /// Returns the byte offset in the ring mapping of the SQ index that `index`, any number,
+    /// selects.
+    ///
+    /// Returns `None` without an SQ index array.
     pub const fn sq_index_offset(&self, index: u32) -> Option<usize> {
         match self.sq_array_offset() {
             Some(offset) => Some(offset.saturating_add(
@@ -180,14 +182,14 @@ impl Geometry {
         }
     }
 
-    /// Where the CQEs and the rest of their last cache line end.
+    /// Returns the end of the CQEs, rounded up to a cache line.
     const fn cqes_end(&self) -> usize {
         let end = CQES.saturating_add((self.cq_entries as usize).saturating_mul(CQE_SIZE));
         end.saturating_add(CACHE_LINE - 1) & !(CACHE_LINE - 1)
     }
 }
 
-/// `entries` rounded up to a power of two that is at most `max`, itself one.
+/// Rounds `entries` up to a power of two, at most `max`, which is a power of two.
 fn round(entries: u32, max: u32, clamp: bool) -> Result<u32, Invalid> {
     match entries {
         0 => Err(Invalid),
@@ -196,30 +198,33 @@ fn round(entries: u32, max: u32, clamp: bool) -> Result<u32, Invalid> {
     }
 }
 
-/// The mask that reduces an index to one of `entries`, a power of two.
+/// Returns the mask that reduces an index to one of `entries`, a power of two.
 pub const fn mask(entries: u32) -> u32 {
     entries.wrapping_sub(1)
 }
 
-/// The entry that `index` selects in a ring of `entries`, a power of two.
+/// Returns the entry that `index` selects in a ring of `entries`, a power of two.
 pub const fn slot(index: u32, entries: u32) -> u32 {
     index & mask(entries)
 }
 
-/// How far `tail` is ahead of `head`; both wrap around at 2^32.
+/// Returns how far `tail` is ahead of `head`; both wrap around at 2^32.
 pub const fn distance(tail: u32, head: u32) -> u32 {
     tail.wrapping_sub(head)
 }
 
-/// How many SQEs are there to take, given the kernel's own `head` and the `tail` that userspace
-/// wrote. Never more than `entries`, whatever it wrote.
+/// Returns the number of SQEs to take, from the kernel's own `head` and the `tail` that userspace
+/// wrote.
+///
+/// Returns at most `entries`, for any `tail`.
 pub fn sq_ready(head: u32, tail: u32, entries: u32) -> u32 {
     distance(tail, head).min(entries)
 }
 
-/// How many CQEs there is room for, given the kernel's own `cached_tail` and the `user_head` that
-/// userspace wrote. A head that cannot be right, being ahead of the tail or more than `entries`
-/// behind it, leaves no room.
+/// Returns the number of free CQEs, from the kernel's own `cached_tail` and the `user_head` that
+/// userspace wrote.
+///
+/// Returns 0 for an invalid head: ahead of the tail, or more than `entries` behind it.
 pub fn cq_free(cached_tail: u32, user_head: u32, entries: u32) -> u32 {
     entries.saturating_sub(distance(cached_tail, user_head))
 }

@@ -2,14 +2,16 @@
 
 //! Logic that does not need the kernel.
 //!
-//! Nothing in here allocates, can fail by panicking, or knows where its input comes from: slices
-//! and iterators in, slices and iterators out. The module includes it with `pub mod pure;` (public,
-//! so that what only the tests use is not dead code there), Cargo through `lib.rs`.
+//! This code neither allocates nor panics. It takes slices and iterators and returns slices and
+//! iterators, so it does not depend on the source of its input.
+//!
+//! The module includes it with `pub mod pure;`, Cargo through `lib.rs`. It is public so that
+//! functions for tests alone are not dead code in the module.
 
 pub mod batch;
 pub mod dyndbg;
 pub mod geometry;
 pub mod ownership;
 
-// What `ownership` is made of, by a name for which a test has others.
+// `ownership` uses this name, so that a test can replace the atomics by those of loom.
 use core::sync::atomic;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may touch a request that several parties may complete.
+//! Ownership of a request that several tasks may complete.
 //!
-//! A request has one owner at most: its submitter, a worker, a timer, or a canceller. An event that
-//! finds an owner stores a word for it, and the owner cannot release the request before it has read
-//! the word. So every event is seen by an owner that comes after it, and a request is completed
-//! once: by an owner, who stays that for good.
+//! A request has at most one owner: its submitter, a worker, a timer, or a canceller. If an event
+//! finds an owner, it stores a word for the owner. The owner cannot release the request before it
+//! has read the word. So an owner sees every event after it happened. Only an owner completes the
+//! request, and it stays the owner, so a request is completed once.
 
 use super::atomic::{
     AtomicU32,
@@ -24,51 +24,52 @@ const DONE: u32 = 1 << 3;
 /// The ownership of one request.
 pub struct Ownership(AtomicU32);
 
-/// What became of an attempt to gain ownership.
+/// The result of an attempt to gain ownership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The caller is the owner.
     Gained,
-    /// There is an owner, which will hear of it.
+    /// There is an owner, for which a word was stored, unless the attempt stores none.
     Told,
-    /// There is an owner, which was told to cancel the request before.
+    /// There is an owner, for which [`Word::Cancel`] was stored already.
     Again,
-    /// The request was completed.
+    /// The request is completed.
     Done,
 }
 
-/// What an owner was told.
+/// A word stored for the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// Something happened that the owner may have missed.
+    /// An event happened that the owner may have missed.
     Event,
-    /// The request is to be cancelled.
+    /// The owner must cancel the request.
     Cancel,
 }
 
 impl Ownership {
-    /// Of a request that its maker owns.
+    /// Makes the ownership of a new request, which the caller owns.
     pub fn new() -> Self {
         Self(AtomicU32::new(OWNED))
     }
 
-    /// Gains ownership because something happened, or tells the owner.
+    /// Gains ownership after an event, or stores [`Word::Event`] for the owner.
     pub fn claim(&self) -> Claim {
         self.become_owner(0, EVENT)
     }
 
-    /// Gains ownership in order to cancel the request, or tells the owner to. Who gains it finds
-    /// [`Ownership::word`] to be [`Word::Cancel`] too.
+    /// Gains ownership to cancel the request, or stores [`Word::Cancel`] for the owner.
+    ///
+    /// If the caller gains ownership, [`Ownership::word`] returns [`Word::Cancel`] to it too.
     pub fn cancel(&self) -> Claim {
         self.become_owner(CANCEL, CANCEL)
     }
 
-    /// Gains ownership in order to cancel the request, if there is no owner; leaves no word.
+    /// Gains ownership to cancel the request, if there is no owner; else stores no word.
     pub fn try_cancel(&self) -> Claim {
         self.become_owner(CANCEL, 0)
     }
 
-    /// Gains ownership if there is no owner; leaves no word.
+    /// Gains ownership if there is no owner; else stores no word.
     pub fn try_claim(&self) -> Claim {
         self.become_owner(0, 0)
     }
@@ -89,23 +90,23 @@ impl Ownership {
         }
     }
 
-    /// Gives ownership up.
+    /// Gives up ownership.
     ///
     /// # Errors
     ///
-    /// What the owner was told since it last asked; it still is the owner.
+    /// The [`Word`] stored since the owner last read it; the caller stays the owner.
     pub fn release(&self) -> Result<(), Word> {
         match self.word() {
             Some(word) => Err(word),
             None => match self.0.compare_exchange(OWNED, 0, AcqRel, Acquire) {
                 Ok(_) => Ok(()),
-                // Only others' words change it meanwhile.
+                // Only a word that another task stored makes the exchange fail.
                 Err(_) => Err(self.word().unwrap_or(Word::Event)),
             },
         }
     }
 
-    /// What the owner was told since it last asked. Events are told once, a cancellation always.
+    /// Reads the word stored for the owner. Clears [`Word::Event`], but not [`Word::Cancel`].
     pub fn word(&self) -> Option<Word> {
         let now = self.0.fetch_and(!EVENT, AcqRel);
         if now & CANCEL != 0 {
@@ -117,18 +118,19 @@ impl Ownership {
         }
     }
 
-    /// Whether the owner was told something that it did not ask for yet.
+    /// Returns whether a word is stored, without clearing it.
     pub fn has_word(&self) -> bool {
         self.0.load(Acquire) & (EVENT | CANCEL) != 0
     }
 
-    /// The owner completes the request. Nobody else is going to.
+    /// Marks the request as completed by its owner, so that no other task completes it.
     pub fn finish(&self) {
         self.0.fetch_or(DONE, AcqRel);
     }
 
-    /// The owner completes the request, unless it was told to cancel it. Who told it that after
-    /// this finds the request completed. Returns whether it did.
+    /// Marks the request as completed by its owner, unless [`Word::Cancel`] is stored.
+    ///
+    /// Returns false if it is stored. A later canceller finds the request completed.
     pub fn try_finish(&self) -> bool {
         let mut now = self.0.load(Relaxed);
         while now & CANCEL == 0 {
@@ -143,7 +145,7 @@ impl Ownership {
         false
     }
 
-    /// Whether the request was completed.
+    /// Returns whether the request is completed.
     pub fn is_finished(&self) -> bool {
         self.0.load(Acquire) & DONE != 0
     }

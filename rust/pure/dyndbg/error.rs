@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a query cannot be parsed.
+//! Errors of parsing a query.
 
 use core::fmt;
 
 /// The part of a query that a keyword introduces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spec {
-    /// `func`, or letters behind the colon of a `file`.
+    /// `func`, or letters after the colon of a `file`.
     Func,
     /// `file`.
     File,
@@ -15,7 +15,7 @@ pub enum Spec {
     Module,
     /// `format`.
     Format,
-    /// `line`, or anything else behind the colon of a `file`.
+    /// `line`, or anything else after the colon of a `file`.
     Line,
     /// `class`.
     Class,
@@ -35,26 +35,26 @@ impl Spec {
     }
 }
 
-/// What is wrong with a query. All of it is `EINVAL`.
+/// The reason why a query is bad. Userspace sees `EINVAL` for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// There are no words, or none but the target.
     Empty,
-    /// A quotation mark that opens a word has no counterpart.
+    /// A quotation mark that opens a word is not closed.
     UnclosedQuote,
     /// There are more than 9 words, not counting the target.
     TooManyWords,
     /// The last word does not start with `+`, `-` or `=`.
     NoOperator,
-    /// The last word has a letter in it that is no flag.
+    /// The last word has a letter that is not a flag.
     UnknownFlag,
     /// The words before the last one are not pairs.
     NoValue,
-    /// A word in the place of a keyword is none.
+    /// A word in the place of a keyword is not a keyword.
     UnknownKeyword,
-    /// The same is specified twice.
+    /// A keyword is given twice.
     Repeated(Spec),
-    /// A line number is not one, or exceeds 32 bits.
+    /// A line number is not a number, or exceeds 32 bits.
     BadLine,
     /// A range of lines ends before it starts.
     BackwardRange,
@@ -77,14 +77,14 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why a query cannot be parsed, and the word where that was noticed.
+/// The reason why a query is bad, and the word where the parser noticed it.
 ///
-/// Prints as one line fit for the kernel log, whatever bytes the word has.
+/// Prints as one line for the kernel log, for any bytes in the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseError<'a> {
-    /// What is wrong.
+    /// The reason.
     pub reason: Reason,
-    /// The word, without its quotes. Of a value with a colon, the part at fault.
+    /// The word, without its quotes. For a value with a colon, only the bad part.
     pub word: &'a [u8],
 }
 

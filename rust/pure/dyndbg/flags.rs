@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a site prints, and how a query changes that.
+//! The flags of a site, and the change of flags by a query.
 //!
 //! C header: `include/linux/dynamic_debug.h`.
 
@@ -17,20 +17,20 @@ impl Flags {
     pub const NONE: Self = Self(0);
     /// `p`: the site prints.
     pub const PRINT: Self = Self(1 << 0);
-    /// `m`: and the module's name.
+    /// `m`: with the module's name.
     pub const MODULE: Self = Self(1 << 1);
-    /// `f`: and the function's name.
+    /// `f`: with the function's name.
     pub const FUNCTION: Self = Self(1 << 2);
-    /// `l`: and the line number.
+    /// `l`: with the line number.
     pub const LINE: Self = Self(1 << 3);
-    /// `t`: and the thread.
+    /// `t`: with the thread.
     pub const THREAD: Self = Self(1 << 4);
-    /// `s`: and the source file's name.
+    /// `s`: with the source file's name.
     pub const SOURCE: Self = Self(1 << 5);
-    /// `d`: and the call trace.
+    /// `d`: with the call trace.
     pub const STACK: Self = Self(1 << 6);
 
-    /// Letters, in the order in which they are printed, which is not that of the bits.
+    /// Letters in the order of printing, which differs from the order of the bits.
     const LETTERS: [(u8, Self); 7] = [
         (b'p', Self::PRINT),
         (b'm', Self::MODULE),
@@ -41,22 +41,22 @@ impl Flags {
         (b'd', Self::STACK),
     ];
 
-    /// The flags whose bits are `bits`. The highest has no letter, but is kept.
+    /// Makes flags of `bits`. The highest bit has no letter, but is kept.
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits)
     }
 
-    /// The bits.
+    /// Returns the bits.
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// Whether all of `flags` are among these.
+    /// Returns whether all of `flags` are set.
     pub const fn contains(self, flags: Self) -> bool {
         self.0 & flags.0 == flags.0
     }
 
-    /// These and `flags`.
+    /// Returns the union with `flags`.
     pub const fn union(self, flags: Self) -> Self {
         Self(self.0 | flags.0)
     }
@@ -97,12 +97,13 @@ pub struct Change {
 }
 
 impl Change {
-    /// Parses a word such as `+pmf`, `-p` or `=_`. No letters are no flags: `=` clears them all.
+    /// Parses a word such as `+pmf`, `-p` or `=_`. Without letters there are no flags: `=` clears
+    /// all.
     ///
     /// # Errors
     ///
-    /// [`Reason::NoOperator`] unless it starts with `+`, `-` or `=`, [`Reason::UnknownFlag`] unless
-    /// each further letter is a flag.
+    /// [`Reason::NoOperator`] unless the word starts with `+`, `-` or `=`. [`Reason::UnknownFlag`]
+    /// unless each further letter is a flag.
     pub fn parse(word: &[u8]) -> Result<Self, Reason> {
         let Some((operator @ (b'+' | b'-' | b'='), letters)) = word.split_first() else {
             return Err(Reason::NoOperator);
@@ -122,7 +123,7 @@ impl Change {
         })
     }
 
-    /// What `flags` become.
+    /// Applies the change to `flags`.
     pub const fn apply(self, flags: Flags) -> Flags {
         Flags((flags.0 & self.mask) | self.flags)
     }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the kernel's tables of sites have the layout that they are read with.
+//! Checks the layout of the kernel's tables of sites.
 
 use core::fmt;
 use core::ops::Range;
 
-/// Why the layout is not trusted.
+/// The reason why the layout is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
-    /// No site is built in, so there is nothing to compare the tables with.
+    /// No site is built in, so the tables cannot be checked.
     NothingBuiltIn,
-    /// What was read is not a row of tables that cover the section.
+    /// The tables do not cover the section without gaps.
     Unfamiliar,
 }
 
@@ -23,11 +23,11 @@ impl fmt::Display for Distrust {
     }
 }
 
-/// Counts the sites that are built in, each of `size` bytes, in `section`.
+/// Counts the built-in sites, each of `size` bytes, in `section`.
 ///
-/// `tables` are the address of the first site and the number of sites of each table, in the order
-/// of the kernel's list. The first tables of the list must cover the section without a gap, as they
-/// are made from it at boot. Tables behind those are not asked for.
+/// `tables` yields for each table the address of its first site and its number of sites, in the
+/// order of the kernel's list. The first tables are made from the section at boot, so they must
+/// cover the section without a gap. Later tables are not read.
 ///
 /// # Errors
 ///

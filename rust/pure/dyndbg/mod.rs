@@ -2,14 +2,14 @@
 
 //! The query language of dynamic debug, and the lines of its control file.
 //!
-//! To the letter: the same bytes written to the kernel's control file and to ours select the same
-//! sites, leave the same flags and read back the same, odd corners included. Where the code looks
-//! arbitrary, that is why. Two things are our own: the word `kernel` in front of a query
-//! ([`Target`]), and errors that say what was wrong and at which word ([`ParseError`]).
+//! The same bytes written to the control files of the kernel and of miniring have the same effect.
+//! They select the same sites, and the flags read back the same. This includes corner cases, so
+//! some code looks arbitrary. Two things differ: the word `kernel` before a query ([`Target`]), and
+//! errors with a reason and the bad word ([`ParseError`]).
 //!
-//! A write is taken apart with [`queries`], each piece is parsed with [`Query::parse`], sites are
-//! tried with [`Query::matches`], their flags changed with [`Change::apply`], and listed with
-//! [`Site::print`]. Text is bytes, since nothing makes it UTF-8, and is parsed in place.
+//! [`queries`] splits a write, [`Query::parse`] parses each query, [`Query::matches`] selects
+//! sites, [`Change::apply`] changes their flags, and [`Site::print`] lists them. Text is bytes,
+//! since it need not be UTF-8, and is parsed in place.
 //!
 //! C source: `lib/dynamic_debug.c`. Reference:
 //! <https://docs.kernel.org/admin-guide/dynamic-debug-howto.html>

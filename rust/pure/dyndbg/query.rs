@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A query: which sites it selects, and what becomes of their flags.
+//! A query: the sites that it selects, and the change of their flags.
 //!
-//! C source of what a number may look like: `lib/kstrtox.c`.
+//! C source of the syntax of numbers: `lib/kstrtox.c`.
 
 use super::error::{
     ParseError,
@@ -27,13 +27,13 @@ use super::text::{
 };
 use core::mem::take;
 
-/// Whose sites a query is about.
+/// The set of sites that a query selects from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// Those of this module and of the modules that use it.
+    /// The sites of this module and of the modules that use it.
     #[default]
     Own,
-    /// Those of the running kernel: the query starts with the word `kernel`, without quotes.
+    /// The sites of the running kernel: the query starts with the word `kernel`, without quotes.
     Kernel,
 }
 
@@ -41,7 +41,7 @@ pub enum Target {
 /// matches only sites without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// Whose sites it is about.
+    /// The set of sites to select from.
     pub target: Target,
     /// The function's name, with wildcards.
     pub function: Option<&'a [u8]>,
@@ -49,24 +49,23 @@ pub struct Query<'a> {
     pub filename: Option<&'a [u8]>,
     /// The module's name, with wildcards.
     pub module: Option<&'a [u8]>,
-    /// A part of the format, or with `^` in front its start. Already unescaped.
+    /// A part of the format, or its start if `^` comes first. Already unescaped.
     pub format: Option<&'a [u8]>,
     /// The name of a class, without wildcards.
     pub class: Option<&'a [u8]>,
     /// The lines.
     pub lines: Lines,
-    /// What becomes of the flags of the sites that match.
+    /// The change of the flags of matching sites.
     pub change: Change,
 }
 
 impl<'a> Query<'a> {
-    /// Parses one query, as [`queries`](super::queries) gives them; escape sequences are replaced
-    /// in place.
+    /// Parses one query of [`queries`](super::queries), and replaces escape sequences in place.
     ///
     /// # Errors
     ///
-    /// The first thing wrong with it, in the order in which the kernel looks: quotes and number of
-    /// words, flags, and then each keyword and its value.
+    /// The first error in the kernel's order of checks: quotes and number of words, flags, then
+    /// each keyword and its value.
     pub fn parse(query: &'a mut [u8]) -> Result<Self, ParseError<'a>> {
         let mut target = Target::Own;
         let mut words: [&'a mut [u8]; MAX_WORDS] = Default::default();
@@ -133,7 +132,7 @@ impl<'a> Query<'a> {
             b"func" => set(&mut self.function, Spec::Func, value),
             b"file" => self.add_file(value),
             b"module" => set(&mut self.module, Spec::Module, value),
-            // As a C string, what is unescaped ends at a NUL that was written as `\0`.
+            // The unescaped value is a C string: it ends at a NUL that was written as `\0`.
             b"format" => set(&mut self.format, Spec::Format, until_nul(unescape(value))),
             b"line" => self.add_lines(value),
             b"class" => set(&mut self.class, Spec::Class, value),
@@ -144,7 +143,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Adds the value of `file`, which may have a function or lines behind its first colon.
+    /// Adds the value of `file`, which may have a function or lines after its first colon.
     fn add_file(&mut self, value: &'a mut [u8]) -> Result<(), ParseError<'a>> {
         let Some(colon) = value.iter().position(|&c| c == b':') else {
             return set(&mut self.filename, Spec::File, value);
@@ -159,7 +158,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Adds lines. Those that are no limit, such as `0`, do not count as given.
+    /// Adds lines. A value without a limit, such as `0`, does not count as given.
     fn add_lines(&mut self, word: &'a [u8]) -> Result<(), ParseError<'a>> {
         if self.lines != Lines::ANY {
             return Err(ParseError {
@@ -171,11 +170,12 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    /// Returns the class number that a site of one module must have to match, `None` if none does.
+    /// Returns the class number that a site of one module must have to match, `None` if none
+    /// matches.
     ///
-    /// `classes` are the module's numbers and names, in the order of its maps. The first class of
-    /// the name counts. Its number may be [`NO_CLASS`], and then the query matches sites without a
-    /// class; or one that no site can have.
+    /// `classes` are the module's numbers and names, in the order of its maps. The first class with
+    /// the name counts. If its number is [`NO_CLASS`], the query matches sites without a class. Its
+    /// number may also be one that no site can have.
     pub fn class_id<'n>(&self, classes: impl IntoIterator<Item = (i32, &'n [u8])>) -> Option<i32> {
         let Some(asked) = self.class else {
             return Some(i32::from(NO_CLASS));
@@ -205,7 +205,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Sets what must not be set twice.
+/// Sets `spec`, unless it is set already.
 fn set<'a>(
     spec: &mut Option<&'a [u8]>,
     which: Spec,
@@ -221,7 +221,7 @@ fn set<'a>(
     Ok(())
 }
 
-/// Whether `text` is in `format`, or at its start if it has a `^` in front.
+/// Returns whether `text` is in `format`, or after a `^`, at the start of `format`.
 fn has(format: &[u8], text: &[u8]) -> bool {
     match text {
         [] => true,
@@ -240,16 +240,16 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Every line.
+    /// The range of all lines.
     pub const ANY: Self = Self { first: 0, last: 0 };
 
-    /// Parses `5`, `5-9`, `5-` or `-9`. An empty number is 0, and one that is 0 at the end of a
-    /// range is `u32::MAX`.
+    /// Parses `5`, `5-9`, `5-` or `-9`. An empty number is 0; a 0 at the end of a range is
+    /// `u32::MAX`.
     ///
     /// # Errors
     ///
-    /// [`Reason::BadLine`] for what is no number of 32 bits, [`Reason::BackwardRange`] for a range
-    /// that ends before it starts.
+    /// [`Reason::BadLine`] for anything but a number of 32 bits, [`Reason::BackwardRange`] for a
+    /// range that ends before it starts.
     pub fn parse(word: &[u8]) -> Result<Self, Reason> {
         let mut ends = word.splitn(2, |&c| c == b'-');
         let first = number(ends.next().unwrap_or_default())?;
@@ -266,14 +266,14 @@ impl Lines {
         Ok(Self { first, last })
     }
 
-    /// Whether line `lineno` is in the range.
+    /// Returns whether line `lineno` is in the range.
     pub const fn contains(self, lineno: u32) -> bool {
         (self.first == 0 || self.first <= lineno) && (self.last == 0 || lineno <= self.last)
     }
 }
 
-/// A decimal number as `kstrtouint()` takes it: one plus sign may precede it and one newline
-/// follow. Nothing at all is 0.
+/// Parses a decimal number like `kstrtouint()`: a plus sign may precede it, and a newline may
+/// follow. An empty text is 0.
 fn number(text: &[u8]) -> Result<u32, Reason> {
     if text.is_empty() {
         return Ok(0);
@@ -310,7 +310,7 @@ mod tests {
         matches_in(&[], query, site)
     }
 
-    /// Whether the query selects `site` of a module that has `classes`.
+    /// Returns whether the query selects `site` of a module that has `classes`.
     fn matches_in(classes: &[(i32, &[u8])], query: &[u8], site: &Site<'_>) -> bool {
         let mut query = query.to_vec();
         let query = Query::parse(&mut query).unwrap();

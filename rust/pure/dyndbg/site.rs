@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A site, which is one place in the code that can print, and its line in the control file.
+//! A site, which is a place in the code that can print, and its line in the control file.
 //!
 //! The line is written to a closure that takes bytes, not to a [`core::fmt::Write`]: names and
-//! formats need not be UTF-8, and must come out as they are.
+//! formats need not be UTF-8, and are written unchanged.
 
 use super::flags::Flags;
 use core::fmt;
 use core::fmt::Write;
 
-/// What a query can ask about a site, and what its line in the control file says.
+/// The properties of a site that queries match and that its line in the control file shows.
 ///
 /// None of the text has a NUL in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site<'a> {
-    /// The module's name; that of the file for code that is built in.
+    /// The module's name; the name of the file for built-in code.
     pub module: &'a [u8],
     /// The function's name.
     pub function: &'a [u8],
-    /// The source file's name as the compiler was given it.
+    /// The source file's name as passed to the compiler.
     pub filename: &'a [u8],
-    /// The same relative to the root of the source, which is what is listed. See
+    /// The source file's name relative to the root of the source, for the list. See
     /// [`Site::relative_to`].
     pub relative: &'a [u8],
     /// The format string.
@@ -32,13 +32,14 @@ pub struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
-    /// `filename` without `root`, the prefix that the names of all source files share, which ends
-    /// in a slash; `filename` if it has another. For [`Site::relative`].
+    /// Strips `root`, which ends in a slash, from `filename`, for [`Site::relative`].
+    ///
+    /// Returns `filename` unchanged if it does not start with `root`.
     pub fn relative_to(root: &[u8], filename: &'a [u8]) -> &'a [u8] {
         filename.strip_prefix(root).unwrap_or(filename)
     }
 
-    /// The name of the source file without its directories.
+    /// Returns the name of the source file without its directories.
     pub fn basename(&self) -> &'a [u8] {
         self.filename
             .rsplit(|&c| c == b'/')
@@ -54,7 +55,7 @@ impl<'a> Site<'a> {
 pub struct Class<'a> {
     /// The number, [`NO_CLASS`] if the site has none.
     pub id: u8,
-    /// The name that the module's first map with this number gives it.
+    /// The name in the first map of the module that has this number.
     pub name: Option<&'a [u8]>,
 }
 
@@ -69,11 +70,11 @@ impl Class<'_> {
     };
 }
 
-/// The first line.
+/// The first line of the control file.
 pub const HEADER: &[u8] = b"# filename:lineno [module]function flags format\n";
 
 impl Site<'_> {
-    /// Writes the line of this site, which has `flags`, to `emit`, piece by piece.
+    /// Writes the line of this site with `flags` to `emit`, piece by piece.
     pub fn print(&self, flags: Flags, emit: &mut dyn FnMut(&[u8])) {
         emit(self.relative);
         text(emit, format_args!(":{} [", self.lineno));
@@ -99,8 +100,8 @@ impl Site<'_> {
 
 /// Writes `format` with its tabs, carriage returns and newlines escaped.
 ///
-/// Nothing else is, not even quotes and backslashes: dynamic debug asks for quotes to be escaped
-/// too, but for the escape sequences of white space only, and a quote has none of those.
+/// Nothing else is escaped, not even quotes and backslashes. Dynamic debug asks for escaped quotes
+/// too, but only in the class of white space, which has no escape sequence for quotes.
 fn escaped(emit: &mut dyn FnMut(&[u8]), format: &[u8]) {
     for piece in format.split_inclusive(|c| matches!(c, b'\t' | b'\r' | b'\n')) {
         let (plain, escape): (_, &[u8]) = match piece.split_last() {
@@ -125,7 +126,7 @@ fn text(emit: &mut dyn FnMut(&[u8]), text: fmt::Arguments<'_>) {
         }
     }
 
-    // It cannot fail: neither `Emit` nor what is formatted here does.
+    // Cannot fail: neither `Emit` nor the formatted values return an error.
     let _ = Emit(emit).write_fmt(text);
 }
 

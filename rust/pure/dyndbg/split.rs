@@ -13,14 +13,13 @@ use super::text::{
     until_nul, //
 };
 
-/// Most bytes that dynamic debug takes in one write; beyond it is `E2BIG`.
+/// Maximum number of bytes in one write; a longer write is `E2BIG`.
 pub const WRITE_MAX: usize = 4095;
 
-/// The queries in `write`, which are what is between semicolons and newlines, in quotes or not.
+/// Splits `write` into queries at semicolons and newlines, even within quotes.
 ///
-/// Spaces in front are dropped, and so are pieces with nothing else in them and comments: a comment
-/// starts with `#` and, as it ends where any query does, may have a query behind its semicolon. The
-/// write ends at its first NUL.
+/// Leading spaces, empty queries and comments are dropped. A comment starts with `#` and ends where
+/// a query ends, so another query may follow its semicolon. The write ends at its first NUL.
 pub fn queries(write: &mut [u8]) -> Queries<'_> {
     Queries {
         rest: until_nul(write),
@@ -52,7 +51,7 @@ impl<'a> Iterator for Queries<'a> {
     }
 }
 
-/// Most words in a query, not counting the target.
+/// Maximum number of words in a query, not counting the target.
 pub(super) const MAX_WORDS: usize = 9;
 
 /// A word, without its quotes.
@@ -63,9 +62,9 @@ pub(super) struct Word<'a> {
 
 /// Iterator over the words of a query.
 ///
-/// Words are separated by spaces, or stand in a pair of either quotation mark, behind which another
-/// may follow at once. Within a word neither has a meaning. A `#` where a word would start ends the
-/// query.
+/// Words are separated by spaces, or are in a pair of either quotation mark, after which the next
+/// word may follow at once. A quotation mark within a word has no meaning. A `#` at the start of a
+/// word ends the query.
 pub(super) struct Words<'a> {
     rest: &'a mut [u8],
 }

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Text as the kernel's `lib/` treats it: character classes, escape sequences, wildcards.
+//! Text functions like those of the kernel's `lib/`: character classes, escape sequences,
+//! wildcards.
 //!
 //! C sources: `lib/ctype.c`, whose classes are those of Latin-1; `string_unescape()` in
 //! `lib/string_helpers.c`; `match_wildcard()` in `lib/parser.c`.
 
 use core::cell::Cell;
 
-/// Whether `c` separates words. 0xa0, the no-break space of Latin-1, does.
+/// Returns whether `c` separates words, as 0xa0, the no-break space of Latin-1, does too.
 pub(super) fn is_space(c: u8) -> bool {
     matches!(c, b'\t'..=b'\r' | b' ' | 0xa0)
 }
 
-/// Whether `c` is a letter. Those of Latin-1 are, without its signs for times and division.
+/// Returns whether `c` is a letter of Latin-1, which excludes its signs for times and division.
 pub(super) fn is_alpha(c: u8) -> bool {
     c.is_ascii_alphabetic() || (c >= 0xc0 && c != 0xd7 && c != 0xf7)
 }
 
-/// `text` from its first character that is no space.
+/// Returns `text` from its first character that is not a space.
 pub(super) fn skip_spaces(text: &mut [u8]) -> &mut [u8] {
     let spaces = text.iter().take_while(|&&c| is_space(c)).count();
     text.get_mut(spaces..).unwrap_or_default()
 }
 
-/// `text` up to where it ends as a C string.
+/// Returns `text` up to its first NUL.
 pub(super) fn until_nul(text: &mut [u8]) -> &mut [u8] {
     text.split_mut(|&c| c == 0).next().unwrap_or_default()
 }
 
-/// `text` before and after the character at `at`; all of it and nothing if it is shorter.
+/// Returns `text` before and after the character at `at`; all of it and nothing if it is shorter.
 pub(super) fn cut(text: &mut [u8], at: usize) -> (&mut [u8], &mut [u8]) {
     let at = at.min(text.len());
     let (before, rest) = text.split_at_mut_checked(at).unwrap_or_default();
     (before, rest.get_mut(1..).unwrap_or_default())
 }
 
-/// Replaces the escape sequences in `text` in place and returns what is left of it.
+/// Replaces the escape sequences in `text` in place and returns the shortened text.
 ///
-/// Known are `\n \r \t \v \f`, octal numbers of one to three digits, `\" \\ \a \e`; a backslash
-/// before anything else stands for itself. A third digit is taken only if the number stays within
-/// a byte.
+/// Known are `\n \r \t \v \f`, octal numbers of one to three digits, `\" \\ \a \e`. Any other
+/// backslash stands for itself. A third digit is taken only if the number fits in a byte.
 pub(super) fn unescape(text: &mut [u8]) -> &mut [u8] {
     let cells = Cell::from_mut(&mut *text).as_slice_of_cells();
     let mut to = cells.iter();
@@ -59,8 +59,10 @@ pub(super) fn unescape(text: &mut [u8]) -> &mut [u8] {
     text.get_mut(..length).unwrap_or_default()
 }
 
-/// What a backslash in front of `from` makes of it. Takes as much of `from` as belongs to the
-/// sequence, so nothing if there is none.
+/// Returns the character of the escape sequence whose backslash comes before `from`.
+///
+/// Consumes the rest of the sequence from `from`. Without a sequence, consumes nothing and returns
+/// a backslash.
 fn sequence(from: &mut &[Cell<u8>]) -> u8 {
     let Some((c, rest)) = from.split_first() else {
         return b'\\';
@@ -81,7 +83,7 @@ fn sequence(from: &mut &[Cell<u8>]) -> u8 {
     c
 }
 
-/// The octal number at the start of `from`.
+/// Consumes the octal number at the start of `from`.
 fn octal(from: &mut &[Cell<u8>]) -> u8 {
     let mut number = 0;
     for _ in 0..3 {
@@ -96,14 +98,15 @@ fn octal(from: &mut &[Cell<u8>]) -> u8 {
     number
 }
 
-/// Whether `text` as a whole matches `pattern`, in which `*` stands for any number of characters
-/// and `?` for one. Takes time in proportion to the product of their lengths at worst.
+/// Returns whether all of `text` matches `pattern`: `*` matches any number of characters, `?` one.
+///
+/// The time is at worst proportional to the product of the lengths.
 ///
 /// C source: `match_wildcard()` in `lib/parser.c`.
 pub fn match_wildcard(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
-    // What follows the last `*`, and where in the text that was last tried. An earlier `*` need
-    // not be tried again: the last one can take what it would have given up.
+    // The pattern after the last `*`, and the text where it was last tried. An earlier `*` need not
+    // be tried again: the last one can match any characters that the earlier one would release.
     let mut retry: Option<(&[u8], &[u8])> = None;
 
     loop {

@@ -30,7 +30,7 @@ proptest! {
             model.insert(key, enable);
             queue.push(Request { key, seq, enable });
         }
-        // In whatever order the queue holds them, `seq` decides.
+        // The last request is the one with the largest `seq`, in any order of the queue.
         queue.sort_by_key(|request| request.seq.wrapping_mul(shuffle | 1));
 
         let kept = coalesce(&mut queue);

@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Writes that get past the first few checks often enough: the language's own pieces and noise.
+/// Generates writes of words of the language and noise, which often pass the first few checks.
 fn any_write() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => select(&[
@@ -23,7 +23,7 @@ fn any_write() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// A site, owned.
+/// A site that owns its texts.
 #[derive(Clone, Debug)]
 struct Owned {
     module: String,
@@ -36,7 +36,7 @@ struct Owned {
 
 const ROOT: &str = "/s/";
 
-/// Class `B` has two numbers, number 1 two names, and `D` the number of no class.
+/// The classes: `B` has two numbers, number 1 has two names, and `D` has the number of no class.
 const CLASSES: [(i32, &str); 5] = [(0, "A"), (1, "B"), (1, "C"), (2, "B"), (63, "D")];
 
 impl Owned {
@@ -56,7 +56,7 @@ impl Owned {
         }
     }
 
-    /// Whether `query` selects it among sites of a module with the [`CLASSES`].
+    /// Returns whether `query` selects the site, in a module with the [`CLASSES`].
     fn is_selected(&self, query: &Query<'_>) -> bool {
         let class = query.class_id(CLASSES.map(|(id, name)| (id, name.as_bytes())));
         class.is_some_and(|class| query.matches(class, &self.site()))
@@ -80,7 +80,7 @@ fn any_site() -> impl Strategy<Value = Owned> {
         )
 }
 
-/// The values of a query's keywords, owned.
+/// The values of a query's keywords.
 #[derive(Clone, Debug)]
 struct Specs {
     module: Option<String>,
@@ -92,7 +92,7 @@ struct Specs {
 }
 
 impl Specs {
-    /// The query, which adds `p`. No more than four pairs fit.
+    /// Returns the query, which adds `p`; `None` if it has more than the maximum of four pairs.
     fn text(&self) -> Option<String> {
         let mut words = Vec::new();
         let mut push = |keyword: &str, value: Option<String>| {
@@ -110,7 +110,7 @@ impl Specs {
         (words.len() <= 4).then(|| words.join(" ") + " +p")
     }
 
-    /// Whether `site` matches, each keyword by itself.
+    /// Returns for each keyword whether `site` matches it.
     fn each(&self, site: &Owned) -> [bool; 6] {
         let path = site.filename.as_str();
         let base = path.rsplit('/').next().unwrap();
@@ -170,7 +170,7 @@ fn any_specs() -> impl Strategy<Value = Specs> {
         )
 }
 
-/// What a wildcard means, as directly as it can be put.
+/// Matches wildcards in the simplest way, as a reference.
 fn naive(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], []) => true,

@@ -19,7 +19,7 @@ fn any_geometry() -> impl Strategy<Value = Geometry> {
     })
 }
 
-/// `io_uring`'s rules once more, on numbers that are wide enough not to overflow.
+/// Computes the entry counts by the rules of `io_uring`, with integers that cannot overflow.
 fn model(entries: u64, cq_entries: Option<u64>, clamp: bool) -> Option<(u64, u64)> {
     let fit = |n: u64, max: u64| match n {
         0 => None,
@@ -102,7 +102,7 @@ proptest! {
         prop_assert!(sq_ready(ours, theirs, entries) <= entries);
         let free = cq_free(ours, theirs, entries);
         prop_assert!(free <= entries);
-        // What is said to be free does not reach what userspace has yet to read.
+        // The free entries do not overlap the entries that userspace has not read yet.
         if free > 0 {
             prop_assert!(distance(ours.wrapping_add(free), theirs) <= entries);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The queries that the kernel's documentation gives as examples select what it says they do.
+//! Tests that the example queries of the kernel's documentation select the documented sites.
 //!
 //! Reference: <https://docs.kernel.org/admin-guide/dynamic-debug-howto.html>
 
@@ -24,7 +24,7 @@ const fn site(
     }
 }
 
-/// Something for each example to find and to leave alone.
+/// Sites: for each example, some that it selects and some that it does not.
 const SITES: [Site<'_>; 9] = [
     site(
         "init/main.c",
@@ -76,7 +76,7 @@ const SITES: [Site<'_>; 9] = [
     ),
 ];
 
-/// The flags of all sites after `write`, or the first error, as text.
+/// Returns the flags of all sites after `write`, or the first error, as text.
 fn after(write: &str) -> Result<Vec<String>, String> {
     let mut write = write.as_bytes().to_vec();
     let mut flags = [Flags::NONE; SITES.len()];

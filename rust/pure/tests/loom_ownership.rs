@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ownership of a request under every interleaving: the module's own code, on loom's atomics.
+//! Tests the ownership of a request in every interleaving: the module's code, with loom's atomics.
 
 #[path = "."]
 mod model {
@@ -26,12 +26,12 @@ use model::ownership::{
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    // Without a bound, an owner that is told again and again never ends.
+    // Without a bound, an owner that finds a word each time never ends.
     builder.preemption_bound = Some(2);
     builder.check(model);
 }
 
-/// A request that waits for events, of which there are so many, and that reports what it saw.
+/// A request that waits for a number of events and records the events that its owners saw.
 struct Request {
     ownership: Ownership,
     events: AtomicU32,
@@ -40,7 +40,7 @@ struct Request {
 }
 
 impl Request {
-    /// One that its maker owns.
+    /// Makes a request that the caller owns.
     fn new() -> Arc<Self> {
         Arc::new(Self {
             ownership: Ownership::new(),
@@ -50,7 +50,7 @@ impl Request {
         })
     }
 
-    /// What an owner does: looks, until nothing happened since; or completes the request.
+    /// Acts as the owner: checks for events until it can release the request, or completes it.
     fn own(&self) {
         loop {
             self.seen.store(self.events.load(Relaxed), Relaxed);

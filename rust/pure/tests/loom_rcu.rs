@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Publishing, replacing and reading of an `Rcu<T>` as in `rcu/mod.rs`, and deferring to a callback
-//! as in `deferred.rs`, under every interleaving of three preemptions at most and every value that the
-//! orderings allow a load to return.
+//! Models of `Rcu<T>` as in `rcu/mod.rs` and of deferring to a callback as in `deferred.rs`.
 //!
-//! RCU itself is a reader-writer lock here: a read section holds it for reading, and a grace
-//! period is over once a writer could take it. Nodes are never freed, so that a reader that
-//! should not be there finds the mark that dropping leaves. Each rule that matters has a test
-//! that breaks it.
+//! loom tries every interleaving with at most three preemptions, and every value that the orderings
+//! allow a load to return. RCU is modelled by a reader-writer lock: a read section holds it for
+//! reading, and a grace period ends when a writer has taken it. Nodes are never freed, so that a
+//! reader after a drop finds the mark of the drop. Each rule that matters has a test that breaks
+//! it.
 
 use loom::model::Builder;
 use loom::sync::atomic::Ordering::{
@@ -71,14 +70,14 @@ impl Node {
         }
     }
 
-    /// What every use of a value is: it is whole, and not dropped.
+    /// Uses the value: asserts that it is whole and not dropped.
     fn look(&self) {
         assert_eq!(self.drops.load(Relaxed), 0, "used after it was dropped");
         assert_eq!(self.value.load(Relaxed), VALUE, "not whole");
     }
 }
 
-/// The kernel: read sections and grace periods, two values, and a pointer to one of them.
+/// The state of the model: read sections and grace periods, two values, and a pointer to one.
 struct World {
     rcu: RwLock<()>,
     nodes: [Node; 2],
@@ -108,7 +107,8 @@ impl World {
         node + 1
     }
 
-    /// `Rcu::load` and a use of what it found, which may be referenced for longer.
+    /// Models `Rcu::load` and a use of the value, with `keep` by a reference after the read
+    /// section.
     fn read(&self, keep: bool) {
         let guard = self.rcu.read().unwrap();
         let ptr = self.ptr.load(Acquire);
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    /// `Rcu::publish`.
+    /// Models `Rcu::publish`.
     fn publish(&self, new: usize) -> bool {
         let published = self.ptr.compare_exchange(0, new, AcqRel, Relaxed).is_ok();
         if !published {
@@ -142,7 +142,7 @@ impl World {
     }
 }
 
-/// `Rcu::replace`, and what `Retired` does.
+/// Models `Rcu::replace` and the drop of `Retired`.
 fn replace(world: &Arc<World>, new: usize) -> Option<thread::JoinHandle<()>> {
     let old = world.ptr.swap(new, world.publish).checked_sub(1)?;
     if !world.grace_period {
@@ -238,14 +238,15 @@ fn of_two_who_publish_one_succeeds() {
     });
 }
 
-/// How the callback says that it has begun.
+/// The way in which the callback clears its flag.
 #[derive(Clone, Copy)]
 enum Begin {
     Exchange,
     Store,
 }
 
-/// `Shared::defer`: the request, the callback's flag, and the callback with its reference.
+/// Models `Deferrable::defer`: the request, the callback's flag, and the callback with its
+/// reference.
 fn defer(world: &Arc<World>, begin: Begin) -> Option<thread::JoinHandle<()>> {
     let node = &world.nodes[0];
     node.asked.fetch_add(1, Relaxed);
@@ -291,7 +292,8 @@ fn what_is_deferred_is_done_after_it_was_asked_for() {
     defer_twice(Begin::Exchange);
 }
 
-/// A store does not see what those did who found the flag set, even though it comes after them.
+/// A plain store is not enough: the callback may miss the writes of a caller that found the flag
+/// set.
 #[test]
 #[should_panic(expected = "a request was forgotten")]
 fn a_callback_that_begins_with_a_store_misses_a_request() {
@@ -304,7 +306,7 @@ fn what_is_deferred_keeps_the_value() {
         let world = Arc::new(World::new());
         let first = world.create(0);
         world.publish(first);
-        // A reader that may not act where it stands.
+        // A reader whose context does not allow the call.
         let guard = world.rcu.read().unwrap();
         world.nodes[0].get();
         drop(guard);

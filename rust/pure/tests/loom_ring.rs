@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rings' protocol under every interleaving of three preemptions at most, and every value
-//! that the orderings allow a load to return: the head and tail of either ring as `ring/abi/shared.rs` accesses them, and the
-//! completion queue with its lock and overflow list as in `ring/cq/completion.rs`, on the arithmetic
-//! that the module uses.
+//! Models of the rings' protocol, with the arithmetic of the module.
 //!
-//! Entries are relaxed atomics. So an ordering that is missing shows as an entry that is old, or
-//! already the next one. Each ordering that matters has a test that leaves it out.
+//! One model has the head and tail of a ring, accessed as in `ring/abi/shared.rs`. Another one has
+//! the CQ with its lock and overflow list, as in `ring/cq/completion.rs`. loom tries every
+//! interleaving with at most three preemptions, and every value that the orderings allow a load to
+//! return.
+//!
+//! Entries are relaxed atomics, so a missing ordering shows as an old entry or as the next one.
+//! Each ordering that matters has a test that leaves it out.
 
 use loom::model::Builder;
 use loom::sync::atomic::AtomicU32;
@@ -29,7 +31,7 @@ use miniring_pure::geometry::{
 };
 use std::collections::VecDeque;
 
-/// Number of entries of the rings here: the fewest that can be full without being all of it.
+/// Number of entries of the rings in the models: the smallest ring that can be partly full.
 const ENTRIES: u32 = 2;
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -63,7 +65,7 @@ impl Ring {
         &self.entries[slot(at, ENTRIES) as usize]
     }
 
-    /// Adds what fits of `0..len` and has not been added; returns how far it got.
+    /// Adds the entries of `from..len` that fit; returns the first one not added.
     fn produce(&self, from: u32, len: u32) -> u32 {
         let mut tail = from;
         let head = self.head.load(self.observe);
@@ -75,7 +77,7 @@ impl Ring {
         tail
     }
 
-    /// Takes what is there; it must be what comes next.
+    /// Takes the entries there are, and asserts that they come in order.
     fn consume(&self, from: u32) -> u32 {
         let mut head = from;
         for _ in 0..sq_ready(head, self.tail.load(self.observe), ENTRIES) {
@@ -87,7 +89,7 @@ impl Ring {
     }
 }
 
-/// Each side has a few tries: what does not fit or is not there is left.
+/// Passes entries from one thread to another, with a few attempts on each side.
 fn pass_through(publish: Ordering, observe: Ordering) {
     check(move || {
         let ring = Arc::new(Ring::new(publish, observe));
@@ -122,7 +124,7 @@ fn an_index_read_without_acquire_shows_an_old_entry() {
     pass_through(Release, Relaxed);
 }
 
-/// The kernel's side of a completion queue, and the words that it shares.
+/// The kernel's state of a completion queue, and the shared words.
 struct Completion {
     state: Mutex<State>,
     head: AtomicU32,
@@ -156,7 +158,7 @@ impl Completion {
             let free = cq_free(state.tail, self.head.load(Acquire), ENTRIES);
             state.limit = state.tail.wrapping_add(free);
         }
-        // Whatever the head says, there is never more room than the ring has entries.
+        // For any head, there is no more room than the ring has entries.
         assert!(distance(state.limit, state.tail) <= ENTRIES);
         state.tail != state.limit
     }
@@ -185,7 +187,7 @@ impl Completion {
         self.tail.store(state.tail, Release);
     }
 
-    /// What a program does: takes the entries there are.
+    /// Acts as userspace: takes the entries there are.
     fn reap(&self, seen: &mut Vec<u32>) {
         let mut head = self.head.load(Relaxed);
         while head != self.tail.load(Acquire) {
@@ -196,7 +198,7 @@ impl Completion {
     }
 }
 
-/// Completer `n` posts `10 * n` and on.
+/// Starts completer `n`, which posts `len` CQEs from `10 * n` on.
 fn completer(cq: &Arc<Completion>, n: u32, len: u32) -> thread::JoinHandle<()> {
     let cq = cq.clone();
     thread::spawn(move || (0..len).for_each(|i| cq.post(10 * n + i)))
@@ -262,7 +264,7 @@ fn a_hostile_head_costs_nothing_but_its_owners_entries() {
             writer.join().unwrap();
             other.join().unwrap();
             cq.flush();
-            // Posted or kept, each completion is somewhere, once.
+            // Each completion is either posted or in the overflow list, once.
             let state = cq.state.lock().unwrap();
             assert_eq!(state.tail as usize + state.overflow.len(), 3);
             assert_eq!(cq.tail.load(Relaxed), state.tail);

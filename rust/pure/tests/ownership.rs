@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who owns a request, step by step; under every interleaving in `loom_ownership.rs`.
+//! Tests the ownership of a request step by step; `loom_ownership.rs` tests every interleaving.
 
 use miniring_pure::ownership::{
     Claim,
@@ -91,8 +91,8 @@ fn to_try_to_cancel_leaves_no_word_and_tells_who_gains_it() {
 
 #[test]
 fn each_event_is_heard_of() {
-    // Producers count, then claim; an owner reads the count. In the end it must have been
-    // read by an owner that came last.
+    // Producers increment the count, then claim; an owner reads the count. The last owner must have
+    // read the final count.
     let request = Arc::new(Ownership::new());
     assert_eq!(request.release(), Ok(()));
     let made = Arc::new(AtomicU32::new(0));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Batch planning: requests are reduced to what a map would hold, code is patched in order, and
-//! the cost is what counting it gives.
+//! Fuzzes batch planning: coalesced requests equal those of a map, the code is in order, and the
+//! cost equals a count.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use miniring_pure::batch::*;
 use std::collections::BTreeMap;
 
-/// Two bytes each: few keys, so that many requests are for the same, in an order of their own.
+/// Makes a request of every two bytes. There are few keys, so many requests are for the same key.
 fn requests(data: &[u8]) -> Vec<Request> {
     let mut requests: Vec<_> = data
         .chunks_exact(2)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ring geometry: whatever is asked for and whatever index comes out of shared memory, everything
-//! lies inside of its mapping, apart from everything else.
+//! Fuzzes ring geometry: for any entry counts and any index, all parts lie inside their mapping and
+//! do not overlap.
 
 #![no_main]
 
@@ -44,6 +44,6 @@ fuzz_target!(|data: [u32; 6]| {
     assert!(sq_ready(ours, theirs, sq) <= sq);
     let free = cq_free(ours, theirs, cq);
     assert!(free <= cq);
-    // Filling what is said to be free never overwrites what is not yet taken.
+    // Filling the free entries does not overwrite an entry that is not yet taken.
     assert!(free == 0 || distance(ours.wrapping_add(free), theirs) <= cq);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Queries: any write is taken apart, parsed and matched without a panic, and a query that was
-//! understood, written down again in another way, is understood as the same.
+//! Fuzzes queries: any write is split, parsed and matched without a panic. A parsed query that is
+//! written in another way parses as the same query.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use miniring_pure::dyndbg::*;
 
 const MAX_PAIRS: usize = 4;
 
-/// Appends `value` as a word that is read as itself; false if there is no such word.
+/// Appends `value` as a word that parses as `value`. Returns false if there is no such word.
 fn word(text: &mut Vec<u8>, value: &[u8]) -> bool {
     let quote = [b'"', b'\''].into_iter().find(|c| !value.contains(c));
     if let Some(quote) = quote {
@@ -24,7 +24,7 @@ fn word(text: &mut Vec<u8>, value: &[u8]) -> bool {
     !value.iter().any(space) && !value.starts_with(b"#") && !b"\"'".contains(&value[0])
 }
 
-/// The query in words of our own; none if it has too many or a value that none can be.
+/// Writes the query in another way; `None` if it has too many words or a value that no word can be.
 fn rewrite(query: &Query<'_>) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let mut pairs = 0;
@@ -38,7 +38,7 @@ fn rewrite(query: &Query<'_>) -> Option<Vec<u8>> {
         possible
     };
 
-    // Every byte by its number: a NUL would end it, but there cannot be one.
+    // Write each byte as an octal number. A NUL would end the format, but a format has none.
     let format = query.format.map(|format| {
         let escaped = format.iter().map(|byte| format!("\\{byte:03o}"));
         escaped.collect::<String>().into_bytes()
@@ -70,7 +70,7 @@ fn rewrite(query: &Query<'_>) -> Option<Vec<u8>> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    // The front is a site, one byte for the length of each of its texts.
+    // The input begins with a site: for each text, a byte with its length and the text.
     let mut texts = [&b""[..]; 5];
     let mut rest = data;
     for text in &mut texts {
