@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A module with 100,000 static keys, each with one branch in its code, that
- * changes any number of them: "queued on 4096" written to
- * /sys/kernel/debug/miniring_many_keys makes so many requests and applies them
- * together, "single on 4096" has the kernel change one key after the other, and
- * "requested on 4096" leaves the requests to somebody's next apply. Read, the
- * file says how many branches are taken.
+ * A module with 100,000 static keys, each with one branch in its code.
+ *
+ * A write to /sys/kernel/debug/miniring_many_keys changes a number of keys:
+ *
+ *   "queued on 4096"     queues 4096 requests and applies them together
+ *   "single on 4096"     lets the kernel change one key after the other
+ *   "requested on 4096"  queues the requests for the next apply of any caller
+ *
+ * A read returns the number of branches taken.
  */
 
 #include <linux/debugfs.h>
@@ -21,8 +24,8 @@
 static struct static_key many_keys[MANY] __used;
 
 /*
- * What static_branch_unlikely() compiles to, once for each of a thousand keys:
- * objtool follows the branches of a function by recursion.
+ * Branches on a thousand keys as static_branch_unlikely() does. Not more in one
+ * function: objtool follows the branches of a function by recursion.
  */
 #define THOUSAND(n)							\
 	static noinline unsigned int taken_##n(void)			\

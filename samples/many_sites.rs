@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `dyn_debug!` in a module of one's own: 4,096 sites in 64 functions.
+//! Uses `dyn_debug!` in another module: 4,096 sites in 64 functions.
 //!
-//! They are listed in miniring's control file and turned on there, all by one apply:
+//! The sites are listed in miniring's control file, and one apply turns them on:
 //!
 //! ```sh
 //! echo 'module miniring_many_sites func group_1? +pf' >/sys/kernel/debug/miniring/control
 //! echo >/dev/miniring_many_sites
 //! ```
 //!
-//! A write to the device runs every function once. While they are off, the sites cost a NOP each.
+//! A write to the device runs every function once. A site that is off costs a NOP.
 
 use kernel::{
     fs::{
@@ -62,7 +62,7 @@ macro_rules! eight_sites {
     };
 }
 
-/// Functions of 64 sites each, and a list of them.
+/// Defines functions of 64 sites each, and a list of the functions.
 macro_rules! functions {
     ($($function:ident)*) => {
         $(

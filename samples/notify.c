@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring of /dev/miniring from its setup to its end, told step by step: NOPs
- * submitted and reaped, an eventfd that epoll sees, and that eventfd taken away
- * and given back while another thread keeps posting completions.
+ * Uses a ring of /dev/miniring from setup to end, and prints each step. Submits
+ * and reaps NOPs, waits for an eventfd with epoll, and unregisters and
+ * registers that eventfd while another thread posts completions.
  *
- * Needs miniring.ko loaded, and root. Exit status 0 if every step did what is
- * said of it.
+ * Needs miniring.ko loaded, and root. Exit status 0 if every step succeeds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +47,7 @@ static void fail(const char *format, ...)
 	exit(1);
 }
 
-/* What io_uring_setup(2) and three mmap(2) do for io_uring. */
+/* Makes and maps the ring, as io_uring_setup(2) and three mmap(2) do for io_uring. */
 static void setup(void)
 {
 	struct io_uring_params params = { 0 };
@@ -137,7 +136,7 @@ static void nops(unsigned int count, unsigned long first)
 	__atomic_store_n(ring.cq_head, head, __ATOMIC_RELEASE);
 }
 
-/* What the eventfd counted since it was last read; 0 if epoll sees nothing. */
+/* Reads the count of the eventfd; returns 0 if epoll reports no event. */
 static unsigned long long count_of(int epoll, int fd)
 {
 	unsigned long long count = 0;
@@ -221,7 +220,7 @@ static void notification(void)
 	       "and unregisters the eventfd %d times or more.\n", CYCLES);
 	if (pthread_create(&thread, NULL, poster, NULL))
 		fail("starting a thread");
-	/* On a busy machine the poster may start late, or not run during the cycles. */
+	/* Wait for the poster: on a busy machine it may not run during the cycles. */
 	while (!posted_so_far())
 		usleep(1000);
 	before = posted_so_far();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Queued static keys from Rust: a module that has a few, and changes them together.
+//! Queued static keys from Rust: a module that changes a few keys together.
 //!
-//! Loaded, it requests two of its three features, shows in the log that nothing has changed yet, and
-//! applies. Unloaded, it turns off what is on. It uses miniring's crate: `Kbuild` passes its
-//! metadata to the compiler, and miniring.ko exports the functions.
+//! On load, the module queues requests that enable two of its three features, logs that nothing has
+//! changed yet, and applies. On unload, it turns its keys off. It uses miniring's crate: `Kbuild`
+//! passes the metadata of the crate to the compiler, and miniring.ko exports the functions.
 
 use kernel::prelude::*;
 use miniring::{
@@ -27,7 +27,7 @@ static COUNTING: StaticKey = StaticKey::new();
 static CHECKING: StaticKey = StaticKey::new();
 static TRACING: StaticKey = StaticKey::new();
 
-/// What code does that has optional parts: each is a NOP while it is off.
+/// Runs the optional parts that are on; each is a NOP while it is off.
 #[inline(never)]
 fn work() -> u32 {
     let mut parts = 0;
@@ -69,10 +69,10 @@ impl kernel::Module for QueuedKeys {
 
 impl Drop for QueuedKeys {
     fn drop(&mut self) {
-        // A key of this module that stays on would do no harm: its branches go with it, and so
-        // would a request that is not applied.
+        // Not required: the branches of a key are freed with the module, and its requests are
+        // dropped.
         for key in [&COUNTING, &CHECKING, &TRACING] {
-            // It is a boolean, which is never refused.
+            // A request for a boolean key of this module is not refused.
             let _ = static_key::disable_queued(key);
         }
         static_key::apply_queued();

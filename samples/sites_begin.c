@@ -9,8 +9,8 @@ extern struct _ddebug miniring_sites_begin[];
 struct _ddebug miniring_sites_begin[0] __aligned(8) __section("__miniring_sites");
 
 /*
- * The kernel parses "dyndbg" only for modules that have no such parameter, and
- * would find no dyn_debug! sites. register_sites!() obeys this one.
+ * register_sites!() carries out this parameter. The kernel parses "dyndbg" only
+ * for modules without such a parameter, and finds no dyn_debug! sites.
  */
 char *miniring_sites_dyndbg;
 module_param_cb(dyndbg, &miniring_dyndbg_ops, &miniring_sites_dyndbg, 0);

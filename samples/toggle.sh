@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Turns every pr_debug() site of the running kernel on and off again, first through
-# dynamic debug's own control file, then through miniring's queue, and prints what each
-# cost. Needs miniring.ko loaded, debugfs on /sys/kernel/debug, tracefs on
-# /sys/kernel/tracing, and root.
+# Turns every pr_debug() site of the running kernel on and off again, and prints the cost.
+# Does it first through dynamic debug's own control file, then through miniring's queue.
+# Needs miniring.ko loaded, debugfs on /sys/kernel/debug, tracefs on /sys/kernel/tracing,
+# and root.
 #
-# A synchronisation of all CPUs is what a rewrite of code costs. The number of them does
-# not depend on the load; interrupts and milliseconds do, and are only printed.
+# The cost of patching code is the synchronisations of all CPUs. Their number does not
+# depend on the load, so it is checked; interrupts and milliseconds depend on it, and are
+# only printed.
 
 stock=/proc/dynamic_debug/control
 queued=/sys/kernel/debug/miniring/control
@@ -16,13 +17,13 @@ instance=$tracing/instances/miniring_toggle
 
 fail() { echo "toggle.sh: $*" >&2; exit 1; }
 
-# Function-call interrupts so far, on the busiest CPU but this script's (0).
+# Prints the function-call interrupts so far, on the busiest CPU except this script's (0).
 ipis() {
 	awk '/CAL:/ { for (i = 3; $i ~ /^[0-9]+$/; i++) if ($i > max) max = $i }
 	     END { print max + 0 }' /proc/interrupts
 }
 
-# Milliseconds since boot, in steps of ten.
+# Prints the milliseconds since boot, in steps of ten.
 now() { awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime; }
 
 sites_on() { grep -c '=p' $stock; }
@@ -44,14 +45,14 @@ stop_counting() {
 	echo '-:miniring_toggle/sync' 2>/dev/null >>$tracing/kprobe_events
 }
 
-# Synchronisations so far, of all callers; empty if nothing counts them.
+# Prints the synchronisations so far, of all callers; nothing if they are not counted.
 syncs() {
 	awk -v cpus="$cpus" '$1 == "sync" { print int($2 / cpus) }' $tracing/kprobe_profile \
 		2>/dev/null
 }
 
-# Jump entries and synchronisations of the queue's applies, and how many of the latter
-# they may need: three for each 256 entries or fewer.
+# Prints the jump entries and the synchronisations of the queue's applies, and the maximum
+# of the latter: three for each 256 entries or fewer.
 applied() {
 	awk '/static_key_apply:/ {
 		for (i = 1; i <= NF; i++)

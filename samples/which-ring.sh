@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# which-ring.sh COMMAND...: runs COMMAND on miniring by the preload library. Then says on
-# standard error which rings each process of it made: a program that drops LD_PRELOAD runs
-# on io_uring without a word. Ends as COMMAND does, or with 125 if it cannot watch.
+# which-ring.sh COMMAND...: runs COMMAND on miniring by the preload library. Then prints
+# on standard error the rings that each process made: a program that drops LD_PRELOAD
+# silently runs on io_uring. Exits with the status of COMMAND, or 125 if it cannot trace.
 #
 # Needs miniring.ko loaded, tracefs on /sys/kernel/tracing, and root.
 
@@ -14,7 +14,7 @@ fail() { echo "which-ring.sh: $*" >&2; exit 125; }
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir $instance 2>/dev/null || fail "no root, or no tracefs on /sys/kernel/tracing"
 trap 'rmdir $instance' EXIT
-# This process, and what it starts.
+# Trace this process and its children.
 echo 1 >$instance/options/event-fork
 echo $$ >$instance/set_event_pid
 echo 1 2>/dev/null >$instance/events/miniring/miniring_create/enable ||

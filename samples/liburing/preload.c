@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * miniring-preload.so: dynamic programs of liburing, unmodified, on /dev/miniring.
+ * miniring-preload.so: runs unmodified dynamic liburing programs on
+ * /dev/miniring.
  *
  *	LD_PRELOAD=/miniring/miniring-preload.so program
  *
- * liburing has its system call instructions inline, where no symbol can be put in
- * front of them. Syscall User Dispatch makes every system call from outside libc's
- * text raise SIGSYS instead; the handler carries out io_uring's three by ioctls and
- * all others as they are. It needs no selector: it calls the kernel through libc's
- * syscall(), which is inside that text, as are libc's own calls and the return from
- * signal handlers.
+ * liburing has its system call instructions inline, so no symbol can be
+ * interposed. Syscall User Dispatch makes every system call from outside libc's
+ * text raise SIGSYS instead. The handler carries out the three calls of
+ * io_uring by ioctls, and all others unchanged. It needs no selector: it calls
+ * the kernel through libc's syscall(), which is inside that text. So are libc's
+ * own calls and the return from signal handlers.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,7 +33,7 @@
 #define SYS_USER_DISPATCH 2	/* si_code */
 #endif
 
-/* From here system calls do not trap. */
+/* libc's text: system calls from here do not trap. */
 static struct {
 	uintptr_t start;
 	size_t size;
@@ -89,7 +90,7 @@ long carry_out(long nr, long a, long b, long c, long d, long e, long f)
 	}
 }
 
-/* Programs that ask libc for these system calls do not trap. */
+/* A program that calls io_uring through libc's syscall() does not trap. */
 INTERPOSED long syscall(long nr, ...)
 {
 	long args[6], ret;
@@ -109,9 +110,9 @@ INTERPOSED long syscall(long nr, ...)
 }
 
 /*
- * The handler runs under the mask of what it interrupted, and what a system call
- * changes of the state that the return from the handler brings back, it must find
- * changed there.
+ * The handler runs with the signal mask of the interrupted code. The return
+ * from the handler restores state from the signal frame. If a system call
+ * changes that state, the handler must change the frame.
  */
 static void trapped(siginfo_t *info, ucontext_t *context, void *restorer)
 {
@@ -119,12 +120,12 @@ static void trapped(siginfo_t *info, ucontext_t *context, void *restorer)
 	long nr = info->si_syscall;
 
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
-		/* 32-bit mode, which cannot be entered from here: as if the kernel had none. */
+		/* 32-bit mode cannot be entered from here: fail as a kernel without it does. */
 		regs[REG_RAX] = kernel1(-1, 0);
 		return;
 	}
 	if (nr == SYS_rt_sigreturn) {
-		/* A restorer of the program's own: libc's does the same from there. */
+		/* The program's own restorer traps: return through libc's instead. */
 		regs[REG_RIP] = (uintptr_t)restorer;
 		return;
 	}
@@ -150,7 +151,7 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 		program_sigsys(info, context);
 }
 
-/* Syscall User Dispatch is a thread's own, and not inherited. */
+/* Enables Syscall User Dispatch for this thread; new threads do not inherit it. */
 void arm(void)
 {
 	static const unsigned long sigsys = 1UL << (SIGSYS - 1);
@@ -163,7 +164,7 @@ void arm(void)
 		die("no Syscall User Dispatch in this kernel (%s)", strerrorname_np(-ret));
 }
 
-/* Finds the executable segment that libc's syscall() is in. */
+/* Finds the executable segment with libc's syscall(). */
 static int find_text(struct dl_phdr_info *object, size_t size, void *data)
 {
 	uintptr_t wanted = *(uintptr_t *)data;

@@ -2,8 +2,8 @@
 /*
  * The parts of the preload library; see Documentation/liburing.rst.
  *
- * Functions that stand for a system call return what the kernel does: a negative
- * error number, not -1 and errno.
+ * A function that replaces a system call returns a negative error number, as
+ * the kernel does, not -1 and errno.
  */
 #ifndef MINIRING_PRELOAD_H
 #define MINIRING_PRELOAD_H
@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What programs see: their libc's functions, and ours in front of them. */
+/* A function that programs see instead of libc's function of that name. */
 #define INTERPOSED __attribute__((visibility("default")))
 
-/* libc's function behind the interposed one, looked up once. */
+/* Returns libc's function that is interposed, looked up once. */
 #define LIBC(function)								\
 ({										\
 	static __typeof__(function) *found;					\
@@ -26,7 +26,7 @@
 	found;									\
 })
 
-/* preload.c: the calls that trap, and what every thread needs for that. */
+/* preload.c: system calls that trap, and the setup of each thread. */
 void *libc_function(const char *name);
 long kernel_call(long nr, long a, long b, long c, long d, long e, long f);
 long carry_out(long nr, long a, long b, long c, long d, long e, long f);
@@ -45,7 +45,7 @@ long ring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_comple
 		unsigned int flags, const void *arg, size_t argsz);
 long ring_register(unsigned int fd, unsigned int opcode, void *arg, unsigned int nr_args);
 
-/* signals.c: SIGSYS is ours, and never blocked. Bit n - 1 of a mask is signal n. */
+/* signals.c: keeps SIGSYS unblocked. Bit n - 1 of a mask is signal n. */
 bool can_read(const void *from, size_t size);
 const void *without_sigsys(const void *mask, size_t size, unsigned long *copy);
 long signal_call(long nr, long a, long b, long c, long d, long e, long f);
@@ -53,7 +53,7 @@ bool is_signal_call(long nr);
 void take_sigsys(void (*handler)(int, siginfo_t *, void *));
 void program_sigsys(siginfo_t *info, void *context);
 
-/* threads.c: children, which start without what arm() did. */
+/* threads.c: arms new threads and processes. */
 bool is_clone_call(long nr);
 long clone_call(long nr, long a, long b, long c, long d, long e, const long long *regs);
 void watch_forks(void);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The three io_uring system calls, carried out by the three ioctls.
+ * Carries out the three io_uring system calls by the three ioctls.
  *
- * No table says which descriptors are rings: one may have come by fork(), dup()
- * or a socket. What is no ring of miniring's answers an ioctl that it does not know
- * with ENOTTY, and goes to the kernel as the program asked.
+ * A table of ring descriptors would miss those that came by fork(), dup() or a
+ * socket. So the ioctl is tried on any descriptor. If it fails with ENOTTY, the
+ * descriptor is not a ring of miniring, and the kernel gets the original system
+ * call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,9 +36,9 @@ long ring_setup(unsigned int entries, void *params)
 }
 
 /*
- * A signal that ends the wait has its handler run under the wait's mask, and
- * that handler may use a ring: SIGSYS must not be in the mask. What cannot be
- * read is left to the driver to refuse.
+ * The handler of a signal that ends the wait runs with the signal mask of the
+ * wait, and may use a ring. So SIGSYS is removed from the mask. If the mask
+ * cannot be read, the driver refuses it.
  */
 long ring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_complete,
 		unsigned int flags, const void *arg, size_t argsz)
@@ -61,7 +62,7 @@ long ring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_comple
 							ext.sigmask_sz, &mask);
 		enter.arg = (uintptr_t)&ext;
 	}
-	/* A registered ring is named by an index: no descriptor of anything. */
+	/* A registered ring is named by an index, not by a descriptor. */
 	if (!(flags & IORING_ENTER_REGISTERED_RING))
 		ret = kernel3(SYS_ioctl, fd, MINIRING_IOC_ENTER, &enter);
 	if (ret != -ENOTTY)
@@ -79,7 +80,7 @@ long ring_register(unsigned int fd, unsigned int opcode, void *arg, unsigned int
 	};
 	long ret = -ENOTTY;
 
-	/* Without a ring there is nobody to ask; the kernel would speak of its own. */
+	/* Without a ring no driver can answer; the kernel would answer for io_uring. */
 	if (fd == -1U)
 		return -EINVAL;
 	if (!(opcode & IORING_REGISTER_USE_REGISTERED_RING))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A system call that traps while SIGSYS is blocked, or has no handler, ends the
- * program. So SIGSYS is taken out of every signal mask on its way to the kernel, and
- * the program's own action for it is kept here, for a SIGSYS from anywhere else.
+ * A system call that traps while SIGSYS is blocked or has no handler ends the
+ * program. So SIGSYS is removed from every signal mask that is passed to the
+ * kernel. The program's own action for SIGSYS is kept here, for a SIGSYS that
+ * no trapped call raised.
  */
 #include <errno.h>
 #include <poll.h>
@@ -17,7 +18,7 @@
 
 #define SIGSYS_BIT (1UL << (SIGSYS - 1))
 
-/* What rt_sigaction(2) takes. */
+/* The argument of rt_sigaction(2). */
 struct kernel_sigaction {
 	uintptr_t handler;
 	unsigned long flags;
@@ -31,8 +32,9 @@ static struct {
 } program = { .locked = ATOMIC_FLAG_INIT };
 
 /*
- * Reading a signal set is the first thing that rt_sigprocmask(2) does, and only then it
- * looks at what to do: nothing, with this.
+ * Returns whether @size bytes at @from can be read. rt_sigprocmask(2) reads the
+ * signal set before it checks the operation; the operation here is invalid, so
+ * nothing changes.
  */
 bool can_read(const void *from, size_t size)
 {
@@ -46,7 +48,7 @@ bool can_read(const void *from, size_t size)
 	return true;
 }
 
-/* Returns @copy, or @mask itself if there is none or the kernel will refuse it. */
+/* Returns @copy without SIGSYS; @mask itself if it is NULL or the kernel will refuse it. */
 const void *without_sigsys(const void *mask, size_t size, unsigned long *copy)
 {
 	if (!mask || size != sizeof(*copy) || !can_read(mask, size))
@@ -65,7 +67,7 @@ static const sigset_t *set_without_sigsys(const sigset_t *set, sigset_t *copy)
 	return copy;
 }
 
-/* The program's action, read and changed by one at a time; no handler comes between. */
+/* Reads and changes the program's action, under a lock that no handler can interrupt. */
 static void program_action(const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction before;
@@ -87,7 +89,7 @@ void take_sigsys(void (*handler)(int, siginfo_t *, void *))
 {
 	struct sigaction act = {
 		.sa_sigaction = handler,
-		/* A handler of the program's may use a ring while this one waits. */
+		/* A handler of the program may use a ring while this handler waits. */
 		.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART,
 	};
 	struct sigaction old;
@@ -97,7 +99,7 @@ void take_sigsys(void (*handler)(int, siginfo_t *, void *))
 	program_action(&old, NULL);
 }
 
-/* A SIGSYS that no system call of the program's has raised. */
+/* Runs the program's action, for a SIGSYS that no trapped system call raised. */
 void program_sigsys(siginfo_t *info, void *context)
 {
 	struct sigaction act, reset = { .sa_handler = SIG_DFL };
@@ -166,7 +168,7 @@ bool is_signal_call(long nr)
 
 long signal_call(long nr, long a, long b, long c, long d, long e, long f)
 {
-	/* pselect6(2) takes a mask and its size by one pointer. */
+	/* The last argument of pselect6(2) points to a mask and its size. */
 	struct {
 		const void *mask;
 		size_t size;
@@ -258,7 +260,7 @@ INTERPOSED int ppoll(struct pollfd *fds, nfds_t nr, const struct timespec *timeo
 int __ppoll_chk(struct pollfd *fds, nfds_t nr, const struct timespec *timeout,
 		const sigset_t *set, size_t size);
 
-/* ppoll() of programs that are built with _FORTIFY_SOURCE. */
+/* ppoll() for programs built with _FORTIFY_SOURCE. */
 INTERPOSED int __ppoll_chk(struct pollfd *fds, nfds_t nr, const struct timespec *timeout,
 			   const sigset_t *set, size_t size)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * New threads and processes start without Syscall User Dispatch. Those that libc makes
- * are armed by a function of ours that runs first; those of a system call of the
- * program's own, before they go on where it was. exec(2) needs nothing: LD_PRELOAD is in
- * the environment. Not armed is the child of libc's vfork(), which may do nothing but
- * exec or exit.
+ * Arms new threads and processes, which start without Syscall User Dispatch. A
+ * child that libc makes first runs a function of this file. A child of the
+ * program's own system call is armed before it returns from the call. exec(2)
+ * needs nothing: LD_PRELOAD is in the environment. The child of libc's vfork()
+ * is not armed: it may only exec or exit.
  */
 #include <errno.h>
 #include <linux/sched.h>
@@ -25,7 +25,7 @@ void watch_forks(void)
 		die("no memory");
 }
 
-/* fork() without handlers, by which a child of fork() is armed. */
+/* _Fork() is fork() without the handlers that arm a child of fork(). */
 asm(".globl _Fork\n"
 	".type _Fork, @function\n"
 	".set _Fork, fork_only\n");
@@ -44,7 +44,7 @@ int fork_only(void)
 	return child;
 }
 
-/* What a new thread is to run. */
+/* The function of a new thread, and its argument. */
 struct thread {
 	union {
 		void *(*posix)(void *arg);
@@ -54,7 +54,7 @@ struct thread {
 	void *arg;
 };
 
-/* In the new thread; @data was allocated for it. */
+/* Arms the new thread and frees @data, which was allocated for it. */
 static struct thread begin(void *data)
 {
 	struct thread thread = *(struct thread *)data;
@@ -117,7 +117,7 @@ static int cloned(void *data)
 	return thread->run.clone(thread->arg);
 }
 
-/* The child may have another memory, or outlive this one: its stack keeps what it runs. */
+/* The child may not share memory, or may outlive the parent: its stack has its function. */
 INTERPOSED int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
 {
 	struct thread *thread;
@@ -139,10 +139,10 @@ INTERPOSED int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
 }
 
 /*
- * System calls that trapped. A child that has a stack of its own cannot return from the
- * handler, whose frame is on its parent's. It starts with this on top of its stack,
- * returning from libc's syscall() into child_entry(), which goes on where the program's
- * system call was.
+ * System calls that trapped. A child with a stack of its own cannot return from
+ * the handler, whose frame is on the stack of the parent. So the child starts
+ * with this frame on top of its stack: libc's syscall() returns to
+ * child_entry(), which continues after the program's system call.
  */
 struct child_frame {
 	void (*entry)(void);
@@ -197,8 +197,9 @@ static uintptr_t push_frame(uintptr_t stack, const long long *regs)
 }
 
 /*
- * The stack that the child is to start on, 0 for its parent's. A child on its parent's
- * stack must have a copy of it, for the handler returns twice; POSIX lets vfork() do that.
+ * Returns the stack on which the child starts, 0 for the stack of the parent.
+ * In that case the child must have a copy of the memory, because the handler
+ * returns twice. POSIX allows a vfork() that copies.
  */
 static uintptr_t child_stack(unsigned long *flags, uintptr_t stack, const long long *regs)
 {
@@ -220,7 +221,7 @@ static long arm_child(long ret, unsigned long flags, uintptr_t stack)
 
 static long clone3_call(const void *user_args, size_t size, const long long *regs)
 {
-	/* Room for what later kernels add; more is left to this one to refuse. */
+	/* Room for fields that later kernels add; the kernel refuses a larger size. */
 	union {
 		struct clone_args args;
 		char bytes[256];
@@ -246,7 +247,7 @@ bool is_clone_call(long nr)
 	return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_fork || nr == SYS_vfork;
 }
 
-/* @regs: those of the system call, if it trapped. */
+/* Carries out a clone call. @regs: the registers of the system call, if it trapped. */
 long clone_call(long nr, long a, long b, long c, long d, long e, const long long *regs)
 {
 	unsigned long flags;

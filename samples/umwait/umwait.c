@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The use of the word behind the CQ tail that the proposal of 2019 had in mind
- * (Documentation/review/reserved-word.rst): one thread waits for completions and
- * for messages of another thread on one cache line, in user space first, and in
- * the kernel when nothing comes. waiter.h has the protocol; this prints what it
- * did: wake-ups by cause, how long each took, and the CPU time of the waiter.
+ * Uses the word after the CQ tail as the proposal of 2019 intended
+ * (Documentation/review/reserved-word.rst). One thread waits for completions
+ * and for messages of another thread on one cache line: first in user space,
+ * then in the kernel. waiter.h has the protocol. This program prints wake-ups
+ * by cause, their latency, and the CPU time of the waiter.
  *
- *   umwait [SECONDS [MICROSECONDS]]   how long, and the bound in user space
+ *   umwait [SECONDS [MICROSECONDS]]   duration, and the bound in user space
  *
  * Needs miniring.ko loaded, and root. Exit status 0 if no wake-up was lost.
  */
@@ -24,7 +24,7 @@ enum cause { COMPLETION, MESSAGE, NR_CAUSES };
 static const char *const causes[] = { "a completion", "a store to the word" };
 static const char *const wakes[] = { "at once", "in user space", "announced", "asleep" };
 
-/* How long a cause took to be seen, by where the waiter was. */
+/* The latency of wake-ups with one cause, for one state of the waiter. */
 struct tally {
 	unsigned long nr;
 	double us[MAX_SAMPLES];
@@ -33,7 +33,7 @@ struct tally {
 static struct {
 	struct uring ring;
 	struct waiter waiter;
-	pthread_mutex_t submit;		/* the threads but the waiter submit */
+	pthread_mutex_t submit;		/* held by threads that submit */
 	unsigned long long message;	/* when it was sent, or 0 */
 	unsigned long kicks;		/* completions only to end a sleep */
 	long long end;
@@ -47,7 +47,7 @@ static void die(const char *what, int ret)
 	exit(1);
 }
 
-/* A completion that says when it was made; 0 for a kick. */
+/* Makes a completion with the time @when; 0 for a kick. */
 static void complete(unsigned long long when)
 {
 	int ret = -EAGAIN;
@@ -60,7 +60,7 @@ static void complete(unsigned long long when)
 		die("submit", ret);
 }
 
-/* Now and then something: often soon enough for the bound, often not. */
+/* Pauses for a random time, often less than the bound and often more. */
 static void pause_between(unsigned int *state)
 {
 	static const long gaps_us[] = { 5, 20, 100, 2000 };
@@ -129,7 +129,7 @@ static void count(enum wake wake, enum cause cause, unsigned long long when)
 	tally->nr++;
 }
 
-/* Takes all there is, which @wake let the waiter see. */
+/* Takes all completions and messages after a wake-up by @wake. */
 static void take_work(enum wake wake)
 {
 	unsigned long long sent = __atomic_exchange_n(&s.message, 0, __ATOMIC_ACQ_REL);

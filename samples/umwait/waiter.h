@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A thread that waits for a ring's completions and for other threads at once,
- * on one cache line: that of the CQ tail, whose next word is the user's.
+ * A thread waits for completions of a ring and for other threads at once, on
+ * the cache line of the CQ tail. The word after the tail is free for userspace.
  *
- * It waits for a bounded time in user space, with UMONITOR and UMWAIT if the
- * CPU has them and with PAUSE if not, and then in the kernel. Another thread
- * that has put a message where the waiter will look calls waiter_ring(). That
- * is a plain store to the user's word, which ends UMWAIT as a new tail does; and
- * a look at whether the waiter said that it goes to sleep, in which case the
- * caller has to make a completion, since only that ends a sleep in the kernel.
+ * The waiter waits for a bounded time in user space, and then in the kernel. In
+ * user space it uses UMONITOR and UMWAIT if the CPU has them, else PAUSE.
+ * Another thread stores a message for the waiter and calls waiter_ring().
+ * waiter_ring() stores to the user word, which ends UMWAIT as a new tail does.
+ * Then it checks whether the waiter has announced a sleep. In that case the
+ * caller must make a completion, since only a completion ends a sleep in the
+ * kernel.
  *
- * No wake-up is lost. The waiter announces its sleep and then looks for work
- * once more; the other thread posts its message and then looks for the
+ * No wake-up is lost. The waiter announces its sleep and then checks for work
+ * once more. The other thread posts its message and then checks for the
  * announcement. Between the two steps of each is a full barrier, so at least
- * one of them sees what the other did.
+ * one of them sees the store of the other.
  */
 #ifndef MINIRING_SAMPLE_WAITER_H
 #define MINIRING_SAMPLE_WAITER_H
@@ -24,20 +25,20 @@
 #include <time.h>
 
 /*
- * The word behind the CQ tail. Its bytes have one writer each or may be written
- * at any time, so no store needs to be atomic with another byte.
+ * The word after the CQ tail. Each byte has one writer, or may be written at
+ * any time, so no store needs to be atomic with another byte.
  */
 struct user_word {
 	unsigned char bell;	/* stored to by the ringing thread, never read */
-	unsigned char asleep;	/* set by the waiter, taken by who will wake it */
+	unsigned char asleep;	/* set by the waiter, cleared by its waker */
 	unsigned short unused;
 };
 
-/* What ended a wait. */
+/* The cause of the end of a wait. */
 enum wake {
 	WAKE_AT_ONCE,		/* there was work already */
 	WAKE_SHORT,		/* work came while waiting in user space */
-	WAKE_ANNOUNCED,		/* it came while the sleep was announced */
+	WAKE_ANNOUNCED,		/* work came while the sleep was announced */
 	WAKE_SLEPT,		/* the kernel was entered and came back */
 };
 
@@ -48,8 +49,8 @@ struct waiter {
 	bool (*has_work)(void *arg);	/* completions or messages */
 	int (*sleep)(void *arg);	/* until there is a completion */
 	void *arg;
-	int slept;			/* what that returned last */
-	unsigned long long announced;	/* how often the waiter was to sleep */
+	int slept;			/* the last result of sleep() */
+	unsigned long long announced;	/* number of announced sleeps */
 };
 
 static inline long long waiter_now(void)
@@ -67,7 +68,7 @@ static inline bool cpu_has_waitpkg(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 1 << 5);
 }
 
-/* Fills in what is not the caller's; takes ten milliseconds. */
+/* Sets the fields that the caller does not set; takes ten milliseconds. */
 static inline void waiter_init(struct waiter *w)
 {
 	long long start = waiter_now();
@@ -85,8 +86,9 @@ static inline struct user_word *waiter_word(const struct waiter *w)
 }
 
 /*
- * Tells the waiter to look for a message, which is there already. True if the
- * caller has to wake it from the kernel; of several callers one is told so.
+ * Tells the waiter to check for a message, which is stored already. Returns
+ * true if the caller must wake the waiter in the kernel; only one of several
+ * callers gets true.
  */
 static inline bool waiter_ring(const struct waiter *w)
 {
@@ -98,12 +100,12 @@ static inline bool waiter_ring(const struct waiter *w)
 	       __atomic_exchange_n(&word->asleep, 0, __ATOMIC_ACQ_REL);
 }
 
-/* Until the line is written to, or until @tsc, or less. */
+/* Waits until the cache line is written or until @tsc; may return early. */
 __attribute__((target("waitpkg")))
 static inline bool waiter_umwait(struct waiter *w, unsigned long long tsc)
 {
 	_umonitor(w->cq_tail);
-	/* What came before the line was watched is seen now. */
+	/* Check for work that came before the line was monitored. */
 	if (w->has_work(w->arg))
 		return true;
 	_umwait(0, tsc);
@@ -150,7 +152,7 @@ static inline enum wake waiter_wait(struct waiter *w, long long bound_ns)
 		w->slept = w->sleep(w->arg);
 		wake = WAKE_SLEPT;
 	}
-	/* Somebody may have taken it, and be about to make a completion. */
+	/* Another thread may have taken the byte, and be about to make a completion. */
 	__atomic_store_n(&word->asleep, 0, __ATOMIC_RELAXED);
 	return wake;
 }

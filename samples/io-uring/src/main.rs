@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A program of the io-uring crate. It knows nothing of miniring, and runs on either:
+//! A program of the io-uring crate. The program is not written for miniring, and runs on both:
 //!
 //! ```text
 //! ./crate-ring
 //! LD_PRELOAD=./miniring-preload.so ./crate-ring
 //! ```
 //!
-//! It says what kind of ring it has, and for each thing that it tries whether that went as
-//! io_uring(7) says. The exit status is 0 if all did.
+//! It prints the kind of ring, and for each test whether the ring behaves as in io_uring(7). The
+//! exit status is 0 if all tests pass.
 
 use io_uring::{
     cqueue,
@@ -51,7 +51,7 @@ const ECANCELED: i32 = 125;
 /// Submits the entries, waits for a completion of each, and returns them as (user data, result)
 /// in the order of the user data.
 fn complete(ring: &mut IoUring, entries: &[squeue::Entry]) -> io::Result<Vec<(u64, i32)>> {
-    // SAFETY: All completions are waited for here, and what the entries point to is the caller's.
+    // SAFETY: The caller's buffers outlive the requests: all completions are waited for here.
     unsafe { ring.submission().push_multiple(entries) }.map_err(io::Error::other)?;
     ring.submit_and_wait(entries.len())?;
     let result = |cqe: cqueue::Entry| (cqe.user_data(), cqe.result());
@@ -68,7 +68,7 @@ fn nops(ring: &mut IoUring) -> io::Result<bool> {
     Ok(complete(ring, &entries)? == wanted)
 }
 
-/// A write into a socket, and linked behind it the read of what was written.
+/// Writes to a socket, and reads the data with a linked request.
 fn linked(ring: &mut IoUring) -> io::Result<bool> {
     let (from, to) = UnixStream::pair()?;
     let text = b"through the ring";
@@ -86,7 +86,7 @@ fn linked(ring: &mut IoUring) -> io::Result<bool> {
     Ok(complete(ring, &entries)? == [(1, length), (2, length)] && read.starts_with(text))
 }
 
-/// A write from a registered buffer.
+/// Writes from a registered buffer.
 fn registered_buffer(ring: &mut IoUring) -> io::Result<bool> {
     let (mut from, to) = UnixStream::pair()?;
     let mut buffer = *b"a registered buffer";
@@ -113,7 +113,7 @@ fn timeout(ring: &mut IoUring) -> io::Result<bool> {
     Ok(results == [(0, -ETIME)] && start.elapsed() >= wait)
 }
 
-/// One poll that finds a byte, one that is cancelled.
+/// Polls a socket with a byte in it, and cancels a poll of an empty one.
 fn poll(ring: &mut IoUring) -> io::Result<bool> {
     let (full, mut to_full) = UnixStream::pair()?;
     let (empty, _to_empty) = UnixStream::pair()?;
