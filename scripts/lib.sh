@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# Shared by the scripts of this folder: messages, progress, the cache outside
-# the checkout. Sourced, never run.
+# Shared by the scripts of this folder: messages, progress, and the cache
+# outside the checkout. Sourced, never run.
 
 set -euo pipefail
 
 say() { printf '%s\n' "miniring: $*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-# Neither make nor Kbuild has a way to write a space or a colon in a path.
+# Neither make nor Kbuild can quote a space or a colon in a path.
 buildable() { # PATH
 	case $1 in
 	*[[:space:]:]*)
@@ -34,8 +34,8 @@ if [ -L "$BUILD" ] || [ -e "$BUILD" ]; then
 	buildable "$(readlink -f "$BUILD")"
 fi
 
-# step TEXT LOG COMMAND...: run a long command with its output in LOG; say that
-# it started, every ten seconds where it is, and how it ended.
+# step TEXT LOG COMMAND...: run a long command with its output in LOG; print its
+# start, its progress every ten seconds, and its end.
 step() {
 	local text=$1 log=$2 start=$SECONDS pid rc=0 shown
 	shift 2
@@ -64,8 +64,8 @@ step() {
 digest() { printf '%s\0' "$@" | sha256sum | cut -c 1-12; }
 
 # An entry of the cache is made under a temporary name and renamed when it is
-# whole, so a directory with its final name was finished once; its maker also
-# checks the files it cannot do without, so that one damaged later is replaced.
+# complete. So a directory with the final name was complete once. The required
+# files are checked too, so that an entry damaged later is replaced.
 entry_whole() { # DIR FILE...
 	local dir=$1 file
 	shift
@@ -75,8 +75,8 @@ entry_whole() { # DIR FILE...
 	done
 }
 
-# Whether an entry has to be made. One maker at a time: its lock is held until the
-# shell that asks ends.
+# Succeeds if an entry must be made. Takes a lock, held until the calling shell
+# ends, so that entries are made one at a time.
 entry_missing() { # DIR FILE...
 	local lock
 	! entry_whole "$@" || return 1
@@ -97,8 +97,8 @@ entry_finish() { # DIR
 	mv "$1.partial" "$1"
 }
 
-# Inside the toolchain root nothing more is mounted, and unshare would fail: "/" is no mount
-# point there.
+# Inside the toolchain root nothing more is mounted, and unshare would fail,
+# because "/" is not a mount point there.
 need_root() {
 	[ "$(id -u)" = 0 ] || die "must run as root: the toolchain lives in a chroot"
 	[ -n "${MINIRING_INSIDE-}" ] || unshare --mount --propagation private true 2>/dev/null ||

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Boot a test kernel in QEMU with a busybox initramfs and run one command, or a shell.
 
-As a command: scripts/enter scripts/vm.py [OPTIONS] [COMMAND]. As a module: run(). What
-`make stage` made is /miniring in the VM. The command's output goes to stdout. The kernel
-log goes to build/log/KERNEL-NAME.log, and a report in it (BUG, WARNING, Oops, lockdep,
-KASAN, RCU stall, ...) fails the run whatever the command says.
+As a command: scripts/enter scripts/vm.py [OPTIONS] [COMMAND]. As a module: run(). The
+output of `make stage` is /miniring in the VM. The command's output goes to stdout. The
+kernel log goes to build/log/KERNEL-NAME.log. A report in the log (BUG, WARNING, Oops,
+lockdep, KASAN, RCU stall, ...) fails the run, for any status of the command.
 
 The environment's KERNEL (stock), CPUS (2) and LIMIT (600 seconds) are defaults. Runs in the
-toolchain root. KVM is used only where a probe boot with it has worked, else TCG.
+toolchain root. KVM is used only if a probe boot with it has worked, else TCG.
 
 Exit status: the command's; 124 at the time limit; 125 when the guest died before the
 command ended; 126 when the kernel log has a report.
@@ -33,10 +33,10 @@ INIT = TOP / "scripts/guest/init"
 
 TIME_LIMIT, GUEST_DIED, LOG_REPORT = 124, 125, 126
 
-# KASAN, lockdep's wait contexts, sleeping in atomic context, soft lockups and
-# SLUB say BUG; most of lockdep and all that uses WARN() say WARNING. Below are
-# the others, and a checker that turned itself off. What fault injection prints
-# for a failure that it forces, a trace included, is no report.
+# KASAN, lockdep's wait contexts, sleeping in atomic context, soft lockups and SLUB print BUG;
+# most of lockdep and all users of WARN() print WARNING. The other patterns are for other
+# reports, and for a checker that turned itself off. The output of fault injection for a
+# forced failure, with a trace, is not a report.
 REPORT = re.compile(
     r"\bBUG\b|\bWARNING: |\bOops\b|Kernel panic|general protection fault"
     r"|rcu.*(self-)?detected stall|rcu.*\bstall(s|ed)?\b.*(CPU|tasks)"
@@ -50,7 +50,7 @@ REPORT = re.compile(
     r"|kernel stack overflow|stack is corrupted|Fatal kernel bug"
     r"|page allocation failure|rust_kernel: panicked"
 )
-# Known lines of healthy kernels that the pattern above would take for reports.
+# Lines of healthy kernels that match the pattern above.
 HARMLESS = re.compile(
     r"DEBUG_BUGVERBOSE|Spectre|MDS|kernel BUG numbers"
     r"|WARNING: Spectre|[Nn]o .*BUG"
@@ -70,7 +70,7 @@ def initramfs(target, staged, command, marks):
             f"ROWS={size.lines}\nCOLUMNS={size.columns}\n"
             f"TERM={shlex.quote(os.environ.get('TERM', 'dumb'))}\n"
         )
-        # For tests of what a user without privileges can do.
+        # For tests as a user without privileges.
         (root / "etc/passwd").write_text(
             "root:x:0:0::/miniring:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"
         )
@@ -78,14 +78,14 @@ def initramfs(target, staged, command, marks):
         (root / "miniring").mkdir()
         for folder in staged:
             shutil.copytree(folder, root / "miniring", symlinks=True, dirs_exist_ok=True)
-        # Where dynamic programs look for their interpreter and libraries.
+        # The folder of the interpreter and the libraries of dynamic programs.
         os.symlink("miniring/lib", root / "lib")
         os.symlink("miniring/lib", root / "lib64")
         for mark in marks:
             (root / mark).touch()
         if command is not None:
             (root / "command").write_text(command + "\n")
-        # The temporary folder, which becomes /, is for its owner only.
+        # The temporary folder becomes /, but its mode excludes other users.
         subprocess.run(["chmod", "-R", "a+rX", root], check=True)
         with open(target, "wb") as out:
             subprocess.run(
@@ -96,19 +96,19 @@ def initramfs(target, staged, command, marks):
 
 @dataclasses.dataclass
 class Options:
-    """How a VM is run."""
+    """The options of a run."""
 
     kernel: str = os.environ.get("KERNEL") or "stock"
-    # Names the file that the kernel log goes to.
+    # A part of the file name of the kernel log.
     name: str = "vm"
     cpus: int = int(os.environ.get("CPUS") or 2)
     # Seconds until the VM is ended. A shell has no limit.
     limit: int = int(os.environ.get("LIMIT") or 600)
     # Kernel parameters.
     append: str = ""
-    # A folder whose content is in /miniring too.
+    # A folder whose files are added to /miniring.
     also: str = ""
-    # Look for leaks of what the command made, if the kernel can.
+    # Check for memory leaks of the command, if the kernel has kmemleak.
     kmemleak: bool = False
     # One CPU, whose time stamp counter counts instructions: times can be repeated exactly.
     icount: bool = False
@@ -119,17 +119,17 @@ class Options:
 
 @dataclasses.dataclass
 class Result:
-    """How a run ended."""
+    """The result of a run."""
 
     status: int
-    # The command's, if it was asked for.
+    # The output of the command, if `capture` was set.
     output: str
-    # Why the status is not the command's, with the lines of the kernel log that say so.
+    # The reason if the status is not the command's, with the lines of the kernel log.
     reason: str
 
 
 def accelerator(image):
-    """KVM if a kernel boots with it on this machine, asked once per boot of the machine."""
+    """Returns KVM if a kernel boots with it here; tried once per boot of the machine."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg,thread=multi"
     machine = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
@@ -156,27 +156,25 @@ class Boot:
         self.status_file = folder / "status"
 
     def arguments(self, archive):
-        """QEMU's command line."""
+        """Returns QEMU's command line."""
         options = self.options
         argv = [
             "qemu-system-x86_64", "-accel", options.accel,
-            # Linux writes the protection keys' register for each signal, and for that TCG
-            # forgets all address translations: a signal took four times as long.
+            # Linux writes the protection keys' register for each signal. TCG then drops all
+            # address translations: a signal took four times as long.
             "-cpu", "host" if options.accel == "kvm" else "max,-pku",
             "-smp", str(options.cpus), "-m", "2G", "-display", "none",
             "-nodefaults", "-no-reboot", "-kernel", str(self.image),
             "-initrd", str(archive),
             "-append",
-            # no5lvl: with 5-level paging, KASAN takes memory for wild in an
-            # interrupt that comes while identify_cpu() has the features of
-            # the CPU cleared.
+            # no5lvl: with 5-level paging, KASAN reports a wild access in an interrupt while
+            # identify_cpu() has the features of the CPU cleared.
             "console=ttyS0 loglevel=7 panic=-1 oops=panic reboot=t no5lvl "
-            # All CPUs have one TSC under TCG. The watchdog takes an emulated CPU that
-            # had to wait for a wrong one, and what replaces it is slow to read.
+            # All CPUs have one TSC under TCG. If an emulated CPU has to wait, the watchdog
+            # marks the TSC as unstable, and the other clock sources are slow to read.
             "tsc=reliable "
-            # SLUB's per-CPU sheaves keep the addresses of what they have given
-            # out, and kmemleak takes those for references; what has any of
-            # SLUB's debugging on has no sheaves.
+            # SLUB's per-CPU sheaves keep the addresses of allocated objects, and kmemleak
+            # takes these for references. A cache with any SLUB debugging has no sheaves.
             + ("slab_debug=F " if options.kmemleak else "")
             + "rdinit=/init " + options.append,
             "-serial", f"file:{self.log}",
@@ -191,14 +189,14 @@ class Boot:
         return argv
 
     def run(self, staged, command):
-        """Run QEMU to its end; False if it had to be ended at the limit."""
+        """Runs QEMU to its end; returns False if it was ended at the limit."""
         archive = self.folder / "initramfs"
         marks = [mark for mark, there in (("kmemleak", self.options.kmemleak),
                                           ("tcg", self.options.accel != "kvm")) if there]
         initramfs(archive, staged, command, marks)
         interactive = command is None
         process = subprocess.Popen(
-            # QEMU does not outlive this script, even if that is killed.
+            # QEMU does not outlive this script, even if the script is killed.
             ["setpriv", "--pdeathsig", "KILL"] + self.arguments(archive),
             stdin=None if interactive else subprocess.DEVNULL,
         )
@@ -212,7 +210,7 @@ class Boot:
         return True
 
     def status(self):
-        """The command's exit status, None if the guest died first."""
+        """Returns the command's exit status, None if the guest died first."""
         if not self.status_file.exists():
             return None
         said = re.search(r"status=(\d+)", self.status_file.read_text())
@@ -226,7 +224,7 @@ class Boot:
                 and "Oops: int3" in self.log.read_text(errors="replace"))
 
     def reports(self):
-        """The lines of the kernel log that no healthy run has."""
+        """Returns the reports in the kernel log."""
         lines = self.log.read_text(errors="replace").splitlines()
         if "kmemleak=off" in self.options.append:
             lines = [l for l in lines if "kmemleak: Kernel memory leak detector disabled" not in l]
@@ -234,7 +232,7 @@ class Boot:
 
 
 def end(process):
-    """End QEMU if it still runs. It puts the terminal in order if it may end by itself."""
+    """Ends QEMU if it still runs, by SIGTERM first: then QEMU restores the terminal."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -251,7 +249,7 @@ def told_to_end(number, _frame):
 
 @contextlib.contextmanager
 def signals_end_vm():
-    """Signals that would end this script at once end it in order."""
+    """Makes signals that would end this script at once end it in order."""
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP)
                if signal.getsignal(number) == signal.SIG_DFL]
     for number in numbers:
@@ -264,12 +262,12 @@ def signals_end_vm():
 
 
 def last_lines(log, lines):
-    """Lines of the kernel log, to be read beside a verdict."""
+    """Formats lines of the kernel log, to be printed with a verdict."""
     return "\n".join([f"{log}:", *(f"  {line}" for line in lines)])
 
 
 def judge(boot, in_time, log):
-    """(status, reason) of a run."""
+    """Returns (status, reason) of a run."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     reports = boot.reports() if lines else []
     if reports:
@@ -287,8 +285,10 @@ def judge(boot, in_time, log):
 
 
 def run(command, **options):
-    """Run a command (None: a shell) in a VM; `options` as in Options. Ends the program if
-    nothing is staged."""
+    """Runs a command (None: a shell) in a VM; `options` as in Options.
+
+    Ends the program if nothing is staged.
+    """
     options = Options(**options)
     stage = BUILD / options.kernel / "stage"
     if not (stage / "miniring.ko").exists():

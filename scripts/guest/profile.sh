@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# In the VM of `make profile`: where the time goes when every pr_debug() site of the kernel is
-# turned on, by dynamic debug's control file and by miniring's, in one boot. Once without the
-# function tracer, for the whole and for miniring's tracepoints, and once with it, for the share
-# of some functions of the kernel. Needs a kernel with the function graph tracer.
+# In the VM of `make profile`: measures turning on every pr_debug() site of the kernel.
+# Does it by dynamic debug's control file and by miniring's, in one boot. A run without
+# the function tracer measures the total and miniring's tracepoints. A run with it
+# measures the share of some functions of the kernel. Needs a kernel with the function
+# graph tracer.
 
 cd /sys/kernel/tracing || exit 1
 functions="__text_poke smp_text_poke_batch_finish smp_text_poke_sync_each_cpu
@@ -11,7 +12,7 @@ functions="__text_poke smp_text_poke_batch_finish smp_text_poke_sync_each_cpu
 stock=/proc/dynamic_debug/control
 queued=/sys/kernel/debug/miniring/control
 
-# The trace of FILE's QUERY, between two markers.
+# Prints the trace of writing QUERY to FILE, between two markers.
 trace_of() { # FILE QUERY
 	echo >trace
 	echo "write begins" >trace_marker

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# In the VM of `make run`: the demonstration. Fails if a part of it does not work.
+# In the VM of `make run`: runs the demonstration. Fails if a part of it fails.
 
 say() { printf "\n== %s\n" "$*"; }
 say "$(uname -sr), $(grep -c ^processor /proc/cpuinfo) CPUs: unmodified, not built here"
