@@ -301,7 +301,7 @@ TEST_F(eventfd, eventfd_is_silent_after_unregister)
 }
 
 /* A worker has published the CQE, but may not have come to its signal. */
-TEST_F(eventfd, eventfd_is_silent_for_a_cqe_seen_before_register)
+TEST_F_TIMEOUT(eventfd, eventfd_is_silent_for_a_cqe_seen_before_register, 600)
 {
 	for (int i = 0; i < 1000; i++) {
 		uring_nop(&self->ring, i)->flags = IOSQE_ASYNC;

@@ -250,7 +250,7 @@ TEST_F(kept, requests_survive_a_thread_with_its_own_descriptors)
 
 /* Requests that wait while a search looks at them, and how often one completes meanwhile. */
 #define SEARCHED 4096
-#define SEARCHES 40
+#define SEARCHES 20
 
 struct searcher {
 	struct background background;
@@ -299,7 +299,7 @@ static bool drained_comes_before(struct uring *ring, unsigned int nr, unsigned i
  * Request 1 completes while a search has those behind it. Request 2 waits for its file, 3 for 2,
  * and all others for 3: also the last, which is submitted when 1 has completed.
  */
-TEST_F(kept, drained_request_holds_up_the_last_during_a_search)
+TEST_F_TIMEOUT(kept, drained_request_holds_up_the_last_during_a_search, 600)
 {
 	static struct searcher searcher;
 	struct uring *ring = &searcher.ring;

@@ -173,7 +173,7 @@ TEST_F(wait, waiter_is_woken_once_when_all_have_completed)
 }
 
 /* Takes each CQE as soon as it is visible, while workers post the next ones. */
-TEST_F(wait, waiter_finds_a_cqe_when_it_returns)
+TEST_F_TIMEOUT(wait, waiter_finds_a_cqe_when_it_returns, 600)
 {
 	struct uring ring = {};
 

@@ -144,8 +144,8 @@ impl Table {
     fn take(&mut self, request: &Request) -> Option<ListArc<Request>> {
         let list = self.buckets.get_mut(request.bucket.load(Relaxed))?;
         // SAFETY:
-        // - The table belongs to the request's ring: only `add_to_pending`, `replace_in_pending`
-        //   and `rename` use this.
+        // - The table belongs to the request's ring: only `replace_in_pending` and `rename` use
+        //   this.
         // - The bucket is the one that the request was last added to, under the lock.
         // - The owner keeps the request from other lists that use these links while it is here.
         unsafe { list.remove(request) }
