@@ -5,8 +5,8 @@
 //! A callback is code of the module that queued it, so a module must not be freed before its
 //! callbacks have returned. A C module calls `rcu_barrier()` in its exit function. Here
 //! [`Callbacks`] waits for all modules, in a module notifier: after the exit function of a module
-//! and before its memory is freed. A module that queues a callback calls [`Head::queue`], so it
-//! holds a reference to the module with the notifier.
+//! and before its memory is freed. A module that queues a callback calls [`Head::queue`]. By that
+//! symbol it depends on the module with the notifier, which cannot be unloaded before it.
 //!
 //! One `rcu_barrier()` does not wait for a callback that another callback queues. Such callbacks
 //! are counted, and the notifier repeats the barrier until the count is 0. So callbacks must not

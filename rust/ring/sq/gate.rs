@@ -2,12 +2,12 @@
 
 //! Issuer state, and the gate in front of it.
 //!
-//! Only a submitter touches issuer state: the cached SQ head, completions not yet posted, the
-//! registered buffers. So only submitters exclude each other; any context posts completions, under
-//! a lock of their own.
+//! Only a submitter touches issuer state: the cached SQ head, the registered buffers, and its batch
+//! of completions that it will post. So only submitters exclude each other. Posting to the CQ has a
+//! lock of its own, for any context.
 //!
 //! Exclusion is a value, [`Access`]. Either the ring's mutex is held, or the ring is SINGLE_ISSUER
-//! and `current` is its submitter, which cannot be in the ring twice.
+//! and `current` is its submitter. One task makes one call at a time, so that suffices.
 //!
 //! Locking: the mutex is the outermost lock of a ring. Of two rings, the mutex at the lower address
 //! is taken first.

@@ -7,9 +7,10 @@
 //! other thread. The thread is made without descriptors, and adopts the table of its maker when it
 //! first runs. So it has the descriptors of the process, and no others.
 //!
-//! The thread holds its [`Job`], a ring, and the ring holds the thread until its file is released.
-//! Then the thread ends at its next step, and a work item stops it. The release does not wait for a
-//! thread that is inside an operation, so closing a ring never blocks.
+//! The thread runs a [`Job`], which is the ring, and holds a reference to it. The ring holds the
+//! thread until the ring's file is released. Then the thread leaves its loop after the current
+//! step, and a work item waits for that and frees the thread. So closing a ring never blocks, even
+//! while the thread is inside an operation.
 //!
 //! Locking: the lock is a leaf.
 

@@ -3,13 +3,13 @@
 //! The `rcu` model, the proposal: the registration is a pointer that RCU protects.
 //!
 //! * A poster loads the pointer once, in an RCU read-side critical section, and signals the
-//!   registration that it found. A poster takes neither a lock nor a reference.
+//!   registration that it found. The poster takes no lock and, but for the last case, no reference.
 //! * REGISTER publishes a registration if there is none, by one compare-and-exchange. UNREGISTER
 //!   replaces the pointer by null. Neither waits or takes the ring's mutex.
 //! * A poster that found a registration just before may still signal it after UNREGISTER has
 //!   returned. The eventfd is put after a grace period, so it still exists for that signal.
-//! * A signal that is not allowed in the poster's context takes a reference and is deferred with
-//!   `call_rcu_hurry()`.
+//! * Where a signal is not allowed, inside the wake-up of another eventfd, the poster takes a
+//!   reference to the registration. A callback of `call_rcu_hurry()` makes the signal.
 //!
 //! The other models are in [`super::spinlock`] and [`super::quiesce`].
 
