@@ -195,17 +195,21 @@ class Boot:
                                           ("tcg", self.options.accel != "kvm")) if there]
         initramfs(archive, staged, command, marks)
         interactive = command is None
-        process = subprocess.Popen(
-            # QEMU does not outlive this script, even if the script is killed.
-            ["setpriv", "--pdeathsig", "KILL"] + self.arguments(archive),
-            stdin=None if interactive else subprocess.DEVNULL,
-        )
+        process = None
         try:
+            # A signal between the start of QEMU and the assignment would not end QEMU.
+            with signals_held():
+                process = subprocess.Popen(
+                    # QEMU does not outlive this script, even if the script is killed.
+                    ["setpriv", "--pdeathsig", "KILL"] + self.arguments(archive),
+                    stdin=None if interactive else subprocess.DEVNULL,
+                )
             process.wait(None if interactive else self.options.limit)
         except subprocess.TimeoutExpired:
             return False
         finally:
-            end(process)
+            if process:
+                end(process)
             archive.unlink()
         return True
 
@@ -245,6 +249,22 @@ def end(process):
 def told_to_end(number, _frame):
     """Ends a script at a signal after its QEMU and its files are gone."""
     sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def signals_held():
+    """Delivers signals after the block instead of in it."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    held = []
+    handlers = {number: signal.signal(number, lambda number, _frame: held.append(number))
+                for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager
@@ -303,15 +323,15 @@ def run(command, **options):
     kernel = pathlib.Path(made.stdout.strip())
     config = (kernel / "tree/include/config/auto.conf").read_text()
     options.kmemleak = options.kmemleak and "CONFIG_DEBUG_KMEMLEAK=y" in config
-    if options.icount:
-        # A clock that ticks once for each instruction of the only CPU.
-        options.accel, options.cpus = "tcg,thread=single", 1
-    else:
-        options.accel = accelerator(kernel / "image")
     log = BUILD / "log" / f"{options.kernel}-{options.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     staged = [stage] + ([options.also] if options.also else [])
     with signals_end_vm(), tempfile.TemporaryDirectory() as name:
+        if options.icount:
+            # A clock that ticks once for each instruction of the only CPU.
+            options.accel, options.cpus = "tcg,thread=single", 1
+        else:
+            options.accel = accelerator(kernel / "image")
         boot = Boot(pathlib.Path(name), kernel / "image", options)
         sys.stdout.flush()
         for last in (False, False, True):
