@@ -54,7 +54,7 @@ impl kernel::InPlaceModule for Miniring {
             _callbacks: unsafe { rcu::Callbacks::new()? },
             _static_keys: static_key::StaticKeys::new(symbols)?,
             _toggler: dyndbg::Toggler::new(symbols)?,
-            // SAFETY: The init function of a module is called once.
+            // SAFETY: The init function of a module is called once, and makes `_device` later.
             _workers: unsafe { ring::Workers::new()? },
             _device <- ring::Registration::new(),
             _directory: debugfs::Directory::new()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A miniature `io_uring`: its interface behind three ioctls of `/dev/miniring`.
+//! A miniature `io_uring`, behind three ioctls of `/dev/miniring`.
 //!
 //! Each folder uses only those below it (scripts/check-imports):
 //!
@@ -125,7 +125,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Enables a ring that was made disabled. The current task becomes its submitter.
+    /// Enables a ring that was made disabled. The current task becomes the submitter.
     ///
     /// # Errors
     ///

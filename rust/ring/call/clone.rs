@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! IORING_REGISTER_CLONE_BUFFERS: buffers that two rings share.
+//! IORING_REGISTER_CLONE_BUFFERS: shares buffers between two rings.
 //!
 //! Only this call needs the issuer state of two rings at a time.
 
@@ -26,8 +26,8 @@ impl Ring {
     /// # Errors
     ///
     /// `EFAULT`; `EINVAL` for an unknown flag, or if the rings charge different accounts; `EBADF`
-    /// or `EOPNOTSUPP` if there is no such ring; `EEXIST` if the source has one issuer and it is
-    /// another task; and the errors of [`Table::with_clones`].
+    /// or `EOPNOTSUPP` if there is no such ring; `EEXIST` if another task is the only issuer of the
+    /// source; and the errors of [`Table::with_clones`].
     ///
     /// [`Table::with_clones`]: crate::ring::sq::buffers::Table::with_clones
     pub(crate) fn clone_buffers(&self, args: &bindings::miniring_register) -> Result<u32> {

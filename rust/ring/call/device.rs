@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/miniring`: the operations of a file, which SETUP makes a ring.
+//! `/dev/miniring`: the operations of its files. SETUP makes a file a ring.
 
 use super::exec::Open;
 use crate::{
@@ -193,9 +193,9 @@ unsafe extern "C" fn poll(
     ring.ready_for()
 }
 
-/// Handles the close of a descriptor. If it was the last one of its process, or the process exits,
-/// some requests of the process are cancelled, even if other processes have the ring open: see
-/// `Ring::leave`.
+/// Handles the close of a descriptor. If the process has no other descriptor of the ring, or exits,
+/// some of its requests are cancelled: see `Ring::leave`. Other processes may still have the ring
+/// open.
 ///
 /// # Safety
 ///
@@ -227,15 +227,15 @@ fn is_open(file: *mut bindings::file) -> bool {
     }
 }
 
-/// Returns the core of the ring that `file` is, if it is one.
+/// Returns the core of the ring of `file`; `None` if `file` is no ring.
 pub(crate) fn core_of(file: &File) -> Option<Arc<Core>> {
     ring_of(file).map(|ring| ring.core.clone())
 }
 
-/// Returns the ring that `file` is, if it is one.
+/// Returns the ring of `file`; `None` if `file` is no ring.
 pub(crate) fn ring_of(file: &File) -> Option<Arc<Ring>> {
-    // SAFETY: An open file has operations, which do not change while it is open. Nor does the
-    // private data of a file of this device.
+    // SAFETY: An open file has operations, which do not change while it is open. A file with this
+    // `poll` is of this device, and `open` stored its handle.
     let handle = unsafe {
         let file = file.as_ptr();
         let mine: PollFn = poll;
@@ -270,7 +270,7 @@ pub(crate) struct Registration {
 
 // SAFETY: Any task may deregister the device.
 unsafe impl Send for Registration {}
-// SAFETY: A shared reference has no methods.
+// SAFETY: A shared reference gives no access to the fields.
 unsafe impl Sync for Registration {}
 
 impl Registration {

@@ -32,8 +32,8 @@ use kernel::{
 /// Size of a `struct io_uring_reg_wait`.
 const REG_WAIT: usize = size_of::<bindings::io_uring_reg_wait>();
 
-/// Enter flags (`IORING_ENTER_*`) that are honoured here. SQ_WAKEUP and SQ_WAIT mean nothing on a
-/// ring without SQ polling.
+/// Supported flags of ENTER (`IORING_ENTER_*`). SQ_WAKEUP and SQ_WAIT have no effect on a ring
+/// without SQ polling.
 const FLAGS: u32 = bindings::IORING_ENTER_GETEVENTS
     | bindings::IORING_ENTER_SQ_WAKEUP
     | bindings::IORING_ENTER_SQ_WAIT
@@ -51,9 +51,9 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an unknown flag, `EBADFD` if the ring is not enabled, `EEXIST` if the ring has
-    /// one issuer and it is another task, `EOWNERDEAD` if its thread has ended, `EAGAIN` without
-    /// memory, `EINTR`, `ETIME`, `EFAULT`.
+    /// `EINVAL` for an unknown flag; `EBADFD` if the ring is not enabled; `EEXIST` if another task
+    /// is the only issuer; `EOWNERDEAD` if the ring's thread has ended; `EAGAIN` without memory;
+    /// `EINTR`, `ETIME`, `EFAULT`.
     pub(crate) fn enter(self: &Arc<Self>, args: &bindings::miniring_enter) -> Result<u32> {
         if args.flags & !FLAGS != 0 || args.resv != 0 {
             return Err(EINVAL);
@@ -139,7 +139,8 @@ impl Ring {
     }
 
     /// Waits until the CQ has `min_complete` entries, or a timeout completes. After
-    /// `limits.min_wait` one entry is enough; without a deadline the wait ends then.
+    /// `limits.min_wait` one entry is enough. Without a deadline the wait ends at
+    /// `limits.min_wait`.
     fn wait(&self, min_complete: u32, limits: Limits) -> Result {
         // As in io_uring, a number beyond an `int` is negative, and waits for nothing.
         let wanted = i32::try_from(min_complete).unwrap_or(0) as u32;
@@ -190,9 +191,8 @@ impl Ring {
 
     /// Returns the number of CQEs after the CQ position `head`, which userspace wrote.
     ///
-    /// The tail is the one that userspace sees, as in io_uring. `completion.tail()` is stored after
-    /// it, so a CQE that userspace has taken may not be in there yet, and the number would be
-    /// 2^32 - 1.
+    /// Uses the tail that userspace sees, as in io_uring. `completion.tail()` is stored after that
+    /// tail, and may lack a CQE that userspace has taken. The number would then be 2^32 - 1.
     fn cqes_after(&self, head: u32) -> u32 {
         geometry::distance(self.shared.cq_tail(), head)
     }
@@ -237,7 +237,7 @@ impl Limits {
             });
         }
         if has(bindings::IORING_ENTER_EXT_ARG_REG) {
-            // Registered memory is not implemented, so the argument is not inside of any.
+            // Registered memory is not implemented, so the argument is never inside it.
             return Err(match args.argsz as usize {
                 REG_WAIT => EFAULT,
                 _ => EINVAL,
@@ -280,7 +280,7 @@ fn deadline(addr: u64, absolute: bool) -> Result<Option<Deadline>> {
     }))
 }
 
-/// A signal mask for a wait; none if `addr` is 0.
+/// A signal mask for a wait. There is no mask if `addr` is 0.
 #[derive(Default)]
 struct Sigmask {
     addr: u64,
@@ -291,7 +291,7 @@ struct Sigmask {
 struct Pushed(bool);
 
 impl Sigmask {
-    /// Saves the current mask and sets this one, if there is one.
+    /// Saves the current mask and sets this mask, if there is one.
     fn push(&self) -> Result<Pushed> {
         if self.addr == 0 {
             return Ok(Pushed(false));
@@ -309,8 +309,8 @@ impl Sigmask {
 }
 
 impl Pushed {
-    /// Restores the old mask. After an interruption the return to userspace does that, so that the
-    /// signal is delivered under the mask of the wait.
+    /// Restores the old mask. After an interruption the return to userspace restores the mask, so
+    /// the signal is delivered under the mask of the wait.
     fn pop(self, interrupted: bool) {
         if self.0 && !interrupted {
             // SAFETY: Process context. Only changes the mask of the current task.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Cancels the requests of a task when the task executes another program.
+//! Cancels the requests of a task that executes another program.
 //!
 //! A module learns of an exec only by the tracepoint `sched_process_exec`. A probe there queues
 //! task work. The work runs before the new program, and cancels the requests that this task
-//! submitted before. Most tasks have none; a count for each class of tasks ([`per_task`]) saves the
-//! task work.
+//! submitted before. Most tasks have no requests: a count for each class of tasks ([`per_task`])
+//! saves their task work.
 //!
 //! The work finds the rings in a list of all open rings.
 //!
@@ -114,7 +114,7 @@ pub(crate) struct ExecProbe(Option<NonNull<c_void>>);
 
 // SAFETY: Any task may unregister a probe.
 unsafe impl Send for ExecProbe {}
-// SAFETY: A shared reference has no methods.
+// SAFETY: A shared reference gives no access to the fields.
 unsafe impl Sync for ExecProbe {}
 
 impl ExecProbe {
@@ -180,7 +180,7 @@ unsafe extern "C" fn executed(
     if !per_task::has_any(task) {
         return;
     }
-    // Without memory the requests stay. They do not touch the memory of the new program.
+    // Without memory the requests stay. Requests never touch the memory of the new program.
     let Ok(work) = KBox::new(
         ExecWork {
             head: Opaque::uninit(),
@@ -192,7 +192,7 @@ unsafe extern "C" fn executed(
     let work = KBox::into_raw(work);
     // SAFETY:
     // - The callback gets the work, which stays allocated until then.
-    // - The callback has the reference to the module that is taken here.
+    // - The callback owns the reference to the module that is taken here.
     // - `task` is the current task (caller).
     unsafe {
         let head = (*work).head.get();
@@ -231,7 +231,7 @@ unsafe extern "C" fn cancel(head: *mut bindings::callback_head) {
     {
         let open = OPEN.lock();
         for entry in open.iter() {
-            // Without memory the requests of the remaining rings stay, as without the task work.
+            // Without memory the requests of the remaining rings stay: see `executed`.
             if rings.push(entry.ring.clone(), GFP_KERNEL).is_err() {
                 break;
             }
@@ -243,7 +243,7 @@ unsafe extern "C" fn cancel(head: *mut bindings::callback_head) {
         });
     }
     drop(rings);
-    // SAFETY: The call has a reference to the module (caller). `task_work::wait_for_callbacks`
+    // SAFETY: The call owns a reference to the module (caller). `task_work::wait_for_callbacks`
     // waits for the end of this function.
     unsafe { bindings::module_put(bindings::this_module()) };
 }

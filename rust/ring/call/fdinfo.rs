@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/PID/fdinfo/FD` of a ring, in the format of `io_uring`, with two lines of miniring's own:
-//! the numbers of calls that submitted and of acquisitions of the ring's mutex, for any purpose.
+//! `/proc/PID/fdinfo/FD` of a ring, in the format of `io_uring`. Two lines are added: the number of
+//! calls that submitted, and the number of times that the ring's mutex was taken.
 
 use crate::{
     pure::geometry,
@@ -15,11 +15,11 @@ use kernel::{
     seq_print, //
 };
 
-/// Number of completions that wait for room and are shown.
+/// Maximal number of overflowed completions to show.
 const OVERFLOW: usize = 32;
 
 impl Ring {
-    /// Shows the ring's state, without a lock: it may change meanwhile. May sleep.
+    /// Shows the ring's state without a lock, so the values may not belong together. May sleep.
     pub(crate) fn show(&self, m: &SeqFile) {
         let (sq_head, sq_tail, cq_head, cq_tail) = self.shared.indices();
         let sq_entries = self.config.geometry.sq_entries();

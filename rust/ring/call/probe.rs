@@ -33,7 +33,7 @@ const _: () = {
     assert!(bindings::IORING_OP_LAST <= MAX);
 };
 
-/// Fills in the user's `struct io_uring_probe`. The structure has to be zero.
+/// Fills in the user's `struct io_uring_probe`, which must be zero.
 ///
 /// # Errors
 ///

@@ -23,8 +23,8 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an unknown operation or arguments that it does not take, `EEXIST` if the ring
-    /// has one issuer and it is another task, and the errors of the operation.
+    /// `EINVAL` for an unknown operation or invalid arguments; `EEXIST` if another task is the only
+    /// issuer; and the errors of the operation.
     pub(crate) fn register(&self, args: &bindings::miniring_register) -> Result<u32> {
         if args.opcode >= bindings::IORING_REGISTER_LAST {
             return Err(EINVAL);
@@ -73,7 +73,7 @@ impl Ring {
     /// Checks the submitter, carries out `operation` and traces the result.
     #[inline]
     fn do_register(&self, opcode: u32, operation: impl FnOnce() -> Result<u32>) -> Result<u32> {
-        // First, before the arguments are read and before any wait.
+        // Check the submitter before reading the arguments and before any wait.
         let ret = self.gate.check_submitter().and_then(|()| operation());
         let number = match &ret {
             Ok(number) => *number as isize,
@@ -109,7 +109,7 @@ impl Ring {
         if args.arg != 0 || args.nr_args != 0 {
             return Err(EINVAL);
         }
-        // Dropped after the mutex, which unpins the memory that no request holds.
+        // Dropped after the mutex: dropping the table unpins memory, which takes long.
         let _buffers = self.gate.access()?.buffers.unregister()?;
         dyn_debug!(unregister_buffers, "the buffers are unregistered\n");
         Ok(0)

@@ -9,7 +9,7 @@
 //! still registers.
 //!
 //! The thread ends when the ring's file is released, and when its process exits or executes another
-//! program. Its requests in flight are then cancelled, and ENTER fails with `EOWNERDEAD`.
+//! program. Then the thread's requests are cancelled, and ENTER fails with `EOWNERDEAD`.
 
 use crate::{
     bindings,
@@ -83,7 +83,7 @@ impl Ring {
 }
 
 impl Job for Ring {
-    /// Submits until `thread`, the current one, is over or has a signal. May sleep.
+    /// Submits until `thread`, which is the current one, must end or has a signal. May sleep.
     fn work(self: Arc<Self>, thread: &Thread) {
         let Some(sq) = &self.sq else { return };
         let mut until = now().saturating_add(sq.wish.idle_ns);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Submission: takes SQEs off the queue and issues them.
+//! Submission: takes SQEs off the queue and issues their requests.
 //!
 //! An operation that ends at once costs no allocation: its completion is collected. Any other
-//! becomes a [`crate::ring::req::request::Request`], and so does each of a chain.
+//! operation becomes a [`crate::ring::req::request::Request`], and so does each operation of a
+//! chain.
 
 use super::device::core_of;
 use crate::{
@@ -73,7 +74,7 @@ enum Taken {
 #[derive(Default)]
 struct Chain {
     requests: KVec<Owned>,
-    /// One of them was refused.
+    /// An SQE of the chain was refused.
     failed: bool,
 }
 
@@ -82,24 +83,23 @@ struct Submission<'a> {
     ring: &'a Arc<Ring>,
     poster: Poster<'a>,
     buffers: &'a Table,
-    /// None until a request is linked: dropping an empty vector calls the allocator too.
+    /// `None` until a request is linked: dropping even an empty vector calls the allocator.
     chain: Option<Chain>,
     /// The request after the chain is drained, because one in the chain was.
     drain_next: &'a mut bool,
-    /// A request had IOSQE_CQE_SKIP_SUCCESS. None may be drained after that: its CQEs cannot be
-    /// counted.
+    /// A request had IOSQE_CQE_SKIP_SUCCESS. Later requests must not be drained: skipped CQEs
+    /// cannot be counted.
     has_skipped: &'a mut bool,
 }
 
 impl Ring {
     /// Consumes up to `to_submit` SQEs. Returns their number.
     ///
-    /// Stops after a refused SQE, unless the ring has IORING_SETUP_SUBMIT_ALL. Stops at an SQE
-    /// whose index is out of range, which is dropped.
+    /// Stops after a refused SQE, unless the ring has IORING_SETUP_SUBMIT_ALL. Drops an SQE whose
+    /// index is out of range, and stops there.
     ///
-    /// Plain NOPs are handled here, up to the first other SQE. They need no [`Submission`], and
-    /// making and dropping one takes longer than a NOP. A NOP costs what the ring itself costs, and
-    /// is measured.
+    /// Plain NOPs are handled here, up to the first other SQE. Making and dropping a [`Submission`]
+    /// would take longer than a NOP. The benchmarks use NOPs to measure the ring itself.
     ///
     /// # Errors
     ///
@@ -166,8 +166,8 @@ impl Ring {
         self.post_batch(in_flight, &mut issuer.batch());
     }
 
-    /// Submits `sqe`, which was taken, and the SQEs behind it, of any kind. Returns the number of
-    /// the `wanted` SQEs that were consumed, and whether memory ran out.
+    /// Submits `sqe`, which was taken, and the SQEs behind `sqe`. Returns the number of consumed
+    /// SQEs, of `wanted`, and whether memory ran out.
     #[inline(never)]
     fn submit_others(
         self: &Arc<Self>,
@@ -275,10 +275,10 @@ impl Submission<'_> {
         taken
     }
 
-    /// Issues a request that did not end at once.
+    /// Issues an operation that did not end at once, as a request.
     fn issue(&mut self, sqe: &Sqe, op: Op) -> Taken {
         let Ok(room) = Room::new() else {
-            // A transfer cannot be undone, so the short result is reported.
+            // A partial transfer cannot be undone, so the short result is reported.
             let Some(outcome) = op.so_far() else {
                 return Taken::NoMemory;
             };
@@ -301,8 +301,8 @@ impl Submission<'_> {
         Taken::InOrder
     }
 
-    /// Takes an SQE whose request is not issued at once: linked, drained, ASYNC, or behind one of
-    /// these.
+    /// Takes an SQE whose request is not issued at once: linked, drained, ASYNC, or behind such a
+    /// request.
     fn take_apart(&mut self, sqe: &Sqe, op: Result<Op>) -> Taken {
         let flags = u32::from(sqe.flags);
         let chain = self.chain.get_or_insert_default();
@@ -371,7 +371,7 @@ impl Submission<'_> {
             return;
         }
         if chain.drain.load(Relaxed) || self.ring.drain.is_active() {
-            // A drained chain waits for these completions too.
+            // A drained chain also waits for the collected completions.
             self.poster.flush();
         }
         if let Some(chain) = self.ring.drain.admit(chain) {

@@ -13,10 +13,10 @@ use crate::ring::{
 };
 use kernel::prelude::*;
 
-/// The count of rings, the exec probe and the third queue. Dropping this waits until all rings are
-/// freed, for the work items of that queue, and for task work.
+/// The count of rings, the exec probe and the third queue. Dropping the value waits until all rings
+/// are freed, and then for the queue's work items and for task work.
 ///
-/// The module keeps this in its state, and drops it when no ring can be made any more.
+/// The module keeps the value in its state, and drops the value after the device is gone.
 pub(crate) struct Workers {
     _probe: ExecProbe,
     _end: EndQueue,
@@ -31,12 +31,13 @@ impl Workers {
     ///
     /// # Safety
     ///
-    /// Called once.
+    /// Called once, before the device exists.
     pub(crate) unsafe fn new() -> Result<Self> {
         if !thread::available() {
             pr_info!("no IORING_SETUP_SQPOLL: the kernel has no CONFIG_VHOST_TASK\n");
         }
-        // SAFETY: This function is called once, before there is a device to make a ring of (caller).
+        // SAFETY: This function is called once, before the device exists (caller). The probe is
+        // made before the queue.
         unsafe {
             let (probe, end) = (ExecProbe::new(), EndQueue::new()?);
             rings::init()?;
@@ -50,7 +51,7 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // The requests of a ring may outlive its file, and a request may use any queue.
+        // A request may outlive its ring's file, and may use any queue.
         rings::wait_until_none();
         task_work::wait_for_callbacks();
     }

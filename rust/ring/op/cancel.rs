@@ -44,7 +44,7 @@ pub(crate) struct Cancel {
     flags: u32,
     user_data: u64,
     opcode: u32,
-    /// With IORING_ASYNC_CANCEL_FD.
+    /// `None` without IORING_ASYNC_CANCEL_FD, or without such a file.
     target: Option<Target>,
 }
 
@@ -114,8 +114,8 @@ impl AtOnce for Cancel {
 
     /// Returns the number of requests found, with IORING_ASYNC_CANCEL_ALL or _ANY; otherwise 0.
     ///
-    /// `ENOENT` if there is no such request, `EALREADY` if a worker runs it or it is too late;
-    /// `EBADF`.
+    /// `ENOENT` if there is no such request, `EALREADY` if the request has an owner that does not
+    /// heed a cancel; `EBADF`.
     fn run(&mut self, ring: &Core, this: Option<&Request>, poster: &mut Poster<'_>) -> Result<i32> {
         if self.has(bindings::IORING_ASYNC_CANCEL_FD) && self.target.is_none() {
             return Err(EBADF);
@@ -146,14 +146,14 @@ impl AtOnce for Cancel {
 
 /// Cancels one request.
 ///
-/// `ENOENT` if the request has completed, `EALREADY` if a worker runs it. A poll request with an
-/// owner is told to cancel, and ends soon, perhaps with the events just seen.
+/// `ENOENT` if the request has completed, `EALREADY` if a worker runs the request. A poll request
+/// with an owner is told to cancel: the owner ends the request, perhaps with the events just seen.
 pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
     if request.waits_for(Wait::Time) {
         poster.cancel(Owned::cancel_after_owner(request).ok_or(ENOENT)?);
         return Ok(());
     }
-    // The owner of a poll checks for this before it completes the poll, and soon.
+    // The owner of a poll checks for a cancel before it waits again or completes the poll.
     let heeds = request.waits_for(Wait::Events);
     match Owned::cancel(request) {
         Ok(owned) => poster.cancel(owned),
@@ -166,21 +166,21 @@ pub(super) fn cancel(request: Arc<Request>, poster: &mut Poster<'_>) -> Result {
 }
 
 impl Core {
-    /// Cancels every request, and the later ones of their chains. Process context.
+    /// Cancels all requests, and the rest of their chains. Context: process.
     pub(crate) fn shut_down(&self) {
         self.pending.close();
         self.cancel_each(|_| true);
     }
 
-    /// Cancels the requests that `wanted` is true of. Others may be added. Process context.
+    /// Cancels the requests for which `wanted` is true. Others may be added. Context: process.
     pub(crate) fn cancel_those(&self, wanted: impl Fn(&Request) -> bool) {
         self.cancel_each(wanted);
     }
 
-    /// Cancels requests submitted with the descriptor table `files` about a file that may keep
-    /// rings. The table has no descriptor of the ring left, or its last task exits. Such a request
-    /// and the ring would keep each other for ever. Other requests may be of use to another owner
-    /// of the ring. Process context.
+    /// Cancels the requests of the descriptor table `files` whose file may keep rings. The table
+    /// has no descriptor of the ring left, or its last task exits. Such a request and the ring
+    /// would keep each other for ever. Another process may still use the other requests. Context:
+    /// process.
     pub(crate) fn leave(&self, files: Files) {
         self.cancel_each(|request| {
             let goes = request.files == files && request.may_keep_rings.load(Relaxed);

@@ -52,7 +52,7 @@ impl Message {
         }
         Ok(Self {
             target: context.target(sqe),
-            // io_uring, too, uses the lower half only.
+            // Only the lower half counts, as in io_uring.
             command: sqe.addr as u32,
             cqe: Cqe {
                 user_data: sqe.off,
@@ -94,8 +94,8 @@ impl AtOnce for Message {
         self.target.as_ref()
     }
 
-    /// `EBADF`, `EBADFD` if the target is no ring or not enabled, `EINVAL`, `ENOMEM`; `EAGAIN` if
-    /// the target's eventfd is being changed, in the `quiesce` model.
+    /// `EBADF`; `EBADFD` if the target is no ring or not enabled; `EINVAL`; `ENOMEM`; `EAGAIN`
+    /// while the target's eventfd changes, in the `quiesce` model.
     fn run(
         &mut self,
         ring: &Core,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations, a file for each and a row of [`table`]: from an SQE to its result.
+//! Operations: each has a file, and a row in [`table`].
 //!
-//! An operation is prepared under the ring's `Access`, and takes what it needs of the submitter and
-//! of issuer state then. It is issued without, by the submitter or by a worker.
+//! An operation is prepared under the ring's `Access`, and takes references to the submitter's
+//! files and to issuer state. The submitter or a worker then issues the operation without the
+//! `Access`.
 
 mod cancel;
 mod message;
@@ -81,7 +82,7 @@ impl<'a> Context<'a> {
         self.buffers.get(index)
     }
 
-    /// Returns the file that `sqe` is about, if that is one of the current task's.
+    /// Returns the file that `sqe` is about. `None` for a bad descriptor and for a registered file.
     fn target(&self, sqe: &Sqe) -> Option<Target> {
         if u32::from(sqe.flags) & bindings::CONST_IOSQE_FIXED_FILE != 0 {
             return None;
@@ -90,7 +91,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// An operation that is over when it is issued.
+/// An operation that ends when it is issued.
 trait AtOnce: Send + Sized + 'static {
     /// Returns the file that the operation is about.
     fn target(&self) -> Option<&Target> {
@@ -133,7 +134,7 @@ impl Operation for Failed {
 
 /// A valid operation.
 ///
-/// The most frequent ones are variants, so that issuing one costs no indirect call.
+/// NOP, reads and writes are variants, so that issuing them costs no indirect call.
 pub(crate) enum Op {
     Nop(Nop),
     Rw(Rw),
@@ -164,7 +165,7 @@ impl Op {
         }
     }
 
-    /// Returns what a request keeps of the operation.
+    /// Converts the operation into the data of a request.
     pub(crate) fn into_data(self) -> Data {
         match self {
             Self::Rw(mut rw) => {

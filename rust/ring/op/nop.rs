@@ -23,7 +23,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Flags that are honoured: all but IORING_NOP_CQE32, for which no ring here has room.
+/// Supported flags: all but IORING_NOP_CQE32, which needs CQEs of 32 bytes.
 const FLAGS: u32 = bindings::IORING_NOP_INJECT_RESULT
     | bindings::IORING_NOP_FILE
     | bindings::IORING_NOP_FIXED_FILE
@@ -33,7 +33,7 @@ const FLAGS: u32 = bindings::IORING_NOP_INJECT_RESULT
 /// Completes with a result.
 pub(crate) struct Nop {
     result: i32,
-    /// IORING_NOP_TW: from elsewhere.
+    /// IORING_NOP_TW: complete through task work, so not at once.
     deferred: bool,
 }
 
@@ -76,7 +76,7 @@ impl Operation for Nop {
     }
 }
 
-/// Returns the result of a NOP that asks for nothing else; `None` for any other SQE.
+/// Returns the result of a NOP without other effects; `None` for any other SQE.
 #[inline]
 pub(crate) fn plain_nop(sqe: &Sqe) -> Option<i32> {
     let plain = u32::from(sqe.opcode) == bindings::IORING_OP_NOP

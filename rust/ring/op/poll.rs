@@ -92,7 +92,7 @@ impl Operation for Poll {
         self.target.as_ref()
     }
 
-    /// Arms a poll request, or completes it if there is something already.
+    /// Arms a poll request, or completes the request if the file is ready.
     fn issue(mut request: OwnedOf<Self>, _blocking: bool, poster: &mut Poster<'_>) -> Issued {
         if !poster.collects() && request.ownership.word() == Some(Word::Cancel) {
             return request.end_cancelled();
@@ -102,8 +102,8 @@ impl Operation for Poll {
         let Some(target) = &poll.target else {
             return request.done(EBADF);
         };
-        // SAFETY: These are the wakers of `this`, which is owned here until it is armed. The target
-        // is in the request, which `disarm` takes off the target's queues before it is dropped.
+        // SAFETY: `this` is owned until it is armed. The request holds the target, and `disarm`
+        // takes its wakers off the target's queues before the request drops it.
         let armed = unsafe { this.wakers.arm(this, target, events) };
         let once = events & bindings::CONST_EPOLLONESHOT != 0;
         if request.is_elsewhere() {
@@ -127,7 +127,7 @@ impl Operation for Poll {
         }
     }
 
-    /// Continues after a wake-up with the events `seen`, or unknown ones if 0.
+    /// Continues after a wake-up with the events `seen`; 0 if they are unknown.
     fn event(
         mut request: OwnedOf<Self>,
         seen: u32,
@@ -142,8 +142,8 @@ impl Operation for Poll {
         loop {
             match request.ownership.word() {
                 Some(Word::Cancel) => return request.end_cancelled(),
-                // More events than those of this wake-up. But a request that reports once is off
-                // the queue of this wake-up, and reports its events.
+                // A further wake-up came, with other events. A request that reports once reports
+                // the events of this wake-up, which took it off the queue.
                 Some(Word::Event) if !once => seen = 0,
                 _ => (),
             }
@@ -210,7 +210,7 @@ fn report(owned: &Owned, ready: u32, poster: &mut Poster<'_>) -> Option<Outcome>
     }
 }
 
-/// Ends a poll request, or changes it.
+/// Ends or changes a poll request.
 pub(crate) struct Update {
     old: u64,
     events: Option<u32>,
@@ -245,7 +245,7 @@ impl Update {
 }
 
 impl AtOnce for Update {
-    /// `ENOENT` if there is no such request; for a change also `EALREADY` if the request has an
+    /// `ENOENT` if there is no such request. A change fails with `EALREADY` if the request has an
     /// owner.
     fn run(
         &mut self,

@@ -62,7 +62,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How often a file may report ready and then not be, before a worker blocks in it.
+/// Number of attempts that may fail on a ready file, before a worker blocks in the file.
 const RETRIES: u32 = 128;
 
 /// The memory of a request.
@@ -73,7 +73,7 @@ enum Memory {
         addr: u64,
         len: u32,
     },
-    /// There is no memory; the completion reports this error.
+    /// The memory was invalid; the completion reports this error.
     Missing(Error),
 }
 
@@ -81,15 +81,17 @@ enum Memory {
 ///
 /// # Invariants
 ///
-/// `iter` describes user memory, and points to nothing or to `array`, which came from `kmalloc()`.
+/// `iter` describes user memory, and holds no pointer but to `array`. `array` is null or came from
+/// `kmalloc()`.
 struct Imported {
     iter: bindings::iov_iter,
     array: *mut bindings::iovec,
-    /// The address, if it is one piece and there is no array.
+    /// The address, if the memory is one piece and `array` is null.
     addr: u64,
 }
 
-// SAFETY: Addresses of user memory, used in its address space; the array is owned.
+// SAFETY: `iter` has addresses of user memory, which an attempt uses in their address space.
+// `array` is owned.
 unsafe impl Send for Imported {}
 
 impl Imported {
@@ -105,7 +107,7 @@ impl Imported {
                 iter.as_mut_ptr(),
             )
         })?;
-        // INVARIANT: Such an iterator points to nothing.
+        // INVARIANT: `import_ubuf()` makes an iterator that holds no kernel pointer.
         Ok(Self {
             // SAFETY: Just initialised.
             iter: unsafe { iter.assume_init() },
@@ -114,22 +116,22 @@ impl Imported {
         })
     }
 
-    /// Imports the memory of `len` iovecs at `addr`. The ring decides on their layout, not the
-    /// task: `compat` tells that a 32-bit program made the ring.
+    /// Imports the memory of `len` iovecs at `addr`. Their layout is that of the ring, not of the
+    /// task: `compat` is true if a 32-bit program made the ring.
     fn many(direction: Direction, addr: u64, len: u32, compat: bool) -> Result<Self> {
         if len == 0 {
             return Self::one(direction, 0, 0);
         }
-        // SAFETY: Reads the current task's state.
+        // SAFETY: Only reads the current task.
         if compat != unsafe { bindings::miniring_in_compat_syscall() } {
             return Self::many_of_other(direction, addr, len, compat);
         }
         let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
         let mut single = bindings::iovec::default();
         let mut array = &raw mut single;
-        // SAFETY: `iter` and `array` are ours to write. There is room for one element, which the
-        // iterator does not refer to afterwards; for more, the array is allocated. If it is not, it
-        // becomes null.
+        // SAFETY: `iter` and `array` are local. `array` has room for one element, to which the
+        // iterator does not point afterwards. For more elements the function allocates an array;
+        // otherwise it sets `array` to null.
         let ret = unsafe {
             bindings::import_iovec(
                 direction.as_raw() as c_int,
@@ -141,7 +143,7 @@ impl Imported {
             )
         };
         to_result(ret as c_int)?;
-        // INVARIANT: It points to the array or to nothing.
+        // INVARIANT: `iter` points to the array, or `array` is null.
         let mut imported = Self {
             // SAFETY: Just initialised.
             iter: unsafe { iter.assume_init() },
@@ -155,9 +157,8 @@ impl Imported {
         Ok(imported)
     }
 
-    /// Does the same where `import_iovec()`, which goes by the task, takes them for those of the
-    /// other kind of program: a thread submits for a 32-bit one, or a 32-bit program was handed a
-    /// ring.
+    /// Imports the iovecs if `import_iovec()` would assume the wrong layout, which it takes from
+    /// the task. A kernel thread submits for a 32-bit program, or a 32-bit program received a ring.
     #[cold]
     fn many_of_other(direction: Direction, addr: u64, len: u32, compat: bool) -> Result<Self> {
         if len > bindings::UIO_MAXIOV {
@@ -167,7 +168,7 @@ impl Imported {
         let mut count = 0;
         for i in 0..len {
             let (base, len) = read_iovec(addr, i, compat)?;
-            // SAFETY: Compares addresses.
+            // SAFETY: Only compares addresses.
             if unsafe { !bindings::miniring_access_ok(base, len) } {
                 return Err(EFAULT);
             }
@@ -181,10 +182,10 @@ impl Imported {
         }
         let (array, nr, _) = array.into_raw_parts();
         let mut iter = MaybeUninit::<bindings::iov_iter>::zeroed();
-        // SAFETY: `iter` is ours to write; the array has `nr` elements, of `count` bytes together,
-        // and `Imported` keeps it as long as the iterator.
+        // SAFETY: `iter` is local. The array has `nr` elements, of `count` bytes together, and
+        // `Imported` keeps the array as long as the iterator.
         unsafe { bindings::iov_iter_init(iter.as_mut_ptr(), direction.as_raw(), array, nr, count) };
-        // INVARIANT: The iterator points to the array.
+        // INVARIANT: The iterator points to `array`, which came from a `KVec`.
         Ok(Self {
             // SAFETY: Just initialised.
             iter: unsafe { iter.assume_init() },
@@ -206,7 +207,7 @@ pub(crate) struct Rw {
     target: Option<Target>,
     memory: Memory,
     transfer: Transfer,
-    /// Bytes done by attempts so far.
+    /// Bytes transferred by the attempts so far.
     done: usize,
     retries: u32,
     /// A worker blocks in the file.
@@ -217,7 +218,7 @@ pub(crate) struct Rw {
 
 /// The result of an attempt.
 enum Attempt {
-    /// With this result, of all attempts.
+    /// The transfer is over, with the result of all attempts.
     Done(Outcome),
     /// The attempt would have to wait.
     Again,
@@ -241,7 +242,7 @@ impl Rw {
             check_ioprio(sqe.ioprio)?;
             sqe.ioprio
         } else {
-            // SAFETY: Reads the current task's.
+            // SAFETY: Only reads the current task.
             unsafe { bindings::miniring_current_ioprio() }
         };
         // Attributes: there are none.
@@ -303,8 +304,8 @@ impl Rw {
         self.identity = Some(Identity::current());
     }
 
-    /// Transfers as much as possible. Blocks only if `wait`; otherwise the caller may have to try
-    /// again. In the submitter's address space.
+    /// Transfers as much as possible, in the submitter's address space. Blocks only if `wait`;
+    /// otherwise returns `Again` when the caller must retry.
     fn attempt(&mut self, wait: bool) -> Attempt {
         let Some(target) = &self.target else {
             return Attempt::Done(EBADF.into());
@@ -314,7 +315,7 @@ impl Rw {
             Target::Ring(_) => return Attempt::Done(EINVAL.into()),
         };
         if !wait && !file.heeds_nowait() && self.transfer.flags & bindings::CONST_RWF_NOWAIT == 0 {
-            // One that is ready does not wait, or not for long.
+            // A transfer on a ready file does not wait, or not for long.
             if !target.can_poll() || !target.is_ready(self.events()) {
                 return Attempt::Again;
             }
@@ -333,7 +334,7 @@ impl Rw {
                     return Attempt::Again
                 }
                 Err(error) if self.done == 0 => return Attempt::Done(error.into()),
-                // What was done before counts.
+                // The request succeeds with the bytes of earlier attempts.
                 Err(_) => return Attempt::Done(self.outcome(left)),
                 Ok(done) => {
                     self.done = self.done.saturating_add(done);
@@ -385,7 +386,7 @@ impl Rw {
         attempt.unwrap_or_else(|error| Attempt::Done(error.into()))
     }
 
-    /// Returns the result if no more is transferred; `None` if nothing was.
+    /// Returns the result if the transfer ends here; `None` if nothing was transferred.
     pub(super) fn so_far(&self) -> Option<Outcome> {
         (self.done != 0).then(|| self.outcome(1))
     }
@@ -426,9 +427,10 @@ impl Memory {
             Self::Missing(error) => Err(*error),
             Self::User(imported) => {
                 // The file's operation advances a copy.
-                // SAFETY: An iterator is plain data.
+                // SAFETY: `imported.iter` is plain data, and initialised.
                 let mut iter = unsafe { ptr::read(&imported.iter) };
-                // SAFETY: By `Imported`'s invariants, and not more than there is was done.
+                // SAFETY: `imported.iter` is valid (type invariants). Earlier attempts transferred
+                // `done` bytes of its memory.
                 let left = unsafe {
                     bindings::iov_iter_advance(&mut iter, done);
                     bindings::miniring_iov_iter_count(&iter)
@@ -438,7 +440,7 @@ impl Memory {
                 } else {
                     Plain::Many
                 };
-                // SAFETY: The iterator is valid; made for this direction; of `left` bytes.
+                // SAFETY: `iter` is valid, made for this direction, and of `left` bytes.
                 let (result, nowait) =
                     unsafe { transfer.attempt(file, &mut iter, left, plain, wait) };
                 Ok((result, left, nowait))
@@ -449,12 +451,12 @@ impl Memory {
                 } else {
                     Direction::Into
                 };
-                // Not more than there is was done.
+                // `done` is at most `len`.
                 let left = len.saturating_sub(done as u32);
                 let addr = addr.wrapping_add(done as u64);
                 let mut iter = buffer.iter(addr, left, direction)?;
                 let (left, plain) = (left as usize, Plain::One(addr));
-                // SAFETY: `Iter` is valid, made for this direction, and of `left` bytes.
+                // SAFETY: `buffer.iter` made the iterator for this direction and `left` bytes.
                 let (result, nowait) =
                     unsafe { transfer.attempt(file, iter.as_raw(), left, plain, wait) };
                 Ok((result, left, nowait))
@@ -479,8 +481,8 @@ impl Operation for Rw {
             }
             let in_task = request.wakers.is_of_task() && !request.is_elsewhere();
             if worker && !blocking && !in_task {
-                // Any attempt may block: in a file that cannot be told not to, or in a fault on
-                // memory that a userfaultfd serves. It must not hold up requests that do not.
+                // Any attempt may block: in a file without IOCB_NOWAIT, or in a fault that a
+                // userfaultfd serves. Such an attempt must not hold up requests that do not block.
                 return block(request);
             }
             if request.ownership.word() == Some(Word::Cancel) {
@@ -541,7 +543,7 @@ impl Operation for Rw {
         if request.is_orphan() {
             return request.end_cancelled();
         }
-        // The request waited. A file that other tasks used first is not one that is always ready.
+        // The request waited, so the file is not always ready: another task may have used it first.
         request.op().retries = RETRIES;
         Self::issue(request, blocking, poster)
     }
@@ -568,8 +570,8 @@ fn wait_for(mut request: OwnedOf<Rw>) -> Result<(), OwnedOf<Rw>> {
     let Some(target) = &rw.target else {
         return Err(request);
     };
-    // SAFETY: These are the wakers of `this`, which is owned here until it is armed. The target is
-    // in the request, which `disarm` takes off the target's queues before it is dropped.
+    // SAFETY: `this` is owned until it is armed. The request holds the target, and `disarm` takes
+    // its wakers off the target's queues before the request drops it.
     match unsafe { this.wakers.arm(this, target, events) } {
         Ok(0) if request.is_elsewhere() => {
             request.wakers.disarm();

@@ -43,11 +43,11 @@ type Prepare = fn(&Sqe, &Context<'_>) -> Result<Op>;
 
 /// An opcode.
 pub(crate) struct Row {
-    /// `None` for a read or write, which costs no indirect call.
+    /// `None` for a read or write, to save an indirect call.
     prepare: Option<Prepare>,
-    /// `ioprio` may be set.
+    /// The opcode accepts an `ioprio`.
     ioprio: bool,
-    /// IOSQE_BUFFER_SELECT is no error yet.
+    /// IOSQE_BUFFER_SELECT passes the check of flags; the operation handles it.
     buffer_select: bool,
 }
 
@@ -57,7 +57,7 @@ impl Row {
         ioprio: true,
         buffer_select: false,
     };
-    /// A read into the SQE's own memory.
+    /// A read into memory that the SQE names.
     const READ: Self = Self {
         buffer_select: true,
         ..Self::RW
@@ -74,7 +74,7 @@ impl Row {
 
 const ROWS: usize = bindings::IORING_OP_LAST as usize;
 
-/// By opcode.
+/// Rows by opcode.
 static TABLE: [Option<Row>; ROWS] = {
     let mut rows = [const { None }; ROWS];
     rows[bindings::IORING_OP_NOP as usize] =

@@ -47,8 +47,8 @@ use kernel::{
 };
 
 impl Time {
-    /// Reads a time, which is at the user address `arg` or `arg` itself, of the clock that `flags`
-    /// say (`IORING_TIMEOUT_*`).
+    /// Reads a time of the clock in `flags` (`IORING_TIMEOUT_*`). `arg` is its user address, or
+    /// with IORING_TIMEOUT_IMMEDIATE_ARG the time itself.
     fn read(arg: u64, flags: u32) -> Result<Self> {
         let ns = if flags & bindings::IORING_TIMEOUT_IMMEDIATE_ARG != 0 {
             i64::try_from(arg).map_err(|_| EINVAL)?
@@ -74,13 +74,13 @@ impl Time {
         })
     }
 
-    /// Returns the same time outside the current task's time namespace.
+    /// Converts the time from the current task's time namespace to that of the host.
     fn of_host(self) -> Self {
         if !self.absolute {
             return self;
         }
         Self {
-            // SAFETY: Reads the current task's namespace.
+            // SAFETY: Only reads the time namespace of the current task.
             ns: unsafe { bindings::miniring_timens_to_host(self.clock as c_int, self.ns) },
             ..self
         }
@@ -97,7 +97,7 @@ pub(crate) struct Timeout {
     flags: u32,
     /// Completions to wait for; for a multishot timeout, reports to make, or 0 for no limit.
     count: u32,
-    /// Memory to wait for completions, until the timeout is issued.
+    /// Memory for waiting for completions, until the timeout is issued.
     room: Option<Room>,
 }
 
@@ -177,7 +177,7 @@ impl Operation for Timeout {
         start(request, time)
     }
 
-    /// Reports that the timeout expired. Any context.
+    /// Reports that the timeout expired. Context: any.
     fn expired(mut request: OwnedOf<Self>) {
         let ring = request.ring.clone();
         let timeout = request.op();
@@ -193,7 +193,7 @@ impl Operation for Timeout {
             }
         }
         request.into_owned().complete_in_irq(outcome);
-        // As io_uring does behind every CQE.
+        // Each CQE can make timeouts due, as in io_uring.
         ring.sequenced.flush(&ring);
     }
 }
@@ -250,7 +250,7 @@ impl Update {
             if flags & !known != 0 {
                 return Err(EINVAL);
             }
-            // The clock is that of the timeout, which gives the time its meaning.
+            // `change` sets the clock, which is that of the timeout.
             Some(Time::read(sqe.off, flags)?)
         } else if flags != 0 {
             return Err(EINVAL);
@@ -265,8 +265,9 @@ impl Update {
 }
 
 impl AtOnce for Update {
-    /// `ENOENT` if there is no such timeout. For a change of time also `EALREADY` if the timeout is
-    /// expiring or being restarted, `EINVAL` if it cannot have such a time.
+    /// `ENOENT` if there is no such timeout. A change of time fails with `EALREADY` if the timeout
+    /// is expiring or being restarted, and with `EINVAL` for an absolute time of a multishot
+    /// timeout.
     fn run(
         &mut self,
         ring: &Core,
@@ -299,7 +300,7 @@ fn change(owned: &mut OwnedOf<Timeout>, time: Time) -> Result {
     if timeout.is_multishot() && time.absolute {
         return Err(EINVAL);
     }
-    // The timer may have expired after the request was claimed: that report is still due.
+    // The timer may have expired after the request was claimed; then its report is still due.
     if !request.timer.try_stop() || request.ownership.has_word() {
         return Err(EALREADY);
     }

@@ -13,21 +13,21 @@ use kernel::{
 /// The direction, flags and position of a transfer.
 pub(super) struct Transfer {
     pub(super) write: bool,
-    /// RWF_*.
+    /// Flags of the transfer (`RWF_*`).
     pub(super) flags: u32,
     pub(super) ioprio: u16,
     pub(super) stream: u8,
     /// The position of the next attempt; -1 for the file's position, until an attempt reads it.
     pub(super) pos: i64,
-    /// `pos` was the file's position, and is to become it.
+    /// `pos` came from the file's position, and an attempt stores it there.
     pub(super) moves: bool,
 }
 
-/// User memory that a file without iterators is given, in turn.
+/// User memory for a file without iterators, piece by piece.
 pub(super) enum Plain {
-    /// One piece, whose rest starts here.
+    /// One piece; the rest starts at this address.
     One(u64),
-    /// As the iterator says.
+    /// The pieces of the iterator.
     Many,
 }
 
@@ -35,12 +35,12 @@ pub(super) enum Plain {
 ///
 /// # Errors
 ///
-/// `EINVAL` if there is none such, `EPERM`.
+/// `EINVAL` for an invalid priority, `EPERM`.
 pub(super) fn check_ioprio(ioprio: u16) -> Result {
     let level = ioprio & bindings::IOPRIO_LEVEL_MASK as u16;
     match u32::from(ioprio >> bindings::IOPRIO_CLASS_SHIFT) {
         0 if level == 0 => Ok(()),
-        // SAFETY: Looks at the current task's credentials.
+        // SAFETY: Only checks the current task's credentials.
         1 if unsafe {
             bindings::capable(bindings::CAP_SYS_ADMIN as c_int)
                 || bindings::capable(bindings::CAP_SYS_NICE as c_int)
@@ -71,12 +71,12 @@ impl<'a> Facts<'a> {
     }
 
     fn mode(&self) -> u32 {
-        // SAFETY: The file is open; its mode does not change.
+        // SAFETY: The file is open, and its mode does not change.
         unsafe { (*self.raw()).f_mode }
     }
 
     fn operations(&self) -> &bindings::file_operations {
-        // SAFETY: An open file has operations, which stay as long.
+        // SAFETY: An open file has operations, which do not change while it is open.
         unsafe { &*(*self.raw()).f_op }
     }
 
@@ -93,14 +93,14 @@ impl<'a> Facts<'a> {
         self.kind() == bindings::S_IFREG
     }
 
-    /// Tells regular files apart, by their inodes; `None` for others.
+    /// Returns a number that identifies a regular file, by its inode; `None` for other files.
     pub(super) fn regular_inode(&self) -> Option<usize> {
         // SAFETY: An open file has an inode.
         let inode = unsafe { (*self.raw()).f_inode };
         self.is_regular().then_some(inode as usize)
     }
 
-    /// Whether a short transfer is retried (regular files and block devices only).
+    /// Returns whether a short transfer is retried (regular files and block devices only).
     pub(super) fn is_complete_or_fails(&self) -> bool {
         matches!(self.kind(), bindings::S_IFREG | bindings::S_IFBLK)
     }
@@ -119,10 +119,10 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Returns whether an attempt that must not wait is worth while, if the file honours
+    /// Returns whether an attempt that must not wait is worthwhile, if the file honours
     /// IOCB_NOWAIT.
     fn can_try(&self, iocb: &bindings::kiocb) -> bool {
-        // With the caller's own memory on the stack there is nobody to complete it later.
+        // Direct I/O may complete later, but `iocb` is on the stack.
         if iocb.ki_flags as u32 & bindings::CONST_IOCB_DIRECT != 0 {
             return false;
         }
@@ -133,13 +133,14 @@ impl<'a> Facts<'a> {
 
 impl Transfer {
     /// Transfers the memory of `iter`, and returns the number of bytes. May block only if `wait`.
-    /// `plain` is for files without iterators. Called in the address space of that memory.
+    /// `plain` is for files without iterators. Context: process, in the address space of that
+    /// memory.
     ///
     /// # Errors
     ///
     /// `EAGAIN` if the transfer would wait; `EBADF` if the file is not open for the direction;
-    /// `EINVAL`, `EOPNOTSUPP` for flags; and the errors of the file. With `EAGAIN`, the boolean
-    /// tells that userspace asked not to wait.
+    /// `EINVAL`, `EOPNOTSUPP` for flags; and the errors of the file. With `EAGAIN`, the boolean is
+    /// true if userspace asked not to wait.
     ///
     /// # Safety
     ///
@@ -152,10 +153,10 @@ impl Transfer {
         plain: Plain,
         wait: bool,
     ) -> (Result<usize>, bool) {
-        // It has no callback, so that the operation is over when the file's returns.
+        // Without a callback, the transfer is over when the file's function returns.
         let mut iocb = bindings::kiocb {
             ki_filp: file.raw(),
-            // SAFETY: The file is open; these are set when it is opened.
+            // SAFETY: The file is open, and open() set its flags.
             ki_flags: unsafe { (*file.raw()).f_iocb_flags } as c_int,
             ..Default::default()
         };
@@ -213,7 +214,8 @@ impl Transfer {
                 self.pos = 0;
             } else {
                 self.moves = true;
-                // SAFETY: The file is open. As with `io_uring`, its position is not locked.
+                // SAFETY: The file is open. Its position is read without its lock, as in
+                // `io_uring`.
                 self.pos = unsafe { (&raw const (*file.raw()).f_pos).read_volatile() };
             }
         }
@@ -230,7 +232,7 @@ impl Transfer {
 
     /// # Safety
     ///
-    /// As [`Transfer::attempt`]; `iocb` is in order.
+    /// As [`Transfer::attempt`]; `prepare` initialised `iocb` for `file`.
     unsafe fn carry_out(
         &mut self,
         file: &Facts<'_>,
@@ -242,7 +244,7 @@ impl Transfer {
         let nowait = iocb.ki_flags as u32 & bindings::CONST_IOCB_NOWAIT != 0;
         let freezes = self.write && file.is_regular();
         if freezes {
-            // SAFETY: The file is open; released below.
+            // SAFETY: The file is open. The end of the write is below.
             unsafe {
                 if !nowait {
                     bindings::miniring_start_write(file.raw());
@@ -270,7 +272,7 @@ impl Transfer {
             }
         };
         if freezes {
-            // SAFETY: Taken above.
+            // SAFETY: The write was started above.
             unsafe { bindings::miniring_end_write(file.raw()) };
         }
         if ret < 0 {
@@ -284,7 +286,7 @@ impl Transfer {
         }
         self.pos = iocb.ki_pos;
         if self.moves {
-            // SAFETY: As where it was read.
+            // SAFETY: The file is open. Its position is written without its lock, as in `io_uring`.
             unsafe { (&raw mut (*file.raw()).f_pos).write_volatile(iocb.ki_pos) };
         }
         // SAFETY: The file is open.
@@ -333,7 +335,7 @@ impl Transfer {
                 },
             };
             let addr = addr as usize as *mut c_char;
-            // SAFETY: That is how the operations are called; the memory is the user's to access.
+            // SAFETY: The file is open, and the operations accept any user address.
             let ret = unsafe {
                 match (self.write, operations.read, operations.write) {
                     (false, Some(read), _) => read(file.raw(), addr.cast(), piece, pos),
