@@ -62,7 +62,7 @@ impl<T> Deref for Deferrable<T> {
 impl<T: Deferred> Deferrable<T> {
     /// Queues a call of [`Deferred::run`], in softirq context. The callback drops the reference.
     ///
-    /// If a call is still queued, it covers this one too. Any context; does not sleep.
+    /// If a call is still queued, it covers this one too. Context: any; does not sleep.
     pub fn defer(this: Shared<Self>) {
         if this.queued.xchg(true, Full) {
             return;

@@ -44,7 +44,7 @@ impl EventFd {
     /// key.
     ///
     /// Returns false and does nothing if `eventfd_signal_allowed()` is false: inside the wake-up of
-    /// another eventfd, a signal could recurse without bound. Any context; does not sleep.
+    /// another eventfd, a signal could recurse without bound. Context: any; does not sleep.
     #[must_use]
     pub fn signal_if_allowed(&self, mask: u32) -> bool {
         // SAFETY: The context is valid (type invariant).

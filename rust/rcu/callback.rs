@@ -83,7 +83,7 @@ impl Head {
 
     /// Queues `callback`, to be called with `this` after a grace period.
     ///
-    /// Any context; does not sleep.
+    /// Context: any; does not sleep.
     ///
     /// # Safety
     ///

@@ -119,7 +119,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
 
     /// Borrows the value, until `guard` is dropped. Returns `None` if the pointer is null.
     ///
-    /// Any context; does not sleep.
+    /// Context: any; does not sleep.
     pub fn load<'a>(&'a self, _guard: &'a Guard) -> Option<Borrowed<'a, T>> {
         let ptr = self.dereference();
         if ptr.is_null() {
@@ -133,7 +133,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
         Some(Borrowed(unsafe { ArcBorrow::from_raw(ptr) }))
     }
 
-    /// Returns whether the pointer is null at this moment. Any context; does not sleep.
+    /// Returns whether the pointer is null at this moment. Context: any; does not sleep.
     pub fn is_null(&self) -> bool {
         self.dereference().is_null()
     }

@@ -2,7 +2,7 @@
 
 //! Relaxed loads and stores of atomics that each submission touches.
 //!
-//! In the kernel crate these are calls of C helpers. Here they are a volatile access, as
+//! In the kernel crate these functions are calls of C helpers. Here they are volatile accesses, as
 //! `atomic_read()` and `atomic_set()` are on every architecture.
 
 use kernel::sync::atomic::{
@@ -26,6 +26,6 @@ pub(crate) fn load<T: Word>(atomic: &Atomic<T>) -> T {
 
 #[inline(always)]
 pub(crate) fn store<T: Word>(atomic: &Atomic<T>, value: T) {
-    // SAFETY: As above.
+    // SAFETY: As for `load`.
     unsafe { atomic.as_ptr().write_volatile(value) }
 }

@@ -20,15 +20,15 @@ use kernel::{
 /// The thread that SETUP asks for with IORING_SETUP_SQPOLL.
 #[derive(Clone, Copy)]
 pub(crate) struct Wish {
-    /// How long the thread polls an empty SQ before it sleeps, in nanoseconds.
+    /// Time that the thread polls an empty SQ before it sleeps, in nanoseconds.
     pub(crate) idle_ns: i64,
-    /// The CPU that it stays on.
+    /// The CPU of the thread.
     pub(crate) cpu: Option<u32>,
 }
 
-/// Setup flags (`IORING_SETUP_*`) that a ring here honours. No completion waits for its task to
-/// enter the kernel. So no task is interrupted for one, and IORING_SQ_TASKRUN is never set; but
-/// completions cannot be deferred either (IORING_SETUP_DEFER_TASKRUN).
+/// Supported setup flags (`IORING_SETUP_*`). No completion waits for its task to enter the kernel.
+/// So no task is interrupted for a completion, and IORING_SQ_TASKRUN is never set.
+/// IORING_SETUP_DEFER_TASKRUN is not supported for the same reason.
 const FLAGS: u32 = bindings::IORING_SETUP_CQSIZE
     | bindings::IORING_SETUP_SQPOLL
     | bindings::IORING_SETUP_SQ_AFF
@@ -40,7 +40,7 @@ const FLAGS: u32 = bindings::IORING_SETUP_CQSIZE
     | bindings::IORING_SETUP_SINGLE_ISSUER
     | bindings::IORING_SETUP_NO_SQARRAY;
 
-/// Feature bits (`IORING_FEAT_*`) that hold here.
+/// Supported features (`IORING_FEAT_*`).
 const FEATURES: u32 = bindings::IORING_FEAT_SINGLE_MMAP
     | bindings::IORING_FEAT_NODROP
     | bindings::IORING_FEAT_SUBMIT_STABLE
@@ -69,8 +69,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a flag that is unknown or not honoured here, a reserved field that is set, or
-    /// numbers of entries that are out of range.
+    /// `EINVAL` for an unsupported flag, a reserved field that is set, or numbers of entries that
+    /// are out of range.
     pub(crate) fn new(entries: u32, params: &bindings::io_uring_params) -> Result<Self> {
         let flags = params.flags;
         if flags & !FLAGS != 0 || params.resv.iter().any(|word| *word != 0) {
@@ -135,7 +135,7 @@ impl Config {
     }
 }
 
-/// Returns the thread that SETUP asks for, if any; `EINVAL` for a contradiction.
+/// Returns the thread that SETUP asks for, if any; `EINVAL` if flags and fields contradict.
 fn sqpoll(params: &bindings::io_uring_params) -> Result<Option<Wish>> {
     let has = |flag| params.flags & flag != 0;
     if !has(bindings::IORING_SETUP_SQPOLL) {

@@ -2,9 +2,9 @@
 
 //! The pages that the kernel and userspace share.
 //!
-//! Userspace may write them at any time. So the contents are only referenced as atomics, every word
-//! is loaded once, and every entry is copied before it is used. Offsets come from [`Geometry`],
-//! which reduces every index.
+//! Userspace may write the pages at any time. So the contents are only referenced as atomics, every
+//! word is loaded once, and every entry is copied before it is used. Offsets come from
+//! [`Geometry`], which reduces every index.
 //!
 //! The words synchronise with atomics of userspace, which follow the C11 model. So they are core's
 //! atomics, not the kernel's, which pair with kernel code.
@@ -54,8 +54,8 @@ const _: () = assert!(size_of::<Sqe>() == geometry::SQE_SIZE);
 
 /// Whole pages that may be mapped to userspace, zeroed at first.
 ///
-/// They are charged to the memory cgroup of the maker, but not to RLIMIT_MEMLOCK, as in `io_uring`.
-/// No code makes a reference to the contents.
+/// The pages are charged to the memory cgroup of the maker, but not to RLIMIT_MEMLOCK, as in
+/// `io_uring`. No code makes a reference to the contents.
 struct Region(VVec<u8>);
 
 impl Region {
@@ -78,7 +78,7 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if that is longer than the region, `ENOMEM`.
+    /// `EINVAL` if `vma` is longer than the region, `ENOMEM`.
     fn map(&self, vma: &VmaNew) -> Result {
         let len = vma.end() - vma.start();
         if len > self.0.len() {
@@ -114,9 +114,9 @@ unsafe impl Send for Shared {}
 // SAFETY: As above.
 unsafe impl Sync for Shared {}
 
-/// Accessors for the 32-bit words of the rings mapping. Two words have none:
-/// [`geometry::CQ_TAIL_USER`], which belongs to the user, and the overflow count, which stays 0
-/// because no completion is ever lost.
+/// Accessors for the 32-bit words of the rings mapping. Two words have no accessor:
+/// [`geometry::CQ_TAIL_USER`] belongs to the user, and the overflow count stays 0 because no
+/// completion is ever lost.
 macro_rules! words {
     ($($(#[$attr:meta])* $name:ident = $offset:ident;)*) => {
         $(
@@ -176,20 +176,20 @@ impl Shared {
         cq_flags_word = CQ_FLAGS;
     }
 
-    /// Returns the SQ tail. Stores of userspace before it are visible.
+    /// Returns the SQ tail. The SQEs before the tail are visible to the caller.
     #[inline]
     pub(crate) fn sq_tail(&self) -> u32 {
         self.sq_tail_word().load(Acquire)
     }
 
-    /// Returns the CQ head. The entries before it may be overwritten.
+    /// Returns the CQ head. The caller may overwrite the entries before the head.
     #[inline]
     pub(crate) fn cq_head(&self) -> u32 {
         self.cq_head_word().load(Acquire)
     }
 
-    /// Returns the CQ tail as userspace sees it. The CQEs before it are visible to userspace after
-    /// that. Userspace can overwrite it.
+    /// Returns the CQ tail that userspace sees, and can overwrite. The CQEs before the tail are
+    /// visible to the caller.
     #[inline]
     pub(crate) fn cq_tail(&self) -> u32 {
         self.cq_tail_word().load(Acquire)
@@ -286,8 +286,8 @@ impl Shared {
         )
     }
 
-    /// Returns the index array's entry for the SQ position `head`, not reduced to the ring. Without
-    /// an array, returns the slot of the position.
+    /// Returns the index array's entry for the SQ position `head`, unreduced. Without an array,
+    /// returns the slot of the position.
     #[inline]
     pub(crate) fn sq_index(&self, head: u32) -> u32 {
         let Some(offset) = self.geometry.sq_index_offset(head) else {

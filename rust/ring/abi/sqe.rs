@@ -8,7 +8,7 @@ use core::mem::{
     transmute, //
 };
 
-/// A copy of a `struct io_uring_sqe`, with a name for each field that an operation here reads.
+/// A copy of a `struct io_uring_sqe`, with a name for each field that an operation reads.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Sqe {
@@ -39,7 +39,7 @@ const _: () = {
 };
 
 impl Sqe {
-    /// Makes an entry of these bytes.
+    /// Makes an entry of the bytes of `words`.
     pub(crate) const fn from_words(words: [u64; 8]) -> Self {
         // SAFETY: Every bit pattern is a value of every field, and there is no padding.
         unsafe { transmute(words) }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Trace events of `include/trace/events/miniring.h`. Each is a NOP in the code while it is
-//! disabled.
+//! Trace events of `include/trace/events/miniring.h`. A disabled event is a NOP in the code.
 //!
 //! The address of its shared state identifies a ring.
 
@@ -44,7 +43,7 @@ pub(crate) fn create(shared: &Shared, flags: u32) {
 }
 
 /// Traces that a register operation ended with `ret`. `registered` returns the number of registered
-/// buffers, and whether an eventfd is registered. It is only called if the event is enabled.
+/// buffers, and whether an eventfd is registered; it is called only if the event is enabled.
 pub(crate) fn register(
     shared: &Shared,
     opcode: u32,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Structures read from and written to user addresses.
+//! Reads structures from user addresses, and writes them there.
 
 use crate::bindings;
 use kernel::{

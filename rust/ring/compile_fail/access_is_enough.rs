@@ -1,7 +1,6 @@
 // compiles
 
-//! What the others must not be able to do, done with an `Access`: they fail for the reason given
-//! and no other.
+//! An `Access` allows what the other files try without one: they fail only for the reason given.
 
 use super::sq::gate::Gate;
 

@@ -1,6 +1,6 @@
 // error[E0507]: cannot move out of `*access` which is behind a shared reference
 
-//! There is one.
+//! An `Access` is not copied.
 
 use super::sq::gate::Access;
 

@@ -1,6 +1,6 @@
 // error[E0277]: `*mut ()` cannot be shared between threads safely
 
-//! Nor is a reference to it given to another.
+//! No other task gets a reference to an `Access`.
 
 use super::sq::gate::Access;
 

@@ -1,6 +1,6 @@
 // error[E0609]: no field `drain_next` on type `&Gate`
 
-//! Nor through it without an `Access`.
+//! The gate gives no issuer state without an `Access`.
 
 use super::sq::gate::Gate;
 

@@ -1,10 +1,10 @@
 // error[E0616]: field `state` of struct `Gate` is private
 
-//! Issuer state is not reached past the gate.
+//! The field of the gate with the issuer state is private.
 
 use super::sq::gate::Gate;
 
 fn f(gate: &Gate) -> bool {
-    // SAFETY: Does not come to that.
+    // SAFETY: Never runs: this file does not compile.
     unsafe { (*gate.state.get()).drain_next }
 }

@@ -1,6 +1,6 @@
 // error[E0505]: cannot move out of `access` because it is borrowed
 
-//! What was borrowed is given back before the `Access` is.
+//! A borrow of issuer state ends before its `Access`.
 
 use super::sq::gate::Access;
 

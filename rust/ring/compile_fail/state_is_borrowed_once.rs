@@ -1,6 +1,6 @@
 // error[E0499]: cannot borrow `*access` as mutable more than once at a time
 
-//! What is behind an `Access` is borrowed from it.
+//! Issuer state is mutably borrowed once at a time, from the `Access`.
 
 use super::sq::gate::{
     Access,

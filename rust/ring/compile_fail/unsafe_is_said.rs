@@ -5,7 +5,7 @@
 // error[E0133]: call to unsafe function `new` is unsafe and requires unsafe function or block
 // error[E0133]: call to unsafe function `new` is unsafe and requires unsafe function or block
 
-//! What could break the kernel's memory is unsafe, or cannot be written.
+//! Calls that could break the kernel's memory are unsafe, or do not exist.
 #![deny(unsafe_code)]
 
 use super::{
@@ -15,19 +15,20 @@ use super::{
 };
 use kernel::error::Result;
 
-/// The list of rings, which has some, is emptied and its mutex initialised while it may be held.
+/// Would empty the list of rings while rings exist, and initialise its mutex while the mutex may be
+/// held.
 fn initialised_again() -> Result<(Workers, Workers)> {
     super::req::rings::init();
     Ok((Workers::new()?, Workers::new()?))
 }
 
-/// An entry is unlinked under the lock of another ring's table.
+/// Would unlink an entry under the lock of another ring's table.
 fn of_another_ring(ring: &Ring, of_another: &mut Owned) {
     ring.pending.remove(of_another);
     ring.pending.rename(of_another, 1);
 }
 
-/// Reads the slot that a `Still` may write: announced in another ring.
+/// Would read the slot while a `Still` may write it: the caller announced itself in another ring.
 fn a_race(other: &Ring, ring: &Ring) -> Result {
     let elsewhere = other.notifier.in_flight()?;
     let hold = ring.notifier.hold(&elsewhere);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The completion queue: posts CQEs, and keeps those that do not fit.
+//! The completion queue: posts CQEs, and keeps CQEs that do not fit.
 //!
 //! Owns the CQ tail and the overflow list.
 //!
-//! Locking: the spinlock disables interrupts, because timers complete in hard interrupt context. It
-//! is a leaf, and under it no task is woken and no eventfd is signalled.
+//! Locking: the spinlock is a leaf, and disables interrupts because timers complete in hard
+//! interrupt context. No task is woken and no eventfd is signalled under the spinlock.
 
 use crate::{
     bindings,
@@ -103,7 +103,7 @@ impl Spare {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; the entries allocated so far stay.
+    /// `ENOMEM`. Entries that were allocated stay in the stock.
     #[inline]
     pub(crate) fn refill(&mut self) -> Result {
         while self.0.len() < self.0.capacity() {
@@ -124,16 +124,16 @@ impl Spare {
     }
 }
 
-/// Number of kept completions that are moved under one hold of the lock.
+/// Maximal number of kept completions that are moved while the lock is held.
 const FLUSH: usize = 32;
 
-/// The kind of request that a CQE is of.
+/// The kind of a CQE's request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
-    /// A timeout that was started. Timeouts that wait for completions do not count the CQE, and it
-    /// ends a wait.
+    /// A timeout that was started. Its CQE ends a wait, but does not count for timeouts that wait
+    /// for completions.
     Timeout,
-    /// Any other.
+    /// Any other request.
     Other,
 }
 
@@ -151,9 +151,9 @@ struct State {
     published: Published,
     /// Number of CQEs of timeouts that were posted, published or not.
     timeouts: u64,
-    /// Position up to which there was room at the last load of the CQ head.
+    /// End of the room in the CQ at the last load of the CQ head.
     limit: u32,
-    /// CQEs that did not fit, in order.
+    /// CQEs that did not fit, in the order of posting.
     overflow: List<Overflow>,
 }
 
@@ -164,9 +164,9 @@ pub(crate) struct Completion {
     state: SpinLockIrq<State>,
     /// `state.published`, for readers without the lock.
     published: Atomic<Published>,
-    /// `state.timeouts`, likewise.
+    /// `state.timeouts`, for readers without the lock.
     timeouts: Atomic<u64>,
-    /// `state.overflow` has entries, likewise.
+    /// `state.overflow` has entries, for readers without the lock.
     overflowed: AtomicFlag,
 }
 
@@ -185,26 +185,25 @@ impl Completion {
         })
     }
 
-    /// Returns the number of published CQEs. Their contents are visible after that.
+    /// Returns the number of published CQEs. Their contents are visible to the caller.
     #[inline]
     pub(crate) fn published(&self) -> Published {
         self.published.load(Acquire)
     }
 
-    /// Returns the CQ tail, likewise.
+    /// Returns the CQ tail. The contents of the CQEs before it are visible to the caller.
     #[inline]
     pub(crate) fn tail(&self) -> u32 {
         self.published() as u32
     }
 
-    /// Returns the number of posted CQEs of timeouts. The published ones are visible after that.
+    /// Returns the number of posted CQEs of timeouts. The published CQEs are visible to the caller.
     pub(crate) fn timeouts(&self) -> u64 {
         self.timeouts.load(Acquire)
     }
 
-    /// Returns the number of published CQEs that count for timeouts that wait for completions: the
-    /// CQEs of other requests. The number is negative while CQEs of timeouts wait for room, as in
-    /// io_uring. Any context.
+    /// Returns the number of published CQEs that count for timeouts: the CQEs of other requests.
+    /// The number is negative while CQEs of timeouts wait for room, as in io_uring. Context: any.
     pub(crate) fn counted(&self) -> i64 {
         let state = self.state.lock();
         state.published.wrapping_sub(state.timeouts) as i64
@@ -216,10 +215,10 @@ impl Completion {
         self.overflowed.load(Relaxed)
     }
 
-    /// Posts `cqes`, in order; `timeouts` of them are of timeouts. CQEs that do not fit are kept in
-    /// entries of `spare`, which has one for each CQE.
+    /// Posts `cqes`, in order. `timeouts` is the number of CQEs of timeouts. CQEs that do not fit
+    /// are kept in entries of `spare`, which has an entry for each CQE.
     ///
-    /// Returns the number of published CQEs, if this call published any. Any context.
+    /// Returns the number of published CQEs, if this call published any. Context: any.
     pub(crate) fn post(
         &self,
         shared: &Shared,
@@ -230,7 +229,7 @@ impl Completion {
         self.post_with(shared, cqes, timeouts, || spare.0.pop())
     }
 
-    /// Posts one CQE, as [`Completion::post`], and keeps it in `entry` if it does not fit.
+    /// Posts one CQE, as [`Completion::post`], and keeps the CQE in `entry` if it does not fit.
     pub(crate) fn post_one(
         &self,
         shared: &Shared,
@@ -242,7 +241,7 @@ impl Completion {
         self.post_with(shared, &[cqe], of.timeouts(), || entry.take())
     }
 
-    /// Posts one CQE if it fits, and then returns the number of published CQEs. Any context.
+    /// Posts one CQE and returns the number of published CQEs, if the CQE fits. Context: any.
     pub(crate) fn try_post(&self, shared: &Shared, cqe: Cqe, of: Of) -> Option<Published> {
         let mut state = self.state.lock();
         if !state.overflow.is_empty() || !state.room(shared) {
@@ -295,8 +294,8 @@ impl Completion {
         published
     }
 
-    /// Moves kept completions into the CQ, at most [`FLUSH`] of them, because the lock disables
-    /// interrupts. Returns the number of published CQEs, if this call published any. Any context.
+    /// Moves kept completions into the CQ, at most [`FLUSH`], because the lock disables interrupts.
+    /// Returns the number of published CQEs, if this call published any. Context: any.
     pub(crate) fn flush(&self, shared: &Shared) -> Option<Published> {
         let mut moved = [const { None }; FLUSH];
         let mut state = self.state.lock();
@@ -319,20 +318,20 @@ impl Completion {
         self.publish(&state, shared, before)
     }
 
-    /// Publishes the CQEs behind the first `before` ones.
+    /// Publishes the CQEs behind the first `before` CQEs.
     fn publish(&self, state: &State, shared: &Shared, before: Published) -> Option<Published> {
         let published = state.published != before;
         if published {
             shared.publish_cq_tail(state.published as u32);
             self.published.store(state.published, Release);
         }
-        // Stored last, so that a waiter that sees this count finds the CQEs published.
+        // Stored last: a waiter that sees this count finds the CQEs published.
         self.timeouts.store(state.timeouts, Release);
         published.then_some(state.published)
     }
 
     /// Copies the first completions that wait for room to `first`, in order. Returns their number,
-    /// and whether there are more. Only the first, because the lock is held meanwhile.
+    /// and whether there are more. The length of `first` bounds the time that the lock is held.
     pub(crate) fn first_overflow(&self, first: &mut [Cqe]) -> (usize, bool) {
         let state = self.state.lock();
         let mut nr = 0;
@@ -348,7 +347,8 @@ impl Completion {
 }
 
 impl State {
-    /// Returns whether the CQ has room. Loads the CQ head only if the last one left none.
+    /// Returns whether the CQ has room. Loads the CQ head only if the last loaded head leaves no
+    /// room.
     #[inline]
     fn room(&mut self, shared: &Shared) -> bool {
         let tail = self.published as u32;
@@ -421,7 +421,7 @@ mod tests {
         assert_eq!(overflow(&completion), 5 + 6);
         // The CQ is still full.
         assert!(completion.flush(&shared).is_none());
-        // A new completion waits behind the kept ones, though it would fit.
+        // A new completion waits behind the kept completions, even if it would fit.
         shared.set_cq_head(3);
         assert!(completion
             .post(&shared, &cqes::<1>(7), 0, &mut spare)
@@ -456,8 +456,8 @@ mod tests {
 
     #[test]
     fn every_index_stays_inside_of_the_mappings() -> Result {
-        // KASAN reports an access outside. Each slot has values of its own, which show a wrong
-        // index and slots that overlap.
+        // KASAN reports an access outside. Each slot has different values, which show a wrong index
+        // and overlapping slots.
         let shared = shared()?;
         let geometry = shared.geometry();
         let (sq_entries, cq_entries) = (geometry.sq_entries(), geometry.cq_entries());
@@ -487,7 +487,7 @@ mod tests {
             assert_eq!(sqe.pad, first + 7);
             assert_eq!(whole(shared.cqe(index)), whole(cqe(index % cq_entries)));
         }
-        // What is written at an index is in its slot, and the slot beside it is as it was.
+        // A write at an index changes its slot, and not the slot beside it.
         for (value, index) in (100..).zip([4, 5, 7, 1 << 31, u32::MAX - 1, u32::MAX]) {
             let slot = index % cq_entries;
             let beside = (slot + 1) % cq_entries;
@@ -496,7 +496,7 @@ mod tests {
             assert_eq!(whole(shared.cqe(slot)), whole(cqe(value)));
             assert_eq!(whole(shared.cqe(beside)), whole(before));
         }
-        // Nor did any of it reach the words before the CQEs.
+        // No write reached the words before the CQEs.
         assert_eq!(shared.indices(), (0, 0, 0, 0));
         Ok(())
     }

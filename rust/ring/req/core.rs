@@ -66,7 +66,7 @@ pub(crate) struct Core {
     pub(crate) sequenced: Sequenced,
     #[pin]
     pub(crate) cq_wait: WaitQueue,
-    /// Cancellers of timeouts sleep here until the owner lets go.
+    /// Cancellers of timeouts sleep here until the owner releases or completes the timeout.
     #[pin]
     pub(super) let_go: WaitQueue,
     /// IORING_SETUP_R_DISABLED: a call enables the ring.
@@ -77,10 +77,10 @@ pub(crate) struct Core {
     pub(crate) polled: bool,
     /// Set for good by the first request about a file that may keep rings.
     pub(crate) had_keepers: AtomicFlag,
-    /// The task that issues requests at this moment, or null. Not set while operations run without
-    /// a request.
+    /// The task that issues requests at this moment, or null. Null while operations run without a
+    /// request.
     pub(crate) issuing: Atomic<*mut bindings::task_struct>,
-    /// Dropped last: the module waits until no ring is counted.
+    /// Dropped last: the module stays until no ring is counted.
     _counted: Counted,
 }
 
@@ -162,14 +162,14 @@ impl Core {
 
     /// Returns whether the SQ has room for another SQE.
     ///
-    /// Uses the head that userspace sees, which may lag behind the submitter's. If userspace
-    /// overwrote the head, the result is wrong for both.
+    /// Uses the head that userspace sees, which may lag behind the submitter's head. If userspace
+    /// overwrote the head, the kernel and userspace both get a wrong result.
     pub(crate) fn sq_has_room(&self) -> bool {
         let (head, tail, ..) = self.shared.indices();
         geometry::distance(tail, head) < self.shared.geometry().sq_entries()
     }
 
-    /// Returns whether there is a completion to take.
+    /// Returns whether the CQ has a completion for userspace.
     pub(crate) fn has_completions(&self) -> bool {
         // Read the head first: userspace moves the head up to the tail that it sees.
         let head = self.shared.cq_head();

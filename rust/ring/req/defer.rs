@@ -2,24 +2,24 @@
 
 //! Task work: continues a request in its submitter's task.
 //!
-//! Polling a signalfd shows the signals of the task that polls, and waits on that task's queue. So
+//! Polling a signalfd shows the signals of the polling task, and waits on that task's queue. So
 //! requests on a signalfd continue in task work of the submitter. A worker queues that task work:
 //! the wake-up runs under the lock of the task's signals, so it cannot.
 //!
 //! Task work also continues these poll requests:
 //!
-//! * One that the submitter itself wakes, by a system call. This costs no wake-up of another CPU,
-//!   and the CQE is posted before that system call returns.
-//! * One that is woken while its submitter issues requests, and a multishot poll that finds an
-//!   event when it is issued. Their CQEs come after all that the call submits. If a worker reported
-//!   the event, an update of the poll, later in the SQ, would find the event again. The submitter
-//!   had no chance to consume the event before.
+//! * A poll that the submitter itself wakes, by a system call. Task work saves the wake-up of
+//!   another CPU, and posts the CQE before that system call returns.
+//! * A poll that is woken while its submitter issues requests, and a multishot poll that finds an
+//!   event when it is issued. Their CQEs come after those of all requests that the call submits. If
+//!   a worker reported the event, an update of the poll, later in the SQ, would find the event
+//!   again: the submitter had no chance to consume the event.
 //!
 //! A worker continues any other request.
 //!
-//! The owner of a request hands its ownership to the callback. A canceller meanwhile tells that
-//! owner. The callback runs when the task next returns to userspace, or exits. Each queued callback
-//! holds a reference to the module.
+//! The owner of a request passes its ownership to the callback, and a canceller tells the callback.
+//! The callback runs when the task next returns to userspace, or exits. Each queued callback holds
+//! a reference to the module.
 
 use super::{
     operation::Wait,
@@ -51,7 +51,7 @@ use kernel::{
 };
 
 impl Request {
-    /// Returns whether another task has to continue the request, as `Wakers::arm` found.
+    /// Returns whether `Wakers::arm` found that another task must continue the request.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.wakers.is_of_task() && !self.is_of_current()
     }
@@ -62,7 +62,7 @@ impl Request {
     }
 
     /// Returns whether the submitter has executed another program since it submitted the request.
-    /// The task has other memory then.
+    /// After an exec the task has other memory.
     pub(crate) fn is_of_another_program(&self) -> bool {
         // SAFETY: The request holds a reference to the task.
         let now = unsafe { bindings::miniring_exec_id(self.submitter.as_ptr()) };
@@ -77,15 +77,15 @@ impl Request {
     /// Returns whether the submitter has exited or is exiting: no task would continue the request
     /// in `io_uring`.
     pub(crate) fn is_orphan(&self) -> bool {
-        // SAFETY: The request holds a reference to the task. A flag that is being set may be read
-        // either way.
+        // SAFETY: The request holds a reference to the task. A racing read of the flag may return
+        // either value.
         unsafe { bindings::miniring_exiting(self.submitter.as_ptr()) }
     }
 }
 
 /// Queues task work to continue the request in its submitter's task. The task runs it at once if it
 /// is in userspace or in an interruptible sleep. If the task exits, the request is cancelled.
-/// Process context.
+/// Context: process.
 pub(crate) fn hand_over(owned: Owned, step: Step) -> Issued {
     match queue(owned, step) {
         Ok(()) => Issued::Pending,
@@ -93,7 +93,7 @@ pub(crate) fn hand_over(owned: Owned, step: Step) -> Issued {
     }
 }
 
-/// Continues a request that was woken. Any context, also under locks.
+/// Continues a request that was woken. Context: any, also under locks.
 ///
 /// A poll continues in its submitter's task if that task issues requests of the ring, or caused the
 /// wake-up by a system call. Other requests continue in a worker.
@@ -114,16 +114,17 @@ pub(crate) fn go_on(mut owned: Owned, step: Step) {
     owned.enqueue(step, kind);
 }
 
-/// Queues task work to continue a poll before its submitter returns to userspace. Any context, also
-/// under locks.
+/// Queues task work to continue a poll before its submitter returns to userspace. Context: any,
+/// also under locks.
 ///
 /// # Errors
 ///
 /// The request, if a worker has to continue it.
 pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
-    // A read may block, and so may the next request of a chain. If the request waits for signals,
-    // the lock of the task's signals may be held. Without `task_work_run()` a wait would end as for
-    // a signal, instead of running the work.
+    // A worker continues a read or a chain, which may block. A worker also continues a request that
+    // waits for signals: the lock of the task's signals may be held here. Without
+    // `task_work_run()`, a waiting submitter could not run the work: its wait would end as for a
+    // signal.
     let can = owned.waits_for(Wait::Events)
         && !owned.wakers.is_of_task()
         && !owned.ring.polled
@@ -136,7 +137,7 @@ pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
     }
 }
 
-/// Queues task work for the submitter. Any context, unless the request waits for signals.
+/// Queues task work for the submitter. Context: any, unless the request waits for signals.
 ///
 /// # Errors
 ///
@@ -151,7 +152,8 @@ fn queue(mut owned: Owned, step: Step) -> Result<(), Owned> {
     let task = owned.submitter.clone();
     let request = Arc::into_raw(owned.into_arc());
     // SAFETY: Only the owner queues the callback, and gives up the ownership, so the callback is
-    // not queued now. The callback gets the reference from `into_raw`, and the one to the module.
+    // not queued now. The callback gets the reference from `into_raw`, and the reference to the
+    // module.
     let ret = unsafe {
         let work = (*request).task_work.get();
         bindings::init_task_work(work, Some(called));

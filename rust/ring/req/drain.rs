@@ -3,13 +3,13 @@
 //! IOSQE_IO_DRAIN: requests that wait for all earlier requests, and hold up the later ones.
 //!
 //! A ring counts its live requests: those issued and not completed. A drained request, and each
-//! request behind it, waits in a list until none is alive. Then the first of the list is issued,
-//! with all requests behind it up to the next drained one. A drained request is issued alone. A
-//! chain of links counts as its requests, and is issued as one.
+//! request behind it, waits in a list until none is alive. Then the first request of the list is
+//! issued, with all requests behind it up to the next drained request. A drained request is issued
+//! alone. A chain counts as many as it has requests, and is issued as a whole.
 //!
-//! As with io_uring, draining ends in two cases: a drained request that is no chain completes and
-//! none waits, or a request is submitted while none is alive. Until then each request waits for the
-//! earlier ones, even after a drained chain has completed.
+//! As with io_uring, draining ends in two cases. A drained request that is no chain completes while
+//! no request waits, or a request is submitted while no request is alive. Until then each request
+//! waits for the earlier requests, even after a drained chain has completed.
 //!
 //! Locking: only the lock of [`super::pending::Pending`] nests inside the spinlock.
 
@@ -41,9 +41,9 @@ struct State {
     alive: usize,
     /// The live request is a drained one, and no chain.
     single: bool,
-    /// Such a request completed, and no drained one was issued since.
+    /// A drained request that is no chain completed, and no drained request was issued since.
     ended: bool,
-    /// A search moved the waiting chains to its own list: nothing is issued meanwhile.
+    /// A search moved the waiting chains to its own list. No chain is issued meanwhile.
     searched: bool,
     waiting: List<Request>,
 }
@@ -143,7 +143,8 @@ impl Drain {
         next
     }
 
-    /// Takes out the waiting chains that `wanted` is true of, and calls `fail` for each. May sleep.
+    /// Takes out the waiting chains for which `wanted` is true, and calls `fail` for each of them.
+    /// May sleep.
     ///
     /// Calls `wanted` without the spinlock, which disables interrupts.
     pub(crate) fn fail_those(&self, wanted: impl Fn(&Request) -> bool, fail: impl Fn(Owned)) {
@@ -168,7 +169,7 @@ impl Drain {
         }
         {
             let mut state = self.state.lock();
-            // Count the requests that were taken out: they complete like live ones.
+            // Count the requests that were taken out, because they complete like live requests.
             state.alive += links;
             kept.push_all_back(&mut state.waiting);
             state.waiting = kept;

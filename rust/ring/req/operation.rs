@@ -4,7 +4,7 @@
 //!
 //! An operation is a type that implements [`Operation`]. A request stores the value in [`Data`],
 //! with a pointer to the [`Def`] of the type, as io_uring does with `struct io_cmd_data` and
-//! `io_issue_defs[]`. So nothing here names an operation, and a request has no type parameter.
+//! `io_issue_defs[]`. So this file names no operation, and a request has no type parameter.
 
 use super::{
     core::Core,
@@ -48,11 +48,11 @@ pub(crate) enum Wait {
     Ready,
     /// Events of a file, which the operation reports. Never blocks.
     Events,
-    /// A time, or a number of completions. The completion counts as a timeout's.
+    /// A time, or a number of completions. The CQE is counted as the CQE of a timeout.
     Time,
 }
 
-/// An operation, as its request sees it.
+/// An operation of a request.
 pub(crate) trait Operation: Send + Sized + 'static {
     const WAITS_FOR: Wait = Wait::Nothing;
 
@@ -66,10 +66,10 @@ pub(crate) trait Operation: Send + Sized + 'static {
         None
     }
 
-    /// Issues a request. `blocking` if the caller is a worker that may block.
+    /// Issues a request. `blocking` is true if the caller is a worker that may block.
     fn issue(request: OwnedOf<Self>, blocking: bool, poster: &mut Poster<'_>) -> Issued;
 
-    /// Continues a request after `events`, unknown ones if 0. `blocking` as for `issue`.
+    /// Continues a request after `events`; 0 if they are unknown. `blocking` as for `issue`.
     fn event(
         request: OwnedOf<Self>,
         _events: u32,
@@ -79,7 +79,7 @@ pub(crate) trait Operation: Send + Sized + 'static {
         Self::issue(request, blocking, poster)
     }
 
-    /// Reports that the request's timer expired. Any context.
+    /// Reports that the request's timer expired. Context: any.
     fn expired(request: OwnedOf<Self>) {
         request.into_owned().enqueue(Step::Issue, Kind::Blocking);
     }
@@ -106,8 +106,8 @@ pub(crate) struct Def {
 
 /// Gives each type its [`Def`].
 ///
-/// Only [`Data`] has a `DEF`, that of its value. The functions are called with these data, or with
-/// the request that has these data.
+/// Only [`Data`] uses a `DEF`: that of its value's type. The functions are called with these data,
+/// or with the request that has these data.
 struct DefOf<O>(PhantomData<O>);
 
 impl<O: Operation> DefOf<O> {
@@ -145,14 +145,14 @@ impl<O: Operation> DefOf<O> {
     };
 }
 
-/// Words that the largest operation has.
+/// Number of words of the largest operation.
 const WORDS: usize = 16;
 
 /// An operation of any type.
 ///
 /// # Invariants
 ///
-/// `value` starts with an initialised value of the type that `def` is of.
+/// `value` starts with an initialised value of the type of `def`.
 pub(crate) struct Data {
     def: &'static Def,
     value: MaybeUninit<[u64; WORDS]>,
@@ -171,7 +171,7 @@ impl Data {
         let mut value = MaybeUninit::<[u64; WORDS]>::uninit();
         // SAFETY: An `O` fits, as asserted.
         unsafe { value.as_mut_ptr().cast::<O>().write(op) };
-        // INVARIANT: The value was just written.
+        // INVARIANT: An `O`, the type of `def`, was just written.
         Self {
             def: DefOf::<O>::DEF,
             value,
@@ -212,7 +212,7 @@ impl Data {
 
 impl Drop for Data {
     fn drop(&mut self) {
-        // SAFETY: The value is initialised by the type invariants, and not used after this.
+        // SAFETY: The value is initialised (type invariants), and not used after this call.
         unsafe { (self.def.drop)(self) };
     }
 }
@@ -239,12 +239,12 @@ impl<O: Operation> OwnedOf<O> {
         }
     }
 
-    /// Gains the ownership of `request`, if it has no owner. Any context.
+    /// Gains the ownership of `request`, if the request has no owner. Context: any.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the request was completed or its operation is another one, `EALREADY` if it has
-    /// an owner.
+    /// `ENOENT` if the request was completed or its operation is no `O`, `EALREADY` if the request
+    /// has an owner.
     pub(crate) fn try_claim(request: &Arc<Request>) -> Result<Self> {
         if !request.is::<O>() {
             return Err(ENOENT);
@@ -261,12 +261,12 @@ impl<O: Operation> OwnedOf<O> {
         self.owned
     }
 
-    /// Returns the operation, which only the owner touches.
+    /// Returns the operation, which only the owner accesses.
     pub(crate) fn op(&mut self) -> &mut O {
         self.parts().0
     }
 
-    /// Returns the operation and what anybody may read of its request.
+    /// Returns the operation, and the fields of its request that any task may read.
     pub(crate) fn parts(&mut self) -> (&mut O, &Request) {
         let (inner, request) = self.owned.parts();
         // SAFETY: The operation is an `O` (type invariants).
@@ -289,14 +289,14 @@ impl<O: Operation> OwnedOf<O> {
         self.owned.add_to_pending();
     }
 
-    /// Lets the request wait for an event: see [`Owned::release`].
+    /// Releases the ownership while the request waits: see [`Owned::release`].
     ///
     /// # Errors
     ///
     /// As [`Owned::release`].
     pub(crate) fn release(self) -> Result<(), (Self, Word)> {
         self.owned.release().map_err(|(owned, word)| {
-            // INVARIANT: The request is the same one, so its operation is an `O`.
+            // INVARIANT: `self` was an `OwnedOf<O>` of this request.
             let this = Self {
                 owned,
                 _op: PhantomData,
@@ -316,40 +316,40 @@ impl<O> Deref for OwnedOf<O> {
 }
 
 impl Request {
-    /// Returns whether the issued operation waits for `what`. Any context.
+    /// Returns whether the issued operation waits for `what`. Context: any.
     pub(crate) fn waits_for(&self, what: Wait) -> bool {
         self.def.waits_for == what
     }
 
-    /// Returns whether the operation is an `O`. Any context.
+    /// Returns whether the operation is an `O`. Context: any.
     pub(crate) fn is<O: Operation>(&self) -> bool {
         (self.def.id)() == TypeId::of::<O>()
     }
 
-    /// Returns whether the next event completes the request. Any context.
+    /// Returns whether the next event completes the request. Context: any.
     pub(crate) fn reports_once(&self) -> bool {
         self.waits_for(Wait::Events) && self.wakers.events() & bindings::CONST_EPOLLONESHOT != 0
     }
 }
 
 impl Owned {
-    /// Issues the request. `blocking` if the caller is a worker that may block.
+    /// Issues the request. `blocking` is true if the caller is a worker that may block.
     pub(crate) fn issue(self, blocking: bool, poster: &mut Poster<'_>) -> Issued {
         (self.def.issue)(self, blocking, poster)
     }
 
-    /// Continues the request after `events`, unknown ones if 0. `blocking` as for `issue`.
+    /// Continues the request after `events`; 0 if they are unknown. `blocking` as for `issue`.
     pub(crate) fn event(self, events: u32, blocking: bool, poster: &mut Poster<'_>) -> Issued {
         (self.def.event)(self, events, blocking, poster)
     }
 
-    /// Reports that the request's timer expired. Any context.
+    /// Reports that the request's timer expired. Context: any.
     pub(super) fn expired(self) {
         (self.def.expired)(self);
     }
 
-    /// Removes the request's wait queue entries and stops its timer: no event finds the request
-    /// afterwards. Process context.
+    /// Removes the request's wait queue entries and stops its timer. No event finds the request
+    /// afterwards. Context: process.
     pub(super) fn disarm(&self) {
         match self.def.waits_for {
             Wait::Nothing => (),
@@ -361,7 +361,7 @@ impl Owned {
         }
     }
 
-    /// Disarms the request, which is cancelled, and returns its result. Process context.
+    /// Disarms a cancelled request, and returns its result. Context: process.
     pub(super) fn cancelled(&mut self) -> Outcome {
         self.disarm();
         let verdict = self.inner().verdict.take();

@@ -9,7 +9,7 @@ use kernel::prelude::*;
 #[derive(Clone, Copy)]
 pub(crate) struct Outcome {
     pub(crate) res: i32,
-    /// IORING_CQE_F_*.
+    /// Flags of the CQE (`IORING_CQE_F_*`).
     pub(crate) flags: u32,
     /// Whether the request failed: its chain ends, and its CQE is posted even with
     /// IOSQE_CQE_SKIP_SUCCESS.

@@ -32,7 +32,7 @@ use kernel::{
 const BUCKETS: usize = 64;
 
 struct Table {
-    /// Hashed by user data.
+    /// The requests, hashed by user data.
     buckets: [List<Request>; BUCKETS],
     /// The ring is shut down: requests are cancelled when they are added.
     closed: bool,
@@ -57,10 +57,10 @@ pub(crate) struct Pending {
 }
 
 /// One pass over the table that returns each request at most once. Searches are serialised: a
-/// request stores only the number of the last one.
+/// request stores only the number of the last search.
 ///
-/// During a search, the requests that it has passed are at the end of their bucket's list. Requests
-/// that are added go to the front. So the search checks the front only.
+/// A search moves each request that it passes to the end of the bucket's list, and new requests are
+/// added to the front. So the search checks the front only.
 pub(crate) struct Round<'a> {
     pending: &'a Pending,
     nr: u64,
@@ -70,15 +70,16 @@ pub(crate) struct Round<'a> {
     _alone: MutexGuard<'a, ()>,
 }
 
-/// How often a search restarts because a request was added. Without a limit, a task that adds
-/// requests could keep another task in its search. The search may miss requests added later.
+/// Maximal number of restarts because a request was added. Without a limit, a task that adds
+/// requests could keep another task in its search. The search may miss requests that are added
+/// later.
 const RESTARTS: usize = 8;
 
-/// How many requests a search passes per lock hold, which disables interrupts.
+/// Number of requests that a search passes while it holds the lock, which disables interrupts.
 const CHUNK: usize = 64;
 
 fn bucket(user_data: u64) -> usize {
-    // Programs use small numbers and addresses.
+    // Spread user data that are small numbers or addresses.
     let hash = user_data.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
     hash as usize % BUCKETS
 }
@@ -107,8 +108,8 @@ impl Table {
         }
     }
 
-    /// Passes up to [`CHUNK`] requests, starting in `bucket`. Returns the first that `wanted` is
-    /// true of, and sets `bucket` to where to continue.
+    /// Passes up to [`CHUNK`] requests, from `bucket` on. Returns the first for which `wanted` is
+    /// true, and sets `bucket` to the bucket where the search continues.
     fn pass(
         &mut self,
         nr: u64,
@@ -144,10 +145,11 @@ impl Table {
     fn take(&mut self, request: &Request) -> Option<ListArc<Request>> {
         let list = self.buckets.get_mut(request.bucket.load(Relaxed))?;
         // SAFETY:
-        // - The table belongs to the request's ring: only `replace_in_pending` and `rename` use
-        //   this.
+        // - The table belongs to the request's ring: only `replace_in_pending` and `rename` call
+        //   this function.
         // - The bucket is the one that the request was last added to, under the lock.
-        // - The owner keeps the request from other lists that use these links while it is here.
+        // - The owner adds the request to no other list with these links while the table has the
+        //   request.
         unsafe { list.remove(request) }
     }
 }
@@ -172,11 +174,11 @@ impl Pending {
         self.len.load(Relaxed) == 0
     }
 
-    /// Starts a search, after any other search has ended. May sleep.
+    /// Waits until no other search runs, and starts a search. May sleep.
     pub(crate) fn round(&self) -> Round<'_> {
         let alone = self.search.lock();
         let mut table = self.table.lock();
-        // Requests that no search has passed store 0, so the numbers start at 1.
+        // A request that no search has passed stores 0, so the numbers start at 1.
         table.round += 1;
         table.searching = true;
         Round {
@@ -210,9 +212,9 @@ impl Owned {
         self.replace_in_pending(None);
     }
 
-    /// Removes the completed request, and adds the request to issue next if it is of the same ring.
-    /// A search finds one of the two. If the process of the first one left the ring, the next one
-    /// is cancelled.
+    /// Removes the completed request, and adds the linked request if it has the same ring. A search
+    /// finds one of the two. If the process of the completed request left the ring, the linked
+    /// request is cancelled.
     pub(crate) fn replace_in_pending(&mut self, next: Option<&mut Owned>) {
         let was_there = core::mem::take(&mut self.inner().pending);
         let entry = next
@@ -263,10 +265,10 @@ impl Owned {
 }
 
 impl Round<'_> {
-    /// Returns the next request that `wanted` is true of. Process context.
+    /// Returns the next request for which `wanted` is true. Context: process.
     ///
-    /// With `user_data`, checks only requests with that user data. Completed requests are not
-    /// returned, but `wanted` is called for them too.
+    /// With `user_data`, checks only requests with that user data. Calls `wanted` also for
+    /// completed requests, but does not return them.
     pub(crate) fn find(
         &self,
         user_data: Option<u64>,

@@ -40,8 +40,8 @@ impl Drop for Counted {
     }
 }
 
-/// Returns whether the task may have requests. Never misses one of the task's own; another task of
-/// its class may cause true.
+/// Returns whether the task may have requests. Never false if the task has a request. May be true
+/// because of another task of the class.
 pub(crate) fn has_any(task: *const bindings::task_struct) -> bool {
     slot(task).load(Relaxed) != 0
 }

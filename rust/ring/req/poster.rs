@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Posting completions: into the CQ, to waiters, to the eventfd, and to timeouts that wait for
-//! completions.
+//! Posts completions, and tells waiters, the eventfd and the timeouts that wait for completions.
 
 use super::{
     core::Core,
@@ -48,7 +47,7 @@ pub(crate) struct Poster<'a> {
     batch: Option<Batch<'a>>,
     /// Cancelled requests, completed after the request that cancelled them.
     victims: List<Request, 1>,
-    /// A timeout completed without a CQE: waiters are woken after its chain was handled.
+    /// A timeout completed without a CQE. Waiters are woken after its chain was handled.
     silent: bool,
 }
 
@@ -79,7 +78,7 @@ impl<'a> Poster<'a> {
         }
     }
 
-    /// Returns whether this poster belongs to the submitter, in its task and address space.
+    /// Returns whether this poster belongs to the submitter, and the caller runs in its task.
     pub(crate) fn collects(&self) -> bool {
         self.batch.is_some()
     }
@@ -122,8 +121,8 @@ impl<'a> Poster<'a> {
         }
     }
 
-    /// Posts a completion that belongs to no request, before the collected ones. The CQE is inline
-    /// if this poster is the submitter's.
+    /// Posts a completion that belongs to no request, before the collected completions. The CQE is
+    /// inline if this poster belongs to the submitter.
     pub(crate) fn post_message(&self, cqe: Cqe, entry: Entry) {
         let when = When::of(self.collects());
         self.ring
@@ -184,13 +183,13 @@ impl<'a> Poster<'a> {
 
     /// Queues a request to complete as cancelled, after the request that cancels it.
     pub(crate) fn cancel(&mut self, mut owned: Owned) {
-        // From here on no search finds the request and no canceller waits for it.
+        // From here on no search finds the request, and no canceller waits for its owner.
         owned.mark_finished();
         owned.remove_from_pending();
         Sequenced::remove(&owned);
         match ListArc::try_from_arc(owned.into_arc()) {
             Ok(entry) => self.victims.push_back(entry),
-            // No other list uses these links.
+            // A completed request is in no other list with these links.
             Err(_) => pr_warn_once!("a cancelled request is in a list\n"),
         }
     }
@@ -217,7 +216,7 @@ impl Drop for Poster<'_> {
 }
 
 impl Core {
-    /// Posts a completion, wakes waiters and signals the eventfd. Any context.
+    /// Posts a completion, wakes waiters and signals the eventfd. Context: any.
     pub(crate) fn post_one(
         &self,
         in_flight: &InFlight<'_>,
@@ -231,13 +230,13 @@ impl Core {
         if let Some(published) = published {
             self.notify(in_flight, published, when);
         }
-        // Completions of timeouts do not count for other timeouts.
+        // A completion of a timeout makes no other timeout due.
         if of == Of::Other {
             self.sequenced.flush(self);
         }
     }
 
-    /// Posts a completion, if there is room, wakes waiters and signals the eventfd. Any context.
+    /// Posts a completion if the CQ has room, wakes waiters and signals the eventfd. Context: any.
     fn try_post(&self, in_flight: &InFlight<'_>, cqe: Cqe, of: Of, when: When) -> bool {
         let Some(published) = self.completion.try_post(&self.shared, cqe, of) else {
             return false;
@@ -265,13 +264,13 @@ impl Core {
             self.notify(in_flight, published, When::Inline);
         }
         self.sequenced.flush(self);
-        // If there is no memory, the submitter stops before the next SQE: `Poster::is_ready`.
+        // Without memory, the submitter stops before the next SQE: see `Poster::is_ready`.
         let _ = batch.spare.refill();
     }
 }
 
 impl Owned {
-    /// Posts a timeout's completion, and leaves the rest to a worker. Any context.
+    /// Posts a timeout's completion, and leaves the rest to a worker. Context: any.
     ///
     /// Does not flush the timeouts that wait for completions: the caller may be that flush.
     ///
@@ -308,7 +307,7 @@ impl Owned {
     }
 
     /// Posts a completion of a multishot timeout, which stays in flight. Returns false if the CQ is
-    /// full. Any context.
+    /// full. Context: any.
     pub(crate) fn try_post_in_irq(&self, cqe: Cqe) -> bool {
         let in_flight = self.hold.in_flight();
         self.ring

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that do not complete while they are submitted, or that are linked to others.
+//! Requests that wait after their submission, or that are linked.
 //!
-//! One allocation holds all that any operation needs: the timer, the wait queue entries, the links
-//! of the ring's table, the work item. [`Owned`] is the right to act on a request. There is at most
-//! one, and its holder issues, cancels or completes the request. Other references only find the
-//! request.
+//! One allocation holds the timer, the wait queue entries, the links of the ring's table and the
+//! work item, for any operation. [`Owned`] is the right to act on a request: a request has at most
+//! one `Owned`, and its holder issues, cancels or completes the request. Other references only find
+//! the request.
 //!
-//! Context: the last reference is dropped where the context may sleep. So in interrupt context an
-//! `Owned` goes to a workqueue.
+//! Context: dropping the last reference may sleep. So in interrupt context an `Owned` goes to a
+//! workqueue.
 
 use super::{
     core::Core,
@@ -96,20 +96,20 @@ pub(crate) struct Request {
     pub(crate) opcode: u8,
     /// The functions of its operation.
     pub(super) def: &'static Def,
-    /// IOSQE_*.
+    /// Flags of the SQE (`IOSQE_*`).
     pub(crate) flags: u8,
     /// The descriptor table that the request was submitted with.
     pub(crate) files: Files,
     /// The task that submitted the request; some requests continue in that task: see
     /// [`crate::ring::sys::task_work`].
     pub(crate) submitter: ARef<Task>,
-    /// Identifies the program that the submitter executed when it submitted the request.
+    /// Identifies the submitter's program at the time of submission.
     pub(crate) exec_id: u64,
     _counted: Counted,
     /// The file that the request may wait for, or 0: see `Target::id`.
     pub(crate) target: usize,
     pub(crate) user_data: Atomic<u64>,
-    /// The bucket in [`super::pending::Pending`], and the number of the last search that found the
+    /// The bucket in [`super::pending::Pending`], and the number of the last search that passed the
     /// request.
     pub(crate) bucket: Atomic<usize>,
     pub(crate) round: Atomic<u64>,
@@ -117,10 +117,10 @@ pub(crate) struct Request {
     /// drained.
     pub(crate) links: Atomic<usize>,
     pub(crate) drain: AtomicFlag,
-    /// The request, or one of its chain, is about a file that may keep rings: the request is
+    /// The request, or another of its chain, is about a file that may keep rings. Such a request is
     /// cancelled when its process leaves the ring.
     pub(crate) may_keep_rings: AtomicFlag,
-    /// The process left the ring: the requests linked to this one are cancelled too.
+    /// The process left the ring. The linked requests are cancelled too.
     pub(crate) left: AtomicFlag,
     pub(crate) ownership: Ownership,
     #[pin]
@@ -144,11 +144,11 @@ pub(crate) struct Request {
 
 /// State that only the owner accesses.
 pub(crate) struct Inner {
-    /// A value of the type that the request's `def` is for; never replaced.
+    /// A value of the type of the request's `def`; never replaced.
     pub(super) op: Data,
     /// The linked request, issued when this one completes.
     pub(crate) next: Option<Owned>,
-    /// Whether the request is in the ring's table.
+    /// True while the request is in the ring's table.
     pub(crate) pending: bool,
     /// The result, if it was decided when the request's wait ended.
     pub(crate) verdict: Option<Outcome>,
@@ -159,9 +159,9 @@ pub(crate) struct Inner {
 /// The next step for a worker or the submitter's task.
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
-    /// Issue the request; it may block.
+    /// Issue the request, which may block.
     Issue,
-    /// Continue after these events, or unknown ones if 0. For a timeout: restart the timer after a
+    /// Continue after these events; 0 if they are unknown. A timeout restarts its timer after a
     /// report.
     Event(u32),
     /// Complete the request, with the verdict or as cancelled.
@@ -182,10 +182,9 @@ impl_has_work! {
     impl HasWork<Self> for Request { self.work }
 }
 
-// SAFETY: Only the owner accesses `inner`, from any one task at a time; the other fields may be
-// sent.
+// SAFETY: Only the owner accesses `inner`, from one task at a time. The other fields may be sent.
 unsafe impl Send for Request {}
-// SAFETY: Only the owner accesses `inner`; the other fields may be shared.
+// SAFETY: Only the owner accesses `inner`. The other fields may be shared.
 unsafe impl Sync for Request {}
 
 /// The right to act on a request.
@@ -271,14 +270,14 @@ impl Room {
             Ok(request) => request,
             Err(never) => match never {},
         };
-        // INVARIANT: A new `Ownership` is held by its maker.
+        // INVARIANT: This function made the `Ownership`, which starts as held.
         Owned(Arc::from(request))
     }
 }
 
 impl Request {
-    /// Wakes the cancellers of a timeout, after its owner released or completed the request: see
-    /// [`Owned::cancel_after_owner`]. Any context.
+    /// Wakes the cancellers of a timeout, after its owner released or completed the timeout: see
+    /// [`Owned::cancel_after_owner`]. Context: any.
     fn note_let_go(&self) {
         if self.waits_for(Wait::Time) {
             self.ring.let_go.wake();
@@ -287,7 +286,7 @@ impl Request {
 }
 
 impl Owned {
-    /// Makes the value for ownership that was gained by other means.
+    /// Makes the value for an ownership that the caller holds.
     ///
     /// # Safety
     ///
@@ -297,7 +296,7 @@ impl Owned {
         Self(request)
     }
 
-    /// Gains ownership for an event; otherwise tells the owner of the event. Any context.
+    /// Gains the ownership for an event, or tells the owner of the event. Context: any.
     pub(crate) fn claim(request: ArcBorrow<'_, Request>) -> Option<Self> {
         match request.ownership.claim() {
             // INVARIANT: Just gained.
@@ -306,11 +305,11 @@ impl Owned {
         }
     }
 
-    /// Gains ownership if the request has no owner. Any context.
+    /// Gains the ownership if the request has no owner. Context: any.
     ///
     /// # Errors
     ///
-    /// The state of the ownership otherwise.
+    /// The state of the ownership, if the ownership was not gained.
     pub(crate) fn try_claim(request: ArcBorrow<'_, Request>) -> Result<Self, Claim> {
         match request.ownership.try_claim() {
             // INVARIANT: Just gained.
@@ -319,12 +318,12 @@ impl Owned {
         }
     }
 
-    /// Gains ownership to cancel the request, also from a worker that has not begun. Otherwise
-    /// tells the owner to cancel the request. Process context.
+    /// Gains the ownership to cancel the request, also from a worker that has not begun. Otherwise
+    /// tells the owner to cancel the request. Context: process.
     ///
     /// # Errors
     ///
-    /// The state of the ownership, if it was not gained.
+    /// The state of the ownership, if this call did not gain it.
     pub(crate) fn cancel(request: Arc<Request>) -> Result<Self, Claim> {
         match request.ownership.cancel() {
             // INVARIANT: Just gained.
@@ -334,10 +333,10 @@ impl Owned {
         }
     }
 
-    /// Gains ownership to cancel the request, but waits for the owner instead of telling it.
-    /// Returns `None` if the owner completed the request. May sleep.
+    /// Gains the ownership to cancel the request, after waiting for its owner. Returns `None` if
+    /// the owner completed the request. May sleep.
     ///
-    /// Only for timeouts: their owners neither block nor wait for other requests.
+    /// Only for timeouts, whose owners neither block nor wait for other requests.
     pub(crate) fn cancel_after_owner(request: Arc<Request>) -> Option<Self> {
         request.ring.let_go.wait_for(|| {
             match request.ownership.try_cancel() {
@@ -367,7 +366,7 @@ impl Owned {
         // SAFETY: `enqueue` gave the queue a reference with `into_raw`, which `cancel_work()`
         // returned to this function.
         drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
-        // INVARIANT: `enqueue` gave the ownership to the worker, which will not run.
+        // INVARIANT: `enqueue` gave the ownership to the work item, which no worker will run.
         let mut owned = Self(request);
         if owned.ownership.is_finished() {
             // The remaining step is short: `Finish` or `Retire`.
@@ -381,8 +380,8 @@ impl Owned {
     /// Returns the state that only the owner accesses.
     #[inline]
     pub(crate) fn inner(&mut self) -> &mut Inner {
-        // SAFETY: `self` is the only value for the ownership (type invariants), and is borrowed
-        // mutably.
+        // SAFETY: `self` is the only value for the ownership (type invariants), and is mutably
+        // borrowed.
         unsafe { &mut *self.0.inner.get() }
     }
 
@@ -395,7 +394,7 @@ impl Owned {
         (unsafe { &mut *request.inner.get() }, request)
     }
 
-    /// Returns a reference without the ownership.
+    /// Returns a reference to the request, without the ownership.
     pub(crate) fn to_arc(&self) -> Arc<Request> {
         self.0.clone()
     }
@@ -405,11 +404,11 @@ impl Owned {
         self.0
     }
 
-    /// Lets the request wait for an event.
+    /// Releases the ownership, so that the next event gains it.
     ///
     /// # Errors
     ///
-    /// The owner, and the word that it was told meanwhile.
+    /// The owner, and the word that another task told the owner.
     pub(crate) fn release(self) -> Result<(), (Self, Word)> {
         match self.0.ownership.release() {
             Ok(()) => {
@@ -420,19 +419,19 @@ impl Owned {
         }
     }
 
-    /// Queues the request for a worker, to run `step`. Any context.
+    /// Queues the request for a worker, to run `step`. Context: any.
     pub(crate) fn enqueue(mut self, step: Step, kind: Kind) {
         self.inner().step = step;
         let mut request = self.0;
-        // The worker may free the request. In a timer's interrupt this is not the last reference:
+        // The worker may free the request. In a timer's interrupt `this` is not the last reference:
         // `retire` waits for the interrupt first.
         let timed = request.waits_for(Wait::Time).then(|| request.ring.clone());
         loop {
             let ring: *const Core = &raw const *request.ring;
             // SAFETY:
             // - The request holds the ring, and the queue holds the request once it is queued.
-            // - The queues are destroyed after the last ring of their user, and then stay for an
-            //   RCU grace period. `queue_work()` is an RCU reader until it returns.
+            // - The queues are destroyed an RCU grace period after the last ring of their user is
+            //   freed. `queue_work()` is an RCU reader until it returns.
             let Some(queue) = (unsafe { &(*ring).queues }).get(kind) else {
                 return;
             };
@@ -459,7 +458,7 @@ impl Owned {
         }
     }
 
-    /// Adds the request to the table and queues it for a worker to issue. Process context.
+    /// Adds the request to the table, and queues the request for a worker. Context: process.
     pub(crate) fn issue_later(mut self) {
         self.add_to_pending();
         self.enqueue(Step::Issue, Kind::Blocking);

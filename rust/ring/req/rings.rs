@@ -2,10 +2,10 @@
 
 //! The number of rings: `rings` in debugfs.
 //!
-//! A ring counts until it is freed, after its file and its last request. So the number shows a ring
-//! that is never freed.
+//! A ring is counted until it is freed, after its file and its last request. So the number shows a
+//! ring that is never freed.
 //!
-//! Locking: the mutex is taken with no lock of a ring held, to make a ring and to read the number.
+//! Locking: the mutex is taken to make a ring and to read the number, with no lock of a ring held.
 
 use crate::{
     bindings,
@@ -70,7 +70,8 @@ pub(crate) unsafe fn init() -> Result {
     Ok(())
 }
 
-/// Waits until every ring is freed. Called when no ring can be made any more. May sleep.
+/// Waits until every ring is freed. Called after the device is gone, so no ring can be made. May
+/// sleep.
 pub(crate) fn wait_until_none() {
     let rings = RINGS.lock().take();
     if let Some(rings) = rings {
@@ -124,7 +125,7 @@ pub(crate) static FILES: [File; 1] = [File {
 
 /// # Safety
 ///
-/// As `open` of `struct file_operations`.
+/// `file` is being opened, as in `open` of `struct file_operations`.
 unsafe extern "C" fn open(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     // SAFETY: `file` is being opened (caller).
     unsafe { bindings::single_open(file, Some(show), core::ptr::null_mut()) }

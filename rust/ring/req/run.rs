@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Issuing and completing requests, up to the end of a chain.
+//! Issues and completes requests, up to the end of a chain.
 //!
-//! Nothing here needs issuer state, so a worker can run all of it. Only [`drive`] issues requests,
-//! in a loop. Other code that ends a request queues the next of its chain on a workqueue, so a long
-//! chain uses no stack.
+//! These functions need no issuer state, so a worker can run them. Only [`drive`] issues requests,
+//! in a loop. Other code that ends a request queues the next request of the chain on a workqueue,
+//! so a long chain uses no stack.
 
 use super::{
     core::Core,
@@ -25,7 +25,8 @@ use crate::{
 };
 use kernel::sync::Arc;
 
-/// Issues a request, and the requests linked to it as each one completes. Process context.
+/// Issues a request, and then each linked request when the request before completes. Context:
+/// process.
 pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
     loop {
         if owned.has(bindings::CONST_IOSQE_ASYNC) {
@@ -39,13 +40,13 @@ pub(crate) fn drive(mut owned: Owned, poster: &mut Poster<'_>) {
         let Some(next) = next else {
             return;
         };
-        // A worker may complete the next request: post this CQE before.
+        // A worker may complete the next request, so post this CQE first.
         poster.flush();
         owned = next;
     }
 }
 
-/// Completes a request. Returns the linked request to issue next. Process context.
+/// Completes a request. Returns the linked request to issue next. Context: process.
 #[must_use]
 fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Owned> {
     let entry = owned.finish();
@@ -55,14 +56,14 @@ fn end(mut owned: Owned, outcome: Outcome, poster: &mut Poster<'_>) -> Option<Ow
         let cqe = owned.cqe(outcome.res, outcome.flags);
         poster.post(&owned, cqe, of, entry);
     } else if of == Of::Timeout {
-        // Wake waiters before the rest of the chain completes, or this wake-up would end their next
+        // Wake waiters before the rest of the chain completes. A later wake-up could end their next
         // wait too.
         poster.skip_timeout(&owned);
     }
     retire(owned, outcome.failed, poster)
 }
 
-/// Completes a request as cancelled. Process context.
+/// Completes a request as cancelled. Context: process.
 pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
     let outcome = owned.cancelled();
     if let Some(next) = end(owned, outcome, poster) {
@@ -71,8 +72,8 @@ pub(crate) fn end_cancelled(mut owned: Owned, poster: &mut Poster<'_>) {
     }
 }
 
-/// Completes a chain that was not issued, with the reason of each request or as cancelled. Process
-/// context.
+/// Completes a chain that was not issued, each request with its own error or as cancelled. Context:
+/// process.
 pub(crate) fn end_chain(mut owned: Owned, poster: &mut Poster<'_>) {
     let outcome = owned.not_issued();
     let quiet = owned.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS);
@@ -82,8 +83,8 @@ pub(crate) fn end_chain(mut owned: Owned, poster: &mut Poster<'_>) {
     end_links(next, quiet, poster);
 }
 
-/// Completes the requests linked to a request that failed. `quiet` if the failed one had
-/// IOSQE_CQE_SKIP_SUCCESS: these post no CQEs then.
+/// Completes the requests linked to a failed request. If that had IOSQE_CQE_SKIP_SUCCESS, `quiet`
+/// is true and the linked requests post no CQEs.
 fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
     while let Some(mut owned) = next {
         next = owned.inner().next.take();
@@ -96,8 +97,8 @@ fn end_links(mut next: Option<Owned>, quiet: bool, poster: &mut Poster<'_>) {
     }
 }
 
-/// Reports a completed request to the drain. Publishes its CQE before, as a worker may complete a
-/// waiting request at once.
+/// Reports a completed request to the drain. Publishes its CQE first, because a worker may complete
+/// a waiting request at once.
 fn drained(ring: &Core, poster: &mut Poster<'_>) {
     if ring.drain.is_active() {
         poster.flush();
@@ -105,8 +106,8 @@ fn drained(ring: &Core, poster: &mut Poster<'_>) {
     ring.drain.done();
 }
 
-/// Disarms a completed request and removes it from the table. Returns the linked request to issue
-/// next. Process context.
+/// Disarms a completed request, and removes the request from the table. Returns the linked request
+/// to issue next. Context: process.
 #[must_use]
 fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Owned> {
     owned.disarm();
@@ -132,7 +133,7 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     let request: Arc<Request> = owned.to_arc();
     let in_flight = request.hold.in_flight();
     let mut poster = Poster::direct(&request.ring, &in_flight);
-    // SAFETY: Reads a flag of the current task.
+    // SAFETY: Only reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
     // After an exec the task has other memory than the request's.
     let goes_on = !exiting && !request.is_of_another_program();

@@ -57,9 +57,10 @@ pub(crate) struct Sequenced {
 }
 
 struct Waiting {
-    /// The number of the timeout that was added last.
+    /// The number of the last timeout that was added.
     nr: u64,
-    /// Sorted by when the timeouts are due, and then by the order they were added.
+    /// Sorted by the CQE count at which a timeout is due, and then by the order in which timeouts
+    /// were added.
     tree: RBTree<Place, Arc<Request>>,
 }
 
@@ -80,7 +81,7 @@ impl Sequenced {
         self.silent.fetch_add(1, Release);
     }
 
-    /// Returns how many timeouts were completed without a CQE.
+    /// Returns the number of timeouts completed without a CQE.
     pub(crate) fn silent(&self) -> u64 {
         self.silent.load(Acquire)
     }
@@ -96,11 +97,12 @@ impl Sequenced {
         owned.timer.due.store(due, Relaxed);
         owned.timer.nr.store(place.1, Relaxed);
         waiting.tree.insert(room.into_node(place, owned.to_arc()));
-        // A poster that reads the old value published its CQE before `release` reads the count.
+        // A poster that reads the old number published its CQE before `release` reads the count of
+        // CQEs.
         this.len.fetch_add(1, Full);
     }
 
-    /// Removes a timeout: from now on it waits for its time only.
+    /// Removes a timeout, which then waits for its time only.
     pub(crate) fn remove(request: &Request) {
         let due = request.timer.due.load(Relaxed);
         if due == NEVER {
@@ -139,7 +141,7 @@ impl Sequenced {
         Some(unsafe { Owned::assume(request) })
     }
 
-    /// Completes the timeouts that are due, after CQEs were posted. Any context.
+    /// Completes the timeouts that are due, after CQEs were posted. Context: any.
     #[inline]
     pub(crate) fn flush(&self, ring: &Core) {
         if relaxed::load(&self.len) != 0 {

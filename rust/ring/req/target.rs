@@ -2,8 +2,8 @@
 
 //! The target of a request: an open file.
 //!
-//! A ring is held as a [`Core`] and not as a file. A request that held the file of its own ring
-//! would keep the ring open for ever. So would one that held the file of a ring that polls its own.
+//! A request holds the [`Core`] of a ring, and not the file. A request with the file of its own
+//! ring would keep the ring open for ever, as would two rings that poll each other.
 
 use super::core::Core;
 use crate::bindings;
@@ -27,11 +27,11 @@ pub(crate) struct Files(usize);
 impl Files {
     /// Returns the table of the current task.
     pub(crate) fn current() -> Self {
-        // SAFETY: Reads a field of the current task.
+        // SAFETY: Only reads a field of the current task.
         Self::from_flush(unsafe { bindings::miniring_current_files() })
     }
 
-    /// Returns the table that a flush operation was called for.
+    /// Converts the argument of a flush operation.
     pub(crate) fn from_flush(id: bindings::fl_owner_t) -> Self {
         Self(id.addr())
     }
@@ -63,7 +63,7 @@ impl Target {
         })
     }
 
-    /// Returns a number that no other target has at the same time.
+    /// Returns a number that no other live target has.
     pub(crate) fn id(&self) -> usize {
         match self {
             Self::File(file) => file.as_ptr() as usize,
@@ -71,16 +71,16 @@ impl Target {
         }
     }
 
-    /// Returns whether the target may keep rings open that no task has a descriptor of.
+    /// Returns whether the target may keep a ring open after all descriptors of the ring are
+    /// closed.
     ///
     /// A Unix socket keeps the rings in its queue, and an io_uring its registered files. A request
-    /// that waits for such a file keeps the file in turn.
+    /// that waits for such a file keeps the file.
     pub(crate) fn may_keep_rings(&self) -> bool {
         let Self::File(file) = self else {
             return true;
         };
-        // SAFETY: The file is open. A name that is not null is a string, which lives as long as the
-        // file.
+        // SAFETY: The file is open. Its name is null or a string that lives as long as the file.
         unsafe {
             let name = bindings::miniring_anon_name(file.as_ptr());
             bindings::miniring_socket_family(file.as_ptr()) == bindings::AF_UNIX as c_int
@@ -97,7 +97,7 @@ impl Target {
         }
     }
 
-    /// Returns whether the target is ready for one of `events` at this moment. May sleep.
+    /// Returns whether the target is now ready for one of `events`. May sleep.
     pub(crate) fn is_ready(&self, events: u32) -> bool {
         let mut table = bindings::poll_table {
             _qproc: None,

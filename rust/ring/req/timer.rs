@@ -27,7 +27,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// The value of `due` if a timeout waits for its time only.
+/// The value of `due` of a timeout that waits for its time only.
 pub(super) const NEVER: i64 = i64::MAX;
 
 /// A request's timer, and the CQE count that a timeout waits for.
@@ -40,11 +40,11 @@ pub(crate) struct Timer {
     /// The number of CQEs that must [count](crate::ring::cq::completion::Completion::counted)
     /// before the timeout is due, or [`NEVER`].
     pub(super) due: Atomic<i64>,
-    /// Distinguishes timeouts with the same `due`, in the order they were added.
+    /// Orders timeouts with the same `due`, by the order in which they were added.
     pub(super) nr: Atomic<u64>,
 }
 
-/// When a timer expires.
+/// The time at which a timer expires.
 #[derive(Clone, Copy)]
 pub(crate) struct Time {
     pub(crate) ns: i64,
@@ -74,8 +74,8 @@ impl Timer {
         } else {
             bindings::hrtimer_mode_HRTIMER_MODE_REL
         };
-        // SAFETY: The timer is pinned, at rest, and a field of a `Request` (caller), which the
-        // callback finds by the offset.
+        // SAFETY: The timer is pinned, at rest, and a field of a `Request` (caller). The callback
+        // finds the request by the field's offset.
         unsafe {
             bindings::hrtimer_setup(
                 self.timer.get(),
@@ -88,7 +88,7 @@ impl Timer {
         }
     }
 
-    /// Stops the timer unless it is expiring at this moment. Any context.
+    /// Stops the timer, unless its callback runs. Context: any.
     #[must_use]
     pub(crate) fn try_stop(&self) -> bool {
         if !self.ready.load(Relaxed) {
@@ -99,7 +99,7 @@ impl Timer {
         was >= 0
     }
 
-    /// Stops the timer, and waits for a callback that is running. Process context; may sleep.
+    /// Stops the timer, and waits for a running callback. Context: process; may sleep.
     pub(crate) fn stop(&self) {
         if self.ready.load(Relaxed) {
             // SAFETY: The timer is initialised, as `ready` is set.
@@ -108,16 +108,16 @@ impl Timer {
     }
 }
 
-/// Handles a timer that expires: gains the request's ownership, or tells the owner. Hard interrupt
-/// context.
+/// Handles a timer that expires: gains the request's ownership, or tells the owner. Context: hard
+/// interrupt.
 ///
 /// # Safety
 ///
 /// `timer` is the field of a [`Timer`] that `Timer::start` started.
 unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
     const OFFSET: usize = offset_of!(Request, timer) + offset_of!(Timer, timer);
-    // SAFETY: `timer` is a field of a request's `Timer` (caller). The request stops the timer, and
-    // waits for this callback, before it is dropped.
+    // SAFETY: `timer` is a field of a request's `Timer` (caller). Before the request is dropped, it
+    // stops the timer and waits for this callback.
     let request = unsafe { ArcBorrow::from_raw(timer.byte_sub(OFFSET).cast::<Request>()) };
     if let Some(owned) = Owned::claim(request) {
         owned.expired();
@@ -126,8 +126,8 @@ unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer
 }
 
 impl Request {
-    /// Returns how the completion is counted: as a timeout's if the timer was ever started. A
-    /// TIMEOUT that was refused, or is part of a failed chain, counts like any request.
+    /// Returns how the completion is counted: as that of a timeout if the timer was ever started. A
+    /// TIMEOUT that was refused, or belongs to a failed chain, counts like any request.
     pub(crate) fn counts_as(&self) -> Of {
         if self.waits_for(Wait::Time) && self.timer.ready.load(Relaxed) {
             Of::Timeout

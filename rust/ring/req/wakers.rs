@@ -2,12 +2,13 @@
 
 //! A request's entries in the wait queues of the file that it polls.
 //!
-//! A wake-up gains ownership, or tells the owner, and queues a worker or task work. Lock order: the
-//! wait queue's lock, then the workqueue's or the task's own; no lock of a ring.
+//! A wake-up gains the ownership and queues a worker or task work, or tells the owner. Lock order:
+//! the wait queue's lock, then the workqueue's or the task's own; no lock of a ring.
 //!
-//! A wait queue may be freed before the file, announced by a wake-up with `POLLFREE`
-//! (`wake_up_pollfree()`). Its memory then stays for an RCU grace period. So `head` is followed
-//! under the RCU read lock only, and that wake-up clears `head` as its last step.
+//! A wait queue may be freed before the file, after a wake-up with `POLLFREE`
+//! (`wake_up_pollfree()`). The queue's memory then stays for an RCU grace period. So `head` is
+//! followed under the RCU read lock only, and a wake-up with `POLLFREE` clears `head` as its last
+//! step.
 
 use super::{
     defer::go_on,
@@ -47,20 +48,20 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// While `head` is not null, `wait` is initialised, and is in that queue or was removed by
-/// `list_del_init()`.
+/// While `head` is not null, `wait` is initialised. `wait` is in that queue, or `list_del_init()`
+/// removed it.
 #[repr(C)]
 struct Waker {
     wait: Opaque<bindings::wait_queue_entry>,
     head: Atomic<*mut bindings::wait_queue_head>,
 }
 
-/// The entries of a request: files have one wait queue, or one for reading and one for writing.
+/// The entries of a request. Files have one wait queue, or one for reading and one for writing.
 #[pin_data]
 pub(crate) struct Wakers {
     /// The events that wake the request (`EPOLL*`).
     events: Atomic<u32>,
-    /// The file's readiness depends on the task that polls.
+    /// The file's readiness depends on the polling task.
     of_task: AtomicFlag,
     #[pin]
     first: Waker,
@@ -148,8 +149,8 @@ impl Wakers {
         self.events.load(Relaxed)
     }
 
-    /// Returns whether the file's readiness depends on the task, and the request waits for that of
-    /// its task.
+    /// Returns whether the file's readiness depends on the polling task, so that only the submitter
+    /// may poll.
     pub(crate) fn is_of_task(&self) -> bool {
         self.of_task.load(Relaxed)
     }
@@ -200,8 +201,8 @@ impl Wakers {
         Ok(ready)
     }
 
-    /// Removes the entries from their queues. No wake-up finds the request afterwards. Process
-    /// context.
+    /// Removes the entries from their queues. No wake-up finds the request afterwards. Context:
+    /// process.
     pub(crate) fn disarm(&self) {
         self.first.remove();
         self.second.remove();
@@ -240,11 +241,11 @@ unsafe extern "C" fn queue(
     unsafe { waker.add(table.request, head) };
 }
 
-/// Handles a wake-up of a request. Any context, under the lock of the wait queue.
+/// Handles a wake-up of a request. Context: any, under the lock of the wait queue.
 ///
 /// # Safety
 ///
-/// `wait` is the first field of a [`Waker`] that is in a queue, whose lock is held.
+/// `wait` is the first field of a [`Waker`] in a queue whose lock is held.
 unsafe extern "C" fn wake(
     wait: *mut bindings::wait_queue_entry,
     _mode: c_uint,
@@ -287,8 +288,8 @@ unsafe extern "C" fn wake(
     }
     if let Some(owned) = Owned::claim(request) {
         if key != 0 && owned.reports_once() {
-            // The request is about to complete. An entry left in the queue would slow every other
-            // wake-up.
+            // The request is about to complete, so remove its entry now. A stale entry would slow
+            // other wake-ups.
             //
             // SAFETY: The entry is in the queue, whose lock is held (caller).
             unsafe { bindings::miniring_wait_take(wait) };

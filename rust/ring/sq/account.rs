@@ -2,9 +2,9 @@
 
 //! The account of registered buffers.
 //!
-//! A ring made without CAP_IPC_LOCK charges the pages that its buffers pin to its maker, as in
-//! `io_uring`: to the RLIMIT_MEMLOCK of the user and to the `VmPin` of the process. A compound page
-//! that buffers of one ring share is charged once, in full.
+//! Without CAP_IPC_LOCK, the maker of a ring is charged for the pages that the ring's buffers pin,
+//! as in `io_uring`. The pages count for the RLIMIT_MEMLOCK of the user and the `VmPin` of the
+//! process. A compound page that buffers of one ring share is charged once, in full.
 //!
 //! Locking: the mutex is a leaf.
 
@@ -40,7 +40,7 @@ struct User(NonNull<bindings::user_struct>);
 
 // SAFETY: Any task may use and drop a reference to a user.
 unsafe impl Send for User {}
-// SAFETY: Only its atomic count is accessed.
+// SAFETY: Only the atomic count of the user is accessed.
 unsafe impl Sync for User {}
 
 impl User {
@@ -87,7 +87,7 @@ impl Drop for User {
 
 type Compounds = RBTree<usize, Compound>;
 
-/// A compound page that several charges share. It is charged until the last of them is dropped.
+/// A compound page that several charges share, charged until the last of these charges is dropped.
 struct Compound {
     pages: usize,
     charges: usize,
@@ -96,9 +96,9 @@ struct Compound {
 /// The account of the ring's maker, to which its buffers are charged.
 #[pin_data]
 pub(crate) struct Account {
-    /// None if the maker has CAP_IPC_LOCK.
+    /// `None` if the maker has CAP_IPC_LOCK.
     user: Option<User>,
-    /// None for a kernel thread, in a KUnit test.
+    /// `None` for a kernel thread, in a KUnit test.
     mm: Option<ARef<Mm>>,
     /// Keyed by the address of the compound page.
     #[pin]
@@ -174,7 +174,7 @@ impl Charge {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if that is more than RLIMIT_MEMLOCK, or if there is no memory.
+    /// `ENOMEM` without memory, or beyond RLIMIT_MEMLOCK.
     pub(crate) fn new(account: &Arc<Account>, pages: &[Pinned]) -> Result<Self> {
         let mut charge = Self {
             account: account.clone(),
@@ -184,8 +184,8 @@ impl Charge {
         let Some(user) = &account.user else {
             return Ok(charge);
         };
-        // Held until all is charged: another charge must not rely on a compound page whose own
-        // charge fails.
+        // Hold the lock until all pages are charged: another charge must not rely on a compound
+        // page whose own charge fails.
         let mut shared = account.compounds.lock();
         let charged = charge.count(&mut shared, pages).and_then(|pages| {
             user.charge(pages)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registered buffers: user memory that is pinned once. Later accesses do not use the user's page
-//! tables.
+//! Registered buffers: user memory that is pinned once, so that accesses need no page tables of the
+//! user.
 //!
 //! The table is issuer state. A request takes a reference to its buffer while it is prepared, and
 //! does not use the table later. The last reference unpins the memory.
@@ -48,7 +48,7 @@ pub(crate) struct Clones {
     pub(crate) to: u32,
     /// Number of buffers; 0 for all.
     pub(crate) nr: u32,
-    /// Replaces entries of an existing table, which keeps the others.
+    /// Replaces entries of an existing table, which keeps its other entries.
     pub(crate) replace: bool,
 }
 
@@ -104,8 +104,8 @@ impl Table {
         self.0.len()
     }
 
-    /// Returns this table with the buffers of `source` that `clones` names. The tables share these
-    /// buffers, and may be the same table. May sleep.
+    /// Returns this table with the buffers of `source` that `clones` names. Both tables share the
+    /// buffers. `source` may be this table. May sleep.
     ///
     /// # Errors
     ///
@@ -186,8 +186,8 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// `EOVERFLOW` if the range wraps around or is too long, `ENOMEM`, `EFAULT` if a part of it
-    /// cannot be written or pinned long-term, and the errors of `pin_user_pages_fast()`.
+    /// `EOVERFLOW` if the range wraps around or is too long; `ENOMEM`; `EFAULT` if a page cannot be
+    /// written or pinned long-term; and the errors of `pin_user_pages_fast()`.
     fn pin(addr: usize, len: usize) -> Result<KVVec<Self>> {
         let end = addr
             .checked_add(len)
@@ -287,12 +287,12 @@ impl Direction {
 
 /// A registered buffer: pinned user memory.
 ///
-/// Context: the last reference is dropped in process context; may sleep.
+/// Context: dropping the last reference may sleep.
 ///
 /// # Invariants
 ///
-/// `segments` are `len` bytes that were at the user address `addr`: each but the last ends with its
-/// page, each but the first starts with it, and none is empty.
+/// `segments` are the `len` bytes that were at the user address `addr`. Each segment but the last
+/// ends with its page, each but the first starts with its page, and none is empty.
 pub(crate) struct Buffer {
     addr: usize,
     len: usize,
@@ -303,17 +303,17 @@ pub(crate) struct Buffer {
 
 // SAFETY: Any task may access and unpin the pages.
 unsafe impl Send for Buffer {}
-// SAFETY: Any task may access the pages. Their contents are accessed as memory that userspace may
-// write at any time.
+// SAFETY: Any task may access the pages. No code assumes that their contents stay the same, because
+// userspace may write them at any time.
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// Pins and charges `len` bytes at the user address `addr`. Returns None if both are 0. May
+    /// Pins and charges `len` bytes at the user address `addr`. Returns `None` if both are 0. May
     /// sleep.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if only one of them is 0, or if the memory cannot be written or pinned; `EINVAL`
+    /// `EFAULT` if only one of the two is 0, or if the memory cannot be written or pinned; `EINVAL`
     /// for a length beyond 1 TiB; `EOVERFLOW` for a range beyond the address space; `ENOMEM`
     /// without memory, or beyond RLIMIT_MEMLOCK.
     fn new(account: &Arc<Account>, addr: usize, len: usize) -> Result<Option<Arc<Self>>> {
@@ -348,11 +348,11 @@ impl Buffer {
     }
 
     /// Returns an iterator over `len` bytes at the user address `addr`, for the operations of a
-    /// file. Any task may use it.
+    /// file. Any task may use the iterator.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the range is not inside of the buffer, or is longer than [`MAX_TRANSFER`].
+    /// `EFAULT` if the range is not inside the buffer, or is longer than [`MAX_TRANSFER`].
     pub(crate) fn iter(&self, addr: u64, len: u32, direction: Direction) -> Result<Iter<'_>> {
         let len = len as usize;
         let offset = (addr as usize).checked_sub(self.addr).ok_or(EFAULT)?;

@@ -2,12 +2,12 @@
 
 //! Issuer state, and the gate in front of it.
 //!
-//! Only a submitter touches issuer state: the cached SQ head, the registered buffers, and its batch
-//! of completions that it will post. So only submitters exclude each other. Posting to the CQ has a
-//! lock of its own, for any context.
+//! Only a submitter touches issuer state: the cached SQ head, the registered buffers, and the batch
+//! of completions to post. So only submitters exclude each other. The CQ has its own lock, for
+//! posting in any context.
 //!
 //! Exclusion is a value, [`Access`]. Either the ring's mutex is held, or the ring is SINGLE_ISSUER
-//! and `current` is its submitter. One task makes one call at a time, so that suffices.
+//! and `current` is its submitter. A task makes one call at a time, so a submitter needs no lock.
 //!
 //! Locking: the mutex is the outermost lock of a ring. Of two rings, the mutex at the lower address
 //! is taken first.
@@ -63,7 +63,7 @@ use kernel::{
 /// Number of completions that are collected before they are posted.
 pub(crate) const BATCH: usize = 32;
 
-/// State that only the holder of an [`Access`] may touch.
+/// State that only the holder of an [`Access`] may access.
 pub(crate) struct Issuer {
     /// The position of the submitter in the SQ.
     pub(crate) sq: Position,
@@ -73,9 +73,9 @@ pub(crate) struct Issuer {
     pub(crate) buffers: Table,
     /// One entry for each completion that [`Done`] can hold.
     pub(crate) spare: Spare,
-    /// The next request that is not linked to one before it is to be drained.
+    /// The first request after the current chain is drained.
     pub(crate) drain_next: bool,
-    /// There was a request with IOSQE_CQE_SKIP_SUCCESS.
+    /// A request had IOSQE_CQE_SKIP_SUCCESS.
     pub(crate) has_skipped: bool,
 }
 
@@ -107,7 +107,7 @@ impl Batch<'_> {
 pub(crate) struct Done {
     cqes: [Cqe; BATCH],
     len: usize,
-    /// Number of completions of timeouts among them.
+    /// Number of these completions that are of timeouts.
     timeouts: u64,
 }
 
@@ -156,16 +156,16 @@ impl Done {
 pub(crate) struct Gate {
     #[pin]
     lock: Mutex<()>,
-    /// On a SINGLE_ISSUER ring: the submitter, once there is one. The reference keeps its address
-    /// from being reused.
+    /// The submitter of a SINGLE_ISSUER ring, or null before the first. The reference keeps the
+    /// address from being reused.
     submitter: SetOnce<ARef<Task>>,
     single_issuer: bool,
-    /// The submitter takes no lock. With IORING_SETUP_SQPOLL both take it: the thread submits, and
-    /// the submitter registers.
+    /// The submitter takes no lock. False with IORING_SETUP_SQPOLL: the thread submits and the
+    /// submitter registers, both under the lock.
     elided: bool,
     /// An `Access` without the lock exists. Only the submitter reads or writes this flag.
     inside: Cell<bool>,
-    /// An `Access` exists. Only kept with debug assertions, to find a second one.
+    /// An `Access` exists. Kept only with debug assertions, to find a second `Access`.
     held: AtomicFlag,
     /// Counts acquisitions of the lock and submissions. Written under exclusion.
     tally: Tally,
@@ -182,8 +182,8 @@ unsafe impl Sync for Gate {}
 ///
 /// # Invariants
 ///
-/// No other `Access` to the same gate exists. Either this one holds the mutex and no submitter
-/// elides it, or `current` is the submitter and has set `inside`.
+/// No other `Access` to the same gate exists. Either this `Access` holds the mutex and no submitter
+/// elides the mutex, or `current` is the submitter and has set `inside`.
 pub(crate) struct Access<'a> {
     gate: &'a Gate,
     _lock: Option<Guard<'a, (), MutexBackend>>,
@@ -246,7 +246,7 @@ impl Gate {
         }
     }
 
-    /// Takes the mutex. Only this function and [`Gate::lock_second`] do, so both count.
+    /// Takes the mutex, and counts the acquisition, as does [`Gate::lock_second`].
     #[inline]
     fn lock(&self) -> Guard<'_, (), MutexBackend> {
         let lock = self.lock.lock();
@@ -258,7 +258,7 @@ impl Gate {
     fn lock_second(&self) -> Guard<'_, (), MutexBackend> {
         let lock = ptr::from_ref(&self.lock).cast_mut();
         // SAFETY: A lock without data has the layout of its state (see `Lock::from_raw`). The lock
-        // is initialised, and the guard is made while it is held.
+        // is initialised, and is held when the guard is made.
         let lock = unsafe {
             bindings::miniring_mutex_lock_second(lock.cast());
             Guard::new(&self.lock, ())
@@ -284,7 +284,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the ring has one issuer and it is another task.
+    /// `EEXIST` if another task is the only issuer.
     pub(crate) fn check_submitter(&self) -> Result {
         match self.submitter() {
             Some(submitter) if !self.is_submitter(submitter) => Err(EEXIST),
@@ -292,7 +292,7 @@ impl Gate {
         }
     }
 
-    /// Returns the submitter that takes no lock, if there is one.
+    /// Returns the submitter that takes no lock, or null.
     #[inline]
     fn elider(&self) -> Option<&ARef<Task>> {
         if self.elided {
@@ -308,7 +308,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the ring has one issuer and it is another task.
+    /// `EEXIST` if another task is the only issuer.
     #[inline]
     pub(crate) fn access(&self) -> Result<Access<'_>> {
         self.access_by(Self::lock)
@@ -318,8 +318,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if one of the rings has one issuer and it is another task, or if both are the same
-    /// ring.
+    /// `EEXIST` if another task is the only issuer of a ring, or if both are the same ring.
     pub(crate) fn access_two<'a>(&'a self, other: &'a Self) -> Result<(Access<'a>, Access<'a>)> {
         self.check_submitter()?;
         other.check_submitter()?;
@@ -336,7 +335,7 @@ impl Gate {
         }
     }
 
-    // Inlined so that the result is not passed in memory.
+    // Inlined, so that the result is not passed in memory.
     #[inline(always)]
     fn access_by<'a>(
         &'a self,
@@ -348,9 +347,9 @@ impl Gate {
             }
             self.inside.set(true);
             // INVARIANT: No other `Access` exists:
-            // - One of the submitter would have set `inside`.
-            // - One with the mutex would have seen no submitter under the mutex. But the submitter
-            //   was claimed under the mutex, after that `Access` was dropped.
+            // - An `Access` of the submitter would have set `inside`.
+            // - An `Access` with the mutex exists only before a submitter is claimed, because the
+            //   claim takes the mutex.
             return Ok(Access::new(self, None));
         }
         let lock = lock(self);

@@ -35,7 +35,7 @@ pub(crate) struct SqPoll {
     /// Callers that wait for room in the SQ sleep here.
     #[pin]
     pub(crate) room: WaitQueue,
-    /// The thread does not submit any more.
+    /// The thread has ended, and submits nothing.
     pub(crate) ended: AtomicFlag,
     /// The thread, from its start until the ring's file is released.
     #[pin]

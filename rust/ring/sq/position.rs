@@ -18,7 +18,8 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Takes a copy of the next SQE. Drops the SQE and returns None if its index is out of range.
+    /// Copies the next SQE, and takes it. Drops the SQE and returns `None` if its index is out of
+    /// range.
     #[inline]
     pub(crate) fn next(&mut self, shared: &Shared) -> Option<Sqe> {
         let head = self.head;
@@ -34,7 +35,7 @@ impl Position {
         Some(sqe)
     }
 
-    /// Returns the last SQE to the SQ: it was not consumed.
+    /// Returns the last SQE, which was not consumed, to the SQ.
     pub(crate) fn put_back(&mut self) {
         self.head = self.head.wrapping_sub(1);
     }

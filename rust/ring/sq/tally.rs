@@ -2,7 +2,7 @@
 
 //! Counts the submitting calls of a ring, and the acquisitions of its mutex.
 //!
-//! Both counts are exact. The holder of the issuer state counts, so a count costs one addition.
+//! Both counts are exact. The holder of the issuer state counts, so counting costs one addition.
 
 use super::gate::Access;
 use crate::ring::abi::relaxed;
@@ -41,7 +41,7 @@ impl Tally {
         self.locks.load(Relaxed)
     }
 
-    /// Counts an acquisition of the ring's mutex. `_lock` proves that the caller holds it.
+    /// Counts an acquisition of the ring's mutex. `_lock` proves that the caller holds the mutex.
     #[inline]
     pub(crate) fn locked(&self, _lock: &Guard<'_, (), MutexBackend>) {
         add_one(&self.locks);

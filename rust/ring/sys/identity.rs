@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Acting for a submitter on a workqueue.
+//! Lets a worker act for a submitter.
 
 use crate::bindings;
 use kernel::{
@@ -10,17 +10,17 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// A submitter's credentials and address space, for a worker that acts for it.
+/// A submitter's credentials and address space, for a worker that acts for the submitter.
 pub(crate) struct Identity {
     cred: ARef<Credential>,
-    /// None for a kernel thread.
+    /// `None` for a kernel thread.
     mm: Option<ARef<Mm>>,
 }
 
 impl Identity {
     /// Returns the identity of the current task.
     pub(crate) fn current() -> Self {
-        // SAFETY: The credentials of the current task stay while it runs this function.
+        // SAFETY: The credentials of the current task stay while the task runs this function.
         let cred = unsafe { Credential::from_ptr(bindings::miniring_current_cred()) };
         Self {
             cred: ARef::from(cred),
@@ -52,14 +52,14 @@ impl Identity {
             // and `mm` is held.
             unsafe { bindings::kthread_use_mm(mm.as_raw()) };
         }
-        // SAFETY: `self` holds the credentials until they are reverted below.
+        // SAFETY: `self` holds the credentials, and they are reverted below.
         let old = unsafe { bindings::miniring_override_creds(self.cred.as_ptr()) };
         let result = action();
         // SAFETY: `old` was returned by the override above.
         unsafe { bindings::miniring_revert_creds(old) };
         if let Some(mm) = mm {
-            // SAFETY: `mm` was taken above. The last put tears the address space down, which may
-            // wait for this queue; so the put is asynchronous.
+            // SAFETY: `mm` was taken above. The put is asynchronous, because the last put tears
+            // down the address space, which may wait for this queue.
             unsafe {
                 bindings::kthread_unuse_mm(mm.as_raw());
                 bindings::mmput_async(ARef::into_raw(mm).as_ref().as_raw());

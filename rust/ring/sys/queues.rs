@@ -2,11 +2,11 @@
 
 //! Workqueues: two for each user, one for the module.
 //!
-//! All rings of a user share two queues. Requests continue in one after their event, and work that
-//! may block runs in the other. So a request that blocks holds up no request of another user.
+//! All rings of a user share two queues: one for requests that continue after their event, the
+//! other for work that may block. So a request that blocks holds up no request of another user.
 //!
 //! All users share a third queue, which stops threads and destroys the queues of a user without
-//! rings. No request runs there.
+//! rings. No request runs in the third queue.
 //!
 //! Locking: the mutex of the list of users is taken when a ring is made or freed, with no lock of
 //! the ring held.
@@ -88,7 +88,7 @@ impl OwnedQueue {
     }
 
     fn get(&self) -> &Queue {
-        // SAFETY: Only the drop of `self` destroys the queue (type invariants).
+        // SAFETY: Only `drop` destroys the queue (type invariants).
         unsafe { Queue::from_raw(self.0.as_ptr()) }
     }
 }
@@ -109,7 +109,7 @@ struct Queues {
     user: Kuid,
     prompt: OwnedQueue,
     blocking: OwnedQueue,
-    /// One for each class of inodes, so that workers write to a file one at a time.
+    /// A mutex for each class of inodes, so that workers write to a file one at a time.
     #[pin]
     writers: [Mutex<()>; WRITERS],
     /// Number of rings that use the queues. Changed with the mutex of the list held.
@@ -147,7 +147,8 @@ kernel::sync::global_lock! {
 ///
 /// # Invariants
 ///
-/// The queues are in `USERS`, and count this value. It is `None` only while this is dropped.
+/// The queues are in `USERS`, and count this value. The field is `None` only while this value is
+/// dropped.
 pub(crate) struct UserQueues(Option<Arc<Queues>>);
 
 impl UserQueues {
@@ -189,8 +190,8 @@ impl UserQueues {
     /// Waits until no other worker of this user writes to `inode`, or to an inode of the same
     /// class. May sleep.
     ///
-    /// A write at the file's position loads the position and stores the new one, without a lock of
-    /// the file. `io_uring` serialises its workers by inode for the same reason.
+    /// A write at the file's position loads and later stores the position, without a lock of the
+    /// file. `io_uring` serialises its workers by inode for the same reason.
     pub(crate) fn writer(&self, inode: usize) -> Option<MutexGuard<'_, ()>> {
         let hash = (inode as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
         let queues = self.0.as_ref()?;
@@ -221,7 +222,7 @@ impl Drop for UserQueues {
         // SAFETY: `queues` is in `users` (type invariants).
         let entry = unsafe { users.remove(&queues) };
         drop(users);
-        // Not the last reference.
+        // `queues` is not the last reference.
         drop(entry);
         let _ = end_queue(&queues).enqueue(queues);
     }
@@ -270,7 +271,7 @@ pub(crate) fn is_open() -> bool {
 
 /// Returns the third queue.
 fn end_queue(_queues: &Queues) -> &'static Queue {
-    // SAFETY: `EndQueue` exists while any `Queues` does. `UserQueues::of_current` makes `Queues`
-    // only while it exists, and `Workers` drops it when no ring has any.
+    // SAFETY: `EndQueue` exists while any `Queues` exists: `Queues` are made only while `EndQueue`
+    // exists, and `Workers` drops `EndQueue` when no ring has `Queues`.
     unsafe { Queue::from_raw(END.load(Acquire)) }
 }

@@ -53,11 +53,11 @@ pub(crate) fn find(symbols: Result<Symbols, Missing>) {
 }
 
 /// Runs the task work that ended the current task's sleep. Returns false if a signal ended the
-/// sleep, or if the work has to wait until the system call returns.
+/// sleep, or if the work must wait until the system call returns.
 ///
 /// Context: process, without locks.
 pub(crate) fn do_work() -> bool {
-    // SAFETY: Both helpers use the current task only. It holds no lock here (caller).
+    // SAFETY: Both helpers use only the current task, which holds no lock (caller).
     unsafe {
         if bindings::miniring_sigpending() || !CAN_RUN.load(Acquire) {
             return false;
@@ -70,7 +70,7 @@ pub(crate) fn do_work() -> bool {
 
 /// Waits for the end of callbacks that have released the module. May sleep.
 ///
-/// The module calls this on exit.
+/// Context: process, while the module exits.
 pub(crate) fn wait_for_callbacks() {
     if USED.load(Relaxed) {
         // SAFETY: Process context, and no lock is held. A callback does not sleep after it has

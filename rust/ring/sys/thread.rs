@@ -4,12 +4,12 @@
 //!
 //! `vhost_task_create()` makes a thread with the memory, credentials, namespaces, limits and
 //! signals of its maker. The exit of the process, a SIGKILL and an exec end the thread, as any
-//! other thread. The thread is made without descriptors, and adopts the table of its maker when it
-//! first runs. So it has the descriptors of the process, and no others.
+//! other thread. The thread is made without descriptors, and adopts the descriptor table of its
+//! maker when it first runs.
 //!
-//! The thread runs a [`Job`], which is the ring, and holds a reference to it. The ring holds the
+//! The thread runs a [`Job`], the ring, and holds a reference to the ring. The ring holds the
 //! thread until the ring's file is released. Then the thread leaves its loop after the current
-//! step, and a work item waits for that and frees the thread. So closing a ring never blocks, even
+//! step, and a work item waits for the thread and frees it. So closing a ring never blocks, even
 //! while the thread is inside an operation.
 //!
 //! Locking: the lock is a leaf.
@@ -45,10 +45,10 @@ use kernel::{
 
 /// The work of a thread.
 pub(crate) trait Job: Send + Sync {
-    /// Works until `thread`, the current one, is over or has a signal. May sleep.
+    /// Works until `thread`, the current one, must end or has a signal. May sleep.
     fn work(self: Arc<Self>, thread: &Thread);
 
-    /// Marks that `work` is not called any more.
+    /// Marks the job as ended: no call of `work` follows.
     fn ended(&self);
 
     /// Cancels the work in flight of a killed thread.
@@ -73,9 +73,9 @@ pub(crate) struct Thread {
     task: Atomic<*mut c_void>,
     /// The descriptor table that the thread adopts.
     files: Atomic<*mut c_void>,
-    /// The thread is to end.
+    /// The thread must end.
     over: AtomicFlag,
-    /// The thread does not work any more.
+    /// The thread works no longer.
     left: AtomicFlag,
     /// The work item that stops the thread was queued.
     stopping: AtomicFlag,
@@ -87,9 +87,9 @@ impl_has_work! {
     impl HasWork<Self> for Thread { self.stop }
 }
 
-/// Returns whether the kernel can make such threads.
+/// Returns whether the kernel has `vhost_task_create()`.
 pub(crate) fn available() -> bool {
-    // SAFETY: Returns a constant.
+    // SAFETY: The helper returns a constant.
     unsafe { bindings::miniring_has_threads() }
 }
 
@@ -98,7 +98,7 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if the kernel has no such threads, `EAGAIN` at a limit of the process or its
+    /// `EOPNOTSUPP` without `vhost_task_create()`, `EAGAIN` at a limit of the process or its
     /// cgroup, `ENOMEM`.
     pub(crate) fn start(job: Arc<dyn Job>, cpu: Option<u32>) -> Result<Arc<Self>> {
         let thread = Arc::pin_init(
@@ -147,12 +147,12 @@ impl Thread {
         Ok(thread)
     }
 
-    /// Returns whether the thread has to end.
+    /// Returns whether the thread must end.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Acquire)
     }
 
-    /// Ends the thread, without waiting for it. The caller wakes the thread.
+    /// Ends the thread, without waiting. The caller wakes the thread.
     pub(crate) fn end(self: &Arc<Self>) {
         // A full barrier: either this call sees `left`, or the thread sees `over`.
         self.over.xchg(true, Full);
@@ -161,7 +161,7 @@ impl Thread {
         }
     }
 
-    /// Marks that this thread, the current one, does not work any more.
+    /// Marks that this thread, the current one, works no longer.
     fn leave(self: &Arc<Self>) {
         self.left.xchg(true, Full);
         if self.is_over() {
@@ -203,18 +203,18 @@ impl WorkItem for Thread {
         // SAFETY: `task` was not stopped (type invariants), and `stop_later` queues this work once.
         // After the call the thread is in no function of this module.
         unsafe { bindings::miniring_thread_stop(task) };
-        // SAFETY: `start` made this reference for the thread, which does not use it any more.
+        // SAFETY: `start` made this reference for the thread, which has ended.
         drop(unsafe { Arc::from_raw(Arc::as_ptr(&this)) });
     }
 }
 
-/// Runs one step of the thread, which calls this until it is stopped. Returns false if the thread
-/// has to sleep.
+/// Runs one step of the thread, which calls this function until it is stopped. Returns false if the
+/// thread must sleep.
 ///
 /// # Safety
 ///
 /// - `data` is a [`Thread`] with a reference.
-/// - The current task is its thread, in the state `TASK_INTERRUPTIBLE`.
+/// - The current task is the thread of `data`, in the state `TASK_INTERRUPTIBLE`.
 unsafe extern "C" fn step(data: *mut c_void) -> bool {
     // SAFETY: `data` is a `Thread` with a reference (caller).
     let thread = unsafe { borrow(data) };
@@ -238,11 +238,11 @@ unsafe extern "C" fn step(data: *mut c_void) -> bool {
 ///
 /// # Safety
 ///
-/// As for [`step`], in any state.
+/// As for [`step`], in any task state.
 unsafe extern "C" fn killed(data: *mut c_void) {
     // SAFETY: `data` is a `Thread` with a reference (caller).
     let thread = unsafe { borrow(data) };
-    // Adopted here, because the exit of the thread drops the table.
+    // Adopt the table here: the exit of the thread drops it.
     thread.adopt();
     thread.job.ended();
     thread.job.killed();

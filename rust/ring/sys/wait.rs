@@ -11,9 +11,9 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A wait queue that tasks sleep on and that a poll table may hold.
+/// A wait queue, for sleeping tasks and for poll tables.
 ///
-/// The queue must outlive every poll table entry. A queue that a file owns does: entries are
+/// The queue must outlive every poll table entry. The queue of a file does, because the entries are
 /// removed before the release of the file.
 #[pin_data]
 pub(crate) struct WaitQueue {
@@ -53,7 +53,7 @@ impl WaitQueue {
         })
     }
 
-    /// Wakes all waiters, and all that poll for input. Any context.
+    /// Wakes all waiters, and all pollers for input. Context: any.
     #[inline]
     pub(crate) fn wake(&self) {
         // SAFETY: `head` is initialised. Both functions may be called in any context.
@@ -64,7 +64,7 @@ impl WaitQueue {
         }
     }
 
-    /// Registers a poll table, to be woken by [`WaitQueue::wake`].
+    /// Adds a poll table, which [`WaitQueue::wake`] wakes.
     ///
     /// # Safety
     ///
@@ -83,7 +83,7 @@ impl WaitQueue {
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal is pending, `ETIME` after the deadline. If task work has to wait for the
+    /// `EINTR` if a signal is pending, `ETIME` after the deadline. If task work must wait for the
     /// return to userspace: `EINTR` with a deadline, `ERESTARTNOHAND` without.
     pub(crate) fn wait(&self, sleep: Sleep, ready: impl Fn() -> bool + Sync) -> Result {
         let mut waiter = Waiter {
@@ -113,13 +113,13 @@ impl WaitQueue {
     }
 
     /// Sleeps until `ready`, without running task work, so the caller may hold a mutex. `ready` may
-    /// change the state that it checks.
+    /// change state.
     ///
     /// Context: process.
     ///
     /// # Errors
     ///
-    /// `EINTR` if a signal is pending, `ERESTARTNOINTR` if only task work is.
+    /// `EINTR` if a signal is pending, `ERESTARTNOINTR` if only task work is pending.
     pub(crate) fn wait_locked(&self, ready: impl FnMut() -> bool) -> Result {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is on this stack and does not move. `sleep_on` removes it from the queue.
@@ -136,8 +136,8 @@ impl WaitQueue {
         }
     }
 
-    /// Sleeps until `ready` returns a value, and returns it. `ready` does not sleep. Neither a
-    /// signal nor task work ends the sleep.
+    /// Sleeps until `ready` returns a value, and returns that value. `ready` does not sleep.
+    /// Neither a signal nor task work ends the sleep.
     ///
     /// Context: process.
     pub(crate) fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
@@ -219,11 +219,11 @@ struct Waiter<'a> {
     ready: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Wakes a waiter if it is `ready`. Any context, under the queue's lock.
+/// Wakes a waiter if it is `ready`. Context: any, under the queue's lock.
 ///
 /// # Safety
 ///
-/// `entry` is the first field of a [`Waiter`] that is in a queue, whose lock is held.
+/// `entry` is the first field of a [`Waiter`] in a queue whose lock is held.
 unsafe extern "C" fn wake_if_ready(
     entry: *mut bindings::wait_queue_entry,
     mode: c_uint,
@@ -275,7 +275,7 @@ impl Sleep {
         let ret = unsafe {
             bindings::schedule_hrtimeout(expires.get(), bindings::hrtimer_mode_HRTIMER_MODE_ABS)
         };
-        // 0 means that the deadline has passed.
+        // 0: the deadline has passed.
         ret != 0
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A registered eventfd, and when it is signalled.
+//! A registered eventfd, and the rules for signalling it.
 
 use super::super::completion::Published;
 use crate::{
@@ -14,10 +14,10 @@ use crate::{
     ring::abi::shared, //
 };
 
-/// When a completion is posted.
+/// The time at which a completion is posted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// By the call that submits its request: the submitter finds the CQE when the call returns.
+    /// During the call that submits its request: the submitter finds the CQE when the call returns.
     Inline,
     /// At any other time.
     Later,
@@ -34,14 +34,14 @@ impl When {
     }
 }
 
-/// CQEs that a caller has posted, and signals for.
+/// CQEs that a caller has posted, and for which it signals.
 #[derive(Clone, Copy)]
 pub(super) struct Posted<'a> {
-    /// The memory of the ring that the CQEs are in.
+    /// The memory of the CQEs' ring.
     pub(super) shared: &'a shared::Shared,
-    /// How many CQEs were published, up to and with the last of these.
+    /// Number of CQEs published up to the last of these CQEs, inclusive.
     pub(super) published: Published,
-    /// Whether the CQEs are inline with their submission.
+    /// Tells whether the CQEs are inline with their submission.
     pub(super) when: When,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct EvFd {
     eventfd: EventFd,
     /// IORING_REGISTER_EVENTFD_ASYNC: signal only for completions that come [later](When::Later).
     async_only: bool,
-    /// How many CQEs were published before the registration.
+    /// Number of CQEs published before the registration.
     since: Published,
 }
 
@@ -67,7 +67,7 @@ impl EvFd {
     }
 
     /// Signals the eventfd if `posted` requires a signal. Defers a signal that the context does not
-    /// allow: `reference` returns the reference for the callback. Any context.
+    /// allow: `reference` returns the reference for the callback. Context: any.
     #[inline(always)]
     pub(super) fn signal_for(
         &self,
@@ -95,7 +95,7 @@ impl EvFd {
     }
 }
 
-/// Defers a signal to a callback. Out of line, as this is rare.
+/// Defers a signal to a callback. Out of line, because deferring is rare.
 #[cold]
 #[inline(never)]
 fn defer(reference: impl FnOnce() -> Shared<Registered>) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Eventfd notification of completions, in the three models that the mailing-list thread compared
-//! (Documentation/review/eventfd-rcu.rst). A ring has one [`Notifier`], whose model SETUP chooses.
+//! (Documentation/review/eventfd-rcu.rst). A ring has one [`Notifier`]; SETUP chooses its model.
 //!
 //! | model | poster | updater |
 //! | --- | --- | --- |
@@ -47,7 +47,7 @@ pub(crate) struct Notifier(Slot);
 /// Keeps an updater of the `quiesce` model waiting while completions may be posted.
 pub(crate) struct InFlight<'a>(Option<quiesce::Entered<'a>>);
 
-/// Does the same for a request in flight: an [`InFlight`] that outlives the call that made it.
+/// Keeps an updater waiting for a request in flight: an [`InFlight`] that outlives its call.
 pub(crate) struct Hold(Option<quiesce::Kept>);
 
 /// Excludes posters of completions in the `quiesce` model, so that the registration may change.
@@ -92,7 +92,7 @@ impl Notifier {
     }
 
     /// Announces that completions may be posted. Returns `None` where [`Notifier::in_flight`] would
-    /// wait. Any context.
+    /// wait. Context: any.
     pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
         Some(InFlight(match &self.0 {
             Slot::Quiesce(quiesce) => Some(Quiesce::try_enter(quiesce.as_arc_borrow())?),
@@ -114,7 +114,7 @@ impl Notifier {
     }
 
     /// Signals the registered eventfd, if any, for CQEs that the caller posted. `published` is the
-    /// count of CQEs after the last of them; CQEs published before the registration are not
+    /// count of CQEs after the last posted CQE. CQEs published before the registration are not
     /// signalled. `when` tells whether the CQEs are inline with their submission.
     ///
     /// Context: any; in the `spinlock` model not inside the wake-up of the eventfd.
@@ -158,8 +158,8 @@ impl Notifier {
         }
     }
 
-    /// Returns whether an eventfd is registered, for a caller that does not change the
-    /// registration. Returns false if a signal interrupts the wait for an updater.
+    /// Returns whether an eventfd is registered, for readers of the registration. Returns false if
+    /// a signal interrupts the wait for an updater.
     pub(crate) fn has_eventfd(&self) -> bool {
         match &self.0 {
             Slot::Rcu(slot) => slot.is_registered(),
@@ -170,7 +170,7 @@ impl Notifier {
         }
     }
 
-    /// Registers `evfd`, which is signalled for completions posted from now on.
+    /// Registers `evfd`, to be signalled for completions that are posted later.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Notifier {
     }
 
     /// Removes the registration. A concurrent poster may still signal the eventfd, which is put
-    /// after its last user. Completions posted from now on signal none.
+    /// after its last user. Completions posted later do not signal the eventfd.
     ///
     /// # Errors
     ///
@@ -206,7 +206,7 @@ impl InFlight<'_> {
 }
 
 impl Hold {
-    /// Returns an [`InFlight`] to post completions with. Any context.
+    /// Returns an [`InFlight`] to post completions with. Context: any.
     pub(crate) fn in_flight(&self) -> InFlight<'_> {
         InFlight(self.0.as_ref().map(quiesce::Kept::enter))
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `quiesce` model: an updater waits for every submission and request in flight, as io_uring
-//! did before.
+//! The `quiesce` model: an updater waits for every submission and request in flight, as in old
+//! versions of io_uring.
 //!
 //! A submission and each request hold a reference ([`Entered`], [`Kept`]). An updater kills the
 //! reference count, waits until the count is zero, changes the registration and resurrects the
@@ -47,7 +47,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A registration, and the reference count of what is in flight.
+/// A registration, and the reference count of submissions and requests in flight.
 ///
 /// # Invariants
 ///
@@ -65,7 +65,7 @@ pub(super) struct Quiesce {
     slot: UnsafeCell<Option<Shared<Registered>>>,
 }
 
-// SAFETY: `refs` and `changed` may be used from any task; `slot` is sent with them.
+// SAFETY: `refs` and `changed` may be used from any task, and `slot` may be sent.
 unsafe impl Send for Quiesce {}
 // SAFETY: Only the one `Excluded` of this value writes `slot`. Readers hold that `Excluded`, or an
 // `Entered`, which excludes it.
@@ -103,7 +103,7 @@ impl Quiesce {
         this.changed.wake();
     }
 
-    /// Takes another reference. The caller holds one, so the count is not zero.
+    /// Takes another reference. The caller holds a reference, so the count is not zero.
     fn get(&self) {
         // SAFETY: `refs` is initialised (type invariants).
         unsafe { bindings::miniring_percpu_ref_get(self.refs.get()) }
@@ -115,7 +115,7 @@ impl Quiesce {
         unsafe { bindings::miniring_percpu_ref_put(self.refs.get()) }
     }
 
-    /// Takes a reference, unless an updater is waiting or active. Any context.
+    /// Takes a reference, unless an updater is waiting or active. Context: any.
     #[inline]
     pub(super) fn try_enter(this: ArcBorrow<'_, Self>) -> Option<Entered<'_>> {
         // SAFETY: `refs` is initialised (type invariants).
@@ -145,8 +145,8 @@ impl Quiesce {
 
     /// Waits until nothing is in flight, and excludes new references. May sleep.
     ///
-    /// The mutex is held while waiting, but not while running the task's work. That work may belong
-    /// to any subsystem, and may itself wait for an updater.
+    /// Holds the mutex while it waits, but not while it runs the task's work: that work may belong
+    /// to any subsystem, and may wait for an updater.
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ impl PinnedDrop for Quiesce {
 pub(super) struct Entered<'a>(ArcBorrow<'a, Quiesce>);
 
 impl Entered<'_> {
-    /// Signals the registered eventfd, if any, for `posted`. Any context.
+    /// Signals the registered eventfd, if any, for `posted`. Context: any.
     pub(super) fn signal(&self, posted: Posted<'_>) {
         if let Some(evfd) = self.registered() {
             evfd.signal_for(posted, || evfd.clone());
@@ -237,7 +237,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Holds off updaters for a request in flight: an [`Entered`] that outlives the call that made it.
+/// Holds off updaters for a request in flight: an [`Entered`] that outlives its call.
 ///
 /// # Invariants
 ///
@@ -267,8 +267,8 @@ pub(super) struct Excluded<'a> {
 
 impl Excluded<'_> {
     fn slot(&mut self) -> &mut Option<Shared<Registered>> {
-        // SAFETY: There is one `Excluded`, which excludes all readers, and `self` is borrowed
-        // mutably.
+        // SAFETY: There is one `Excluded`, which excludes all readers, and `self` is mutably
+        // borrowed.
         unsafe { &mut *self.quiesce.slot.get() }
     }
 

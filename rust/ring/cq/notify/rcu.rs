@@ -3,13 +3,14 @@
 //! The `rcu` model, the proposal: the registration is a pointer that RCU protects.
 //!
 //! * A poster loads the pointer once, in an RCU read-side critical section, and signals the
-//!   registration that it found. The poster takes no lock and, but for the last case, no reference.
-//! * REGISTER publishes a registration if there is none, by one compare-and-exchange. UNREGISTER
-//!   replaces the pointer by null. Neither waits or takes the ring's mutex.
-//! * A poster that found a registration just before may still signal it after UNREGISTER has
-//!   returned. The eventfd is put after a grace period, so it still exists for that signal.
-//! * Where a signal is not allowed, inside the wake-up of another eventfd, the poster takes a
-//!   reference to the registration. A callback of `call_rcu_hurry()` makes the signal.
+//!   registration that it found. The poster takes no lock and, except in the last case, no
+//!   reference.
+//! * REGISTER publishes a registration by one compare-and-exchange with null. UNREGISTER replaces
+//!   the pointer by null. Neither call waits or takes the ring's mutex.
+//! * A poster that found a registration may still signal it after UNREGISTER has returned. The
+//!   eventfd is put after a grace period, so it exists until the signal.
+//! * Inside the wake-up of another eventfd a signal is not allowed. There the poster takes a
+//!   reference to the registration, and a callback of `call_rcu_hurry()` signals.
 //!
 //! The other models are in [`super::spinlock`] and [`super::quiesce`].
 
@@ -39,7 +40,7 @@ impl Slot {
         Self(Rcu::null())
     }
 
-    /// Signals the registered eventfd, if any, for `posted`. Any context; does not sleep.
+    /// Signals the registered eventfd, if any, for `posted`. Context: any; does not sleep.
     #[inline(always)]
     pub(super) fn signal(&self, posted: Posted<'_>) {
         // Most rings have no eventfd: skip the RCU read lock.

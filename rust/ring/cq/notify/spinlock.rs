@@ -3,8 +3,8 @@
 //! The `spinlock` model: posters and updaters share a lock, as in the patch of February 2022.
 //!
 //! Locking: the lock is held while the eventfd is signalled; only the eventfd's lock nests inside.
-//! A CQE posted from the wake-up of the ring's own eventfd would deadlock, which is the flaw of
-//! this model. No code posts a CQE there.
+//! The flaw of this model: a CQE posted from the wake-up of the ring's own eventfd would deadlock.
+//! No code posts a CQE in that wake-up.
 
 use super::evfd::{
     EvFd,
@@ -38,7 +38,8 @@ impl Slot {
         Ok(Self(KBox::pin_init(lock, GFP_KERNEL)?))
     }
 
-    /// Signals the registered eventfd, if any, for `posted`. Any context but the eventfd's wake-up.
+    /// Signals the registered eventfd, if any, for `posted`. Context: any but the eventfd's
+    /// wake-up.
     pub(super) fn signal(&self, posted: Posted<'_>) {
         // A deferred signal runs without the lock.
         if let Some(evfd) = &*self.0.lock() {
