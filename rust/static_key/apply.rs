@@ -38,10 +38,10 @@ use kernel::{
 };
 
 kernel::sync::global_lock! {
-    // SAFETY: Initialised by `StaticKeys::new()` before anything is applied.
+    // SAFETY: `StaticKeys::new()` initialises the lock before the first apply.
     //
-    /// Held from before requests leave the queue until they are carried out. So a holder finds each
-    /// request either queued or done.
+    /// Held from before requests leave the queue until they are carried out. So the holder finds
+    /// each request either queued or done.
     pub(super) unsafe(uninit) static APPLY: Mutex<()> = ();
 }
 
@@ -112,8 +112,8 @@ pub(super) fn apply_now(key: Key, enable: bool) -> Result {
 }
 
 pub(super) fn key(request: &Request) -> Key {
-    // SAFETY: The address is that of a key in the queue. Its module is still there: a module being
-    // unloaded waits for `APPLY`, which was held when the request was taken out and still is.
+    // SAFETY: The address is that of a key in the queue. Its module exists: a module being unloaded
+    // waits for `APPLY`, which has been held since the request was taken out.
     unsafe { Key::from_address(request.key) }
 }
 
@@ -129,8 +129,8 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
         }
         Verdict::Changes | Verdict::UnderWay => true,
     });
-    // Allocate for all keys before the first one is marked, since a marked key must be patched. If
-    // an allocation fails, all requests remain.
+    // Allocate for all keys before marking the first, because a marked key must be patched. If an
+    // allocation fails, all requests remain.
     let Ok((mut patches, mut transit)) = collect(&locked, requests) else {
         return;
     };
@@ -142,7 +142,8 @@ fn together(patcher: &Patcher, requests: &mut KVVec<Request>, applied: &mut Appl
     // - The jump label mutex is held since the patches were collected: `locked` lives.
     // - Marking a key changes its state, so each of its patch sites has the instruction of the
     //   other state.
-    // - No patch is there twice: `requests` has each key once, and a patch site belongs to one key.
+    // - No patch site is in `patches` twice: `requests` has each key once, and a patch site belongs
+    //   to one key.
     applied.work = unsafe { plan.carry_out(&mut patches, &mut transit) };
     transit.finish();
     STATS.keys.add(transit.changed());
@@ -169,12 +170,12 @@ fn collect(
     Ok((patches, transit))
 }
 
-/// Changes one key with the kernel's own function. Returns false if the key is in that state
-/// already or is reference counted.
+/// Changes one key with the kernel's own function. Returns false if the key is already in that
+/// state or is reference counted.
 ///
 /// The kernel's function reads the count again, before it takes the jump label mutex, and warns
-/// unless the count is 0 or 1. So it is called right after the verdict, with `cpus_read_lock()`
-/// taken before both, because taking it may block for long.
+/// unless the count is 0 or 1. So the call comes right after the verdict. `cpus_read_lock()`, which
+/// may block for long, is taken before both.
 pub(super) fn immediate(key: Key, enable: bool) -> bool {
     loop {
         let cpus = Cpus::lock();
@@ -184,14 +185,15 @@ pub(super) fn immediate(key: Key, enable: bool) -> bool {
                 STATS.refused.add(1);
                 return false;
             }
-            // The kernel would warn and leave the key on; wait until the other task has enabled it.
+            // Wait until the other task has enabled the key. Before that the kernel would warn and
+            // leave the key on.
             Verdict::UnderWay if !enable => {
                 drop(cpus);
                 fsleep(Delta::from_micros(50));
             }
             Verdict::Changes | Verdict::UnderWay => {
                 // SAFETY: `key` points to a static key (type invariant). `cpus` holds
-                // `cpus_read_lock()`, and no lock that is taken inside of it is held.
+                // `cpus_read_lock()`, and the caller holds no lock that nests inside it.
                 unsafe {
                     if enable {
                         bindings::static_key_enable_cpuslocked(key.as_ptr());

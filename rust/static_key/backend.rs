@@ -10,7 +10,8 @@
 //! | immediate | the kernel's own function, key by key | nothing |
 //!
 //! `auto` is batched if its functions are found, otherwise immediate. The load fails with
-//! `EOPNOTSUPP` if the named backend does not work here, and with `EINVAL` if the name is unknown.
+//! `EOPNOTSUPP` if the kernel lacks what the named backend needs, and with `EINVAL` if the name is
+//! unknown.
 //!
 //! The RFC patches key by key in the order of the key addresses, which is the order of dynamic
 //! debug's descriptors. The backend `unsorted` is for comparison only.
@@ -46,9 +47,9 @@ static BACKEND: SetOnce<Backend> = SetOnce::new();
 
 /// The way in which keys are changed.
 pub(super) enum Backend {
-    /// Many at a time, by patching their code ourselves.
+    /// Many at a time: this module patches their code.
     Patching(Patcher),
-    /// One at a time.
+    /// One at a time, by the kernel's own function.
     Immediate,
 }
 
@@ -70,7 +71,8 @@ impl Backend {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an unknown backend, `EOPNOTSUPP` for a named one that does not work here.
+    /// `EINVAL` for an unknown backend, `EOPNOTSUPP` if the kernel lacks what the named backend
+    /// needs.
     pub(super) fn choose(symbols: Result<Symbols, Missing>) -> Result {
         // SAFETY: The parameter is a string, and is not written after the parameters were parsed.
         let asked = unsafe { CStr::from_char_ptr(helpers::miniring_backend) };
@@ -113,7 +115,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Returns the backend in use.
+    /// Returns the backend.
     pub(super) fn get() -> &'static Self {
         BACKEND.as_ref().unwrap_or(&Self::Immediate)
     }
@@ -155,7 +157,7 @@ impl Patcher {
     }
 }
 
-/// A prepared change, which cannot fail any more.
+/// A prepared change, which cannot fail.
 pub(super) enum Plan<'a> {
     /// See [`super::batched`].
     Batched(&'a Batched),
@@ -170,14 +172,15 @@ impl Plan<'_> {
     ///
     /// * `patches` are the ones that were prepared.
     /// * The jump label mutex has been held since `patches` were collected.
-    /// * If its key can be marked, a patch site has the other instruction at present.
+    /// * A patch site has the other instruction, if its key can be marked.
     /// * No patch site is in `patches` twice.
     pub(super) unsafe fn carry_out(
         &self,
         patches: &mut KVVec<Patch>,
         transit: &mut Transit,
     ) -> Work {
-        // SAFETY: `patches` meet the requirements of this function, which are also those of both.
+        // SAFETY: `patches` meet the requirements of this function (caller). Both callees have the
+        // same requirements.
         let work = unsafe {
             match self {
                 Self::Batched(means) => means.patch(patches, transit),

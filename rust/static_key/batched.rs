@@ -4,7 +4,8 @@
 //!
 //! x86 queues up to 256 patch sites in ascending order of address. It patches them all with three
 //! synchronisations of all CPUs: breakpoints first, then the rest of each instruction, then its
-//! first byte. An address below the last one makes x86 patch the queue before adding the site.
+//! first byte. If a site is below the last queued site, x86 patches the queue before adding the
+//! site.
 
 use super::{
     entries::Patch,
@@ -39,8 +40,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The static calls of `miniring_arch_jump_label_transform_queue()` and `_apply()` go to these
-/// functions.
+/// The static calls of `miniring_arch_jump_label_transform_queue()` and `_apply()` go to the
+/// architecture's functions.
 pub(super) struct Batched(());
 
 impl Batched {
@@ -52,7 +53,7 @@ impl Batched {
             helpers::miniring_set_arch_jump_label_transform_queue(queue.as_ptr());
             helpers::miniring_set_arch_jump_label_transform_apply(apply.as_ptr());
         }
-        // INVARIANT: Set just now.
+        // INVARIANT: Both static calls are set here.
         Ok(Self(()))
     }
 

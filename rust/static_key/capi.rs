@@ -2,7 +2,7 @@
 
 //! The C interface of the queue, for other modules.
 //!
-//! `rust/helpers/static_key.c` exports functions that call these.
+//! `rust/helpers/static_key.c` exports functions that call the functions here.
 
 use super::{
     apply,

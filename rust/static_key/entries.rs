@@ -2,9 +2,9 @@
 
 //! The jump entries of a key: the patch sites that branch on the key.
 //!
-//! The entries of a key are a row in one table. If modules other than its own use the key, they are
-//! a list of such rows. The layout of a list node is private to `kernel/jump_label.c`. So the
-//! layout here is checked at load, on a list that must have this module in it.
+//! The entries of a key are a row in one table. If modules other than its own use the key, its
+//! entries are a list of such rows. The layout of a list node is private to `kernel/jump_label.c`.
+//! So the layout below is checked at load, on a list that must include this module.
 //!
 //! Locking: entries and lists are read under the jump label mutex; [`JumpLabels`] is its guard.
 
@@ -28,12 +28,12 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// The kernel's functions for jump labels that are not exported.
+/// The kernel's jump label functions that are not exported.
 ///
 /// # Invariants
 ///
 /// The static calls of `miniring_jump_label_lock()`, `_unlock()`, `miniring_kernel_text_address()`
-/// and `miniring___module_address()` go to these functions; `start` and `stop` delimit the kernel's
+/// and `miniring___module_address()` go to these functions. `start` and `stop` delimit the kernel's
 /// own jump entries.
 pub(super) struct JumpTable {
     start: usize,
@@ -81,9 +81,9 @@ pub(super) struct Patch {
     pub(super) entry: *mut bindings::jump_entry,
     /// The address of the instruction.
     pub(super) code: usize,
-    /// The number of its key in [`Transit`](super::transit::Transit).
+    /// The number of the key in [`Transit`](super::transit::Transit).
     pub(super) way: u32,
-    /// Whether to write a jump, not a NOP.
+    /// True to write a jump, false to write a NOP.
     pub(super) jump: bool,
 }
 
@@ -103,12 +103,12 @@ unsafe impl FromBytes for User {}
 struct Row {
     first: *mut bindings::jump_entry,
     stop: usize,
-    /// Whether the init code is still there.
+    /// True while the init code exists.
     init: bool,
 }
 
 impl JumpTable {
-    /// Looks up the functions and the table. May sleep.
+    /// Finds the functions and the table. May sleep.
     pub(super) fn find(symbols: &Symbols) -> Result<Self, Missing> {
         let lock = symbols.address(c"jump_label_lock")?;
         let unlock = symbols.address(c"jump_label_unlock")?;
@@ -123,7 +123,7 @@ impl JumpTable {
             helpers::miniring_set_kernel_text_address(text.as_ptr());
             helpers::miniring_set___module_address(module.as_ptr());
         }
-        // INVARIANT: Set just now.
+        // INVARIANT: The static calls are set here.
         let mut table = Self {
             start: start.as_ptr().expose_provenance(),
             stop: stop.as_ptr().expose_provenance(),
@@ -178,7 +178,7 @@ impl JumpLabels<'_> {
                     // SAFETY: `list_is_familiar()` checked the layout, and the mutex keeps the
                     // list.
                     let user = unsafe { next.read() };
-                    // SAFETY: The module of a node in the list is still there, or null.
+                    // SAFETY: The module of a node in the list exists, or is null.
                     let row = unsafe { self.module_row(user.module, user.entries) };
                     self.collect_row(row, key, enable, way, patches)?;
                     next = user.next;
@@ -188,11 +188,11 @@ impl JumpLabels<'_> {
         Ok(Some(patches.len() - before))
     }
 
-    /// Returns the row of a key that only the kernel or only its own module uses.
+    /// Returns the row of a key without a list of users.
     fn own_row(&self, key: Key, first: *mut bindings::jump_entry) -> Row {
         let _rcu = kernel::sync::rcu::read_lock();
-        // SAFETY: The static call is set (invariant of the table). The module found stays until the
-        // apply is over: its unload waits for the apply.
+        // SAFETY: The static call is set (invariant of the table). The module stays until the apply
+        // is over: its unload waits for the apply.
         unsafe {
             let module = helpers::miniring___module_address(key.address() as c_ulong);
             self.module_row(module.cast(), first)
@@ -213,12 +213,12 @@ impl JumpLabels<'_> {
             return Row {
                 first,
                 stop: self.table.stop,
-                // SAFETY: The function only reads a variable.
+                // SAFETY: Only reads a variable.
                 init: !unsafe { helpers::miniring_system_running() },
             };
         }
         // SAFETY: `module` is valid (caller). A module that becomes live meanwhile keeps its init
-        // code until the notifiers have returned, and one of these takes the jump label mutex.
+        // code until its notifiers have returned, and a notifier takes the jump label mutex.
         let (entries, len, state) = unsafe {
             (
                 (*module).jump_entries,
@@ -274,12 +274,12 @@ impl JumpLabels<'_> {
 
     /// Returns whether the list nodes of a key look like [`User`].
     ///
-    /// The key is one of the kernel that this module uses too, so both must be in its list.
+    /// The key is a key of the kernel that this module also uses, so its list must have both.
     fn list_is_familiar(&self) -> bool {
-        // SAFETY: The function returns a pointer to a key in the kernel image.
+        // SAFETY: The helper returns a pointer to a key in the kernel image.
         let key = unsafe { Key::from_raw(helpers::miniring_linked_key()) };
         let this = helpers::this_module().cast_const();
-        // SAFETY: `this` is this module, which is there.
+        // SAFETY: `this` is this module, which exists.
         let (entries, len) = unsafe { ((*this).jump_entries, (*this).num_jump_entries as usize) };
         let ours = entries.addr()..entries.wrapping_add(len).addr();
         let kernels = self.table.start..self.table.stop;
@@ -289,7 +289,7 @@ impl JumpLabels<'_> {
             return false;
         };
         let mut next = list.cast::<User>();
-        // A bound, for a list that never ends: there is at most one node per loaded module.
+        // Bound the walk of a broken list: a list has at most one node for each loaded module.
         for _ in 0..4096 {
             if next.is_null() {
                 break;

@@ -44,7 +44,7 @@ impl StaticKey {
     ///
     /// # Safety
     ///
-    /// `ptr` points to a static key that lives as long as the module it is in.
+    /// `ptr` points to a static key that lives as long as its module.
     pub(crate) unsafe fn from_raw(ptr: *mut bindings::static_key) -> &'static Self {
         // SAFETY: `ptr` is valid as long as its module (caller), and `Self` has the layout of
         // `static_key`.
@@ -79,9 +79,9 @@ const TYPE_MASK: usize = 3;
 
 /// The location of a key's jump entries, from `static_key::type`.
 pub(super) enum Users {
-    /// One row; null if there are no entries.
+    /// One row; null without entries.
     Entries(*mut bindings::jump_entry),
-    /// A list of modules: several ones, or one that the key is not in.
+    /// A list of modules: several modules, or a module other than that of the key.
     Linked(*const c_void),
     /// Discarded: the key is read-only since the end of boot.
     Sealed,
@@ -100,7 +100,8 @@ impl Key {
     ///
     /// # Safety
     ///
-    /// `ptr` is not null and satisfies the type's invariant.
+    /// `ptr` is not null, and points to a static key that is valid until its module, if it has one,
+    /// is freed.
     pub(super) unsafe fn from_raw(ptr: *mut bindings::static_key) -> Self {
         // SAFETY: `ptr` is not null (caller).
         // INVARIANT: `ptr` satisfies the invariant (caller).
@@ -120,14 +121,14 @@ impl Key {
     ///
     /// # Safety
     ///
-    /// [`Key::address`] returned `address` for a key whose module, if any, is still there.
+    /// [`Key::address`] returned `address` for a key whose module, if any, exists.
     pub(super) unsafe fn from_address(address: usize) -> Self {
-        // SAFETY: `address` is that of a key whose module is still there (caller).
+        // SAFETY: `address` is that of a key whose module exists (caller).
         unsafe { Self::from_raw(core::ptr::with_exposed_provenance_mut(address)) }
     }
 
     fn enabled(&self) -> &Atomic<i32> {
-        // SAFETY: The key is valid (type invariant), and its counter is only accessed atomically.
+        // SAFETY: The key is valid (type invariant), and all accesses to its counter are atomic.
         unsafe { Atomic::from_ptr(&raw mut (*self.0.as_ptr()).enabled.counter) }
     }
 
@@ -141,7 +142,8 @@ impl Key {
     ///
     /// Locking: without the jump label mutex the result may change, except for [`Users::Sealed`].
     pub(super) fn users(self) -> Users {
-        // SAFETY: The key is valid (type invariant); the read is volatile, as the field may change.
+        // SAFETY: The key is valid (type invariant). The read is volatile, because the field may
+        // change.
         let users =
             unsafe { (&raw const (*self.0.as_ptr()).__bindgen_anon_1.next).read_volatile() };
         let bits = users.addr() & TYPE_MASK;
@@ -168,13 +170,13 @@ impl Key {
         }
     }
 
-    /// Returns whether the memory of the key is writable at this moment.
+    /// Returns whether the memory of the key is now writable.
     fn is_writable(self) -> bool {
-        // SAFETY: The function only reads the page tables.
+        // SAFETY: Only reads the page tables.
         unsafe { helpers::miniring_is_writable(self.address()) }
     }
 
-    /// Returns what a request to change the key to `enable` would do at this moment.
+    /// Returns the outcome of a request to change the key to `enable` now.
     pub(super) fn verdict(self, enable: bool) -> Verdict {
         match (self.count(), enable) {
             (2.., _) => Verdict::Refused,
@@ -184,10 +186,10 @@ impl Key {
         }
     }
 
-    /// Marks the key before it is patched, as the kernel does: -1 until it is enabled, but 0 at
-    /// once if it is disabled.
+    /// Marks the key before it is patched, as the kernel does. The count is -1 until the key is
+    /// enabled, and 0 at once if the key is disabled.
     ///
-    /// Returns false if another reference was taken meanwhile. Locking: the caller holds the jump
+    /// Returns false if another task took a reference meanwhile. Locking: the caller holds the jump
     /// label mutex.
     pub(super) fn mark(self, enable: bool) -> bool {
         let (from, to) = if enable { (0, -1) } else { (1, 0) };
@@ -202,7 +204,7 @@ impl Key {
 
 /// The outcome of a request, if the key does not change before the apply.
 pub(super) enum Verdict {
-    /// The key has to change.
+    /// The key must change.
     Changes,
     /// The key is in the requested state.
     AlreadySo,

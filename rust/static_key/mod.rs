@@ -3,9 +3,9 @@
 //! Queued static keys: many changes, one machine-wide synchronisation per batch of jump entries.
 //!
 //! A request only goes into the [queue](queue). [`apply_queued`] takes all requests, finds the keys
-//! that really change and collects their jump entries. It sorts the entries by code address, so
-//! that the architecture can fill whole batches, and has them patched. The [backend](backend) that
-//! patches is chosen when the module is loaded.
+//! that change and collects their jump entries. Sorting the entries by code address lets the
+//! architecture fill whole batches. The [backend](backend) that patches the code is chosen when the
+//! module is loaded.
 //!
 //! | case | what happens |
 //! | --- | --- |
@@ -28,9 +28,9 @@
 //!
 //! 1. dynamic debug's mutex, by callers that hold it;
 //! 2. `APPLY` ([`apply`]), from before the queue is taken until its keys are published;
-//! 3. `QUEUE` ([`queue`]), alone or inside `APPLY`, with nothing taken inside;
+//! 3. `QUEUE` ([`queue`]), alone or inside `APPLY`; a leaf;
 //! 4. `cpus_read_lock()`, without `QUEUE`;
-//! 5. the kernel's jump label mutex, and inside of it text_mutex.
+//! 5. the kernel's jump label mutex, and inside it text_mutex.
 //!
 //! C header: `include/linux/static_key_queued.h`.
 
@@ -78,8 +78,8 @@ use queue::{
 ///
 /// # Errors
 ///
-/// `EBUSY` for a reference counted key, `EROFS` for a read-only one, `ENODEV` if its module is
-/// being unloaded.
+/// `EBUSY` for a reference counted key, `EROFS` for a read-only key, `ENODEV` if the key's module
+/// is being unloaded.
 #[inline(never)]
 pub fn enable_queued(key: &'static StaticKey) -> Result {
     request(key.key(), true)
@@ -91,7 +91,7 @@ pub fn disable_queued(key: &'static StaticKey) -> Result {
     request(key.key(), false)
 }
 
-/// Returns the name of the backend in use.
+/// Returns the name of the backend.
 pub(crate) fn backend_name() -> &'static str {
     Backend::get().name()
 }
@@ -111,11 +111,12 @@ fn request(key: Key, enable: bool) -> Result {
 pub(crate) struct StaticKeys {
     _first: Registration,
     _last: Registration,
-    /// Dropped last: until the notifiers are gone, an event of a module adds to the queue again.
+    /// Dropped last: as long as the notifiers are registered, an event of a module adds to the
+    /// queue.
     _queue: Emptied,
 }
 
-/// Empties the queue on drop: a `static` is never dropped itself.
+/// Empties the queue on drop, because a `static` is never dropped.
 struct Emptied;
 
 impl StaticKeys {
@@ -125,7 +126,7 @@ impl StaticKeys {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an unknown backend, `EOPNOTSUPP` for one that does not work here.
+    /// `EINVAL` for an unknown backend, `EOPNOTSUPP` if the kernel lacks what the backend needs.
     pub(crate) fn new(symbols: Result<Symbols, Missing>) -> Result<Self> {
         // SAFETY: This function is called once, before every use of the locks.
         unsafe {
@@ -143,7 +144,8 @@ impl StaticKeys {
 
 impl Drop for Emptied {
     fn drop(&mut self) {
-        // No module can queue more requests: each such module holds a reference to this one.
+        // No module can queue more requests: each module that queues holds a reference to this
+        // module.
         let dropped = core::mem::replace(&mut *QUEUE.lock(), Queue::new()).len();
         STATS.dropped.add(dropped);
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module notifiers of the queue, for a module that becomes live and for one that is unloaded.
+//! Module notifiers of the queue, for modules that become live or are unloaded.
 //!
 //! GOING is notified after the exit function of the module and before its memory is freed, also
-//! when its init function failed. The notifier waits for the apply in progress, so no key of the
-//! module is in use when it returns.
+//! when its init function failed. The notifier waits for the apply in progress, so it returns when
+//! no key of the module is in use.
 //!
 //! Other notifiers may still request keys of that module. So the first notifier drops and refuses
-//! requests, and the last one ends the refusal.
+//! requests, and the last notifier ends the refusal.
 //!
 //! LIVE is notified before the `__ro_after_init` data of a module becomes read-only. So the last
 //! notifier carries out the requests for keys in that data.

@@ -19,33 +19,33 @@ use kernel::{
 };
 
 kernel::sync::global_lock! {
-    // SAFETY: Initialised by `StaticKeys::new()` before anything is queued.
+    // SAFETY: `StaticKeys::new()` initialises the lock before the first request.
     pub(super) unsafe(uninit) static QUEUE: Mutex<Queue> = Queue::new();
 }
 
 /// Initial capacity of the queue.
 const FIRST: usize = 64;
 
-/// Requests in the order in which they were made; a key may have several.
+/// Requests in the order in which they were made. A key may have several requests.
 ///
 /// # Invariants
 ///
-/// * The module of a request's key, if any, is still there: [`super::notifier`] calls
-///   [`Queue::close`] when it is unloaded.
-/// * The modules in `refused` are there, from [`Queue::seal`] or [`Queue::close`] until
+/// * The module of a request's key, if any, exists: [`super::notifier`] calls [`Queue::close`] when
+///   the module is unloaded.
+/// * The modules in `refused` exist, from [`Queue::seal`] or [`Queue::close`] until
 ///   [`Queue::forget`].
 pub(super) struct Queue {
     requests: KVVec<Request>,
     seq: u64,
-    /// Modules with keys that cannot be requested any more.
+    /// Modules with keys for which requests are refused.
     refused: KVec<Refused>,
 }
 
 /// A module whose keys are refused.
 struct Refused {
     module: usize,
-    /// Refuses every key, as the module is being unloaded; else only those in `__ro_after_init`
-    /// data.
+    /// True if the module is being unloaded: every key is refused. False: only keys in
+    /// `__ro_after_init` data.
     all: bool,
 }
 
@@ -62,7 +62,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`AllocError`] if there is no memory. Then the queue has no request for `key` at all.
+    /// [`AllocError`] without memory. Then the queue has no request for `key`.
     pub(super) fn push(&mut self, key: Key, enable: bool) -> Result<(), AllocError> {
         self.seq += 1;
         let request = Request {
@@ -85,7 +85,7 @@ impl Queue {
     /// Makes room for one more request.
     ///
     /// Merges the requests of each key first, and allocates only if over half of the capacity is
-    /// still used. Otherwise repeated requests for one key would use up the memory.
+    /// still used. Without the merge, repeated requests for one key would use up the memory.
     fn make_room(&mut self) -> Result<(), AllocError> {
         coalesce_all(&mut self.requests);
         let (len, capacity) = (self.requests.len(), self.requests.capacity());
@@ -112,7 +112,7 @@ impl Queue {
     /// `EROFS` if `key` is in read-only data, `ENODEV` if its module is being unloaded.
     pub(super) fn check(&self, key: Key) -> Result {
         for refused in &self.refused {
-            // SAFETY: The module is there (type invariant).
+            // SAFETY: The module exists (type invariant).
             let module = unsafe { Announced::from_id(refused.module) };
             if refused.all && module.has(key.address()) {
                 return Err(ENODEV);
@@ -125,10 +125,10 @@ impl Queue {
     }
 
     /// Refuses new requests for the keys of `module` that become read-only, and returns the queued
-    /// ones.
+    /// requests.
     ///
-    /// Without memory for an entry in `refused`, [`Key::check`] refuses them, once the data is
-    /// read-only.
+    /// Without memory for an entry in `refused`, [`Key::check`] refuses the requests once the data
+    /// is read-only.
     pub(super) fn seal(&mut self, module: &Announced) -> KVVec<Request> {
         let mut sealed = KVVec::new();
         coalesce_all(&mut self.requests);
@@ -144,7 +144,7 @@ impl Queue {
         sealed
     }
 
-    /// Drops the requests for keys in `module`, which is being unloaded, and refuses new ones.
+    /// Drops the requests for keys in `module`, which is being unloaded, and refuses new requests.
     ///
     /// Returns the number of requests dropped.
     pub(super) fn close(&mut self, module: &Announced) -> usize {

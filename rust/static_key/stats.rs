@@ -60,7 +60,7 @@ pub(crate) struct Snapshot {
     pub(crate) keys: i64,
     /// Jump entries patched in batches.
     pub(crate) entries: i64,
-    /// Requests that a later one for the same key replaced.
+    /// Requests that a later request for the same key replaced.
     pub(crate) coalesced: i64,
     /// Requests dropped from the queue, mostly because the module of their key was unloaded.
     pub(crate) dropped: i64,
@@ -73,7 +73,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Stats {
-    /// Reads the counters one after the other, so not as of one moment.
+    /// Reads the counters one after the other, so the values may not belong together.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             applies: self.applies.get(),

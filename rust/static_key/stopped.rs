@@ -8,7 +8,7 @@
 //! earlier. So one rendezvous covers any number of patch sites, but no task runs meanwhile.
 //!
 //! This backend is for comparison only. An NMI is not stopped: it may execute a half-written
-//! instruction. And perf is not told about the change.
+//! instruction. Perf does not learn of the change.
 
 use super::{
     entries::Patch,
@@ -60,8 +60,8 @@ const JMP32: u8 = 0xe9;
 ///
 /// # Invariants
 ///
-/// The static call of `miniring_stop_machine_cpuslocked()` goes to that function. `text_mutex` and
-/// `init_mm` point to the kernel's variables of these names.
+/// The static call of `miniring_stop_machine_cpuslocked()` goes to the kernel's function.
+/// `text_mutex` and `init_mm` point to the kernel's variables of these names.
 pub(super) struct Stopped {
     text_mutex: NonNull<c_void>,
     init_mm: NonNull<c_void>,
@@ -99,9 +99,10 @@ impl Stopped {
         let stop = symbols.address(c"stop_machine_cpuslocked")?;
         let text_mutex = symbols.address(c"text_mutex")?;
         let init_mm = symbols.address(c"init_mm")?;
-        // SAFETY: `stop` is the address of this function.
+        // SAFETY: `stop` is the address of `stop_machine_cpuslocked()`.
         unsafe { helpers::miniring_set_stop_machine_cpuslocked(stop.as_ptr()) };
-        // INVARIANT: The call is set just now; the addresses are those of the symbols of that name.
+        // INVARIANT: The static call is set above, and the addresses are those of the symbols of
+        // the same names.
         Ok(Self {
             text_mutex,
             init_mm,
@@ -143,13 +144,13 @@ impl Stopped {
         let start = if mapped.is_empty() {
             core::ptr::null_mut()
         } else {
-            // SAFETY: `mapped` has that number of pages.
+            // SAFETY: The function gets the length of `mapped`.
             let start = unsafe {
                 helpers::miniring_map_pages(mapped.as_mut_ptr(), u32::try_from(mapped.len())?)
             };
             NonNull::new(start).ok_or(ENOMEM)?.as_ptr()
         };
-        // INVARIANT: `miniring_map_pages()` mapped them at `start` in this order.
+        // INVARIANT: `miniring_map_pages()` mapped the pages at `start` in this order.
         Ok(Mapping {
             stopped: self,
             pages,
@@ -160,7 +161,7 @@ impl Stopped {
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
-        // SAFETY: `start` is null or a mapping (type invariant), which is not used any more.
+        // SAFETY: `start` is null or a mapping (type invariant), which is not used after the drop.
         unsafe { helpers::vunmap(self.start.cast()) };
     }
 }
@@ -189,7 +190,8 @@ impl Mapping<'_> {
         let mut rendezvous = Rendezvous {
             mapping: self,
             patches,
-            // SAFETY: The number does not change: the caller holds `cpus_read_lock()`.
+            // SAFETY: The caller holds `cpus_read_lock()`, so the number of online CPUs does not
+            // change.
             cpus: unsafe { helpers::miniring_num_online_cpus() } as i32,
             arrived: Atomic::new(0),
             done: Atomic::new(0),
@@ -221,13 +223,13 @@ impl Mapping<'_> {
     }
 }
 
-/// Writes all patches on the last CPU to arrive; the other CPUs spin until that is done.
+/// Writes all patches on the last CPU to arrive. The other CPUs spin until the patches are written.
 ///
 /// Context: every online CPU, interrupts off.
 ///
 /// # Safety
 ///
-/// `data` is a [`Rendezvous`] for as many CPUs as call this.
+/// `data` is a [`Rendezvous`] for as many CPUs as call this function.
 unsafe extern "C" fn wait(data: *mut c_void) -> c_int {
     // SAFETY: `data` is a `Rendezvous` (caller).
     let rendezvous = unsafe { &*data.cast::<Rendezvous<'_>>() };
@@ -251,7 +253,7 @@ unsafe extern "C" fn wait(data: *mut c_void) -> c_int {
 /// Returns the length of the instruction at `code`, if it is one of a jump label.
 fn len(code: usize) -> Option<usize> {
     let code: *const u8 = core::ptr::with_exposed_provenance(code);
-    // SAFETY: `code` is the address of a jump entry, whose code is there.
+    // SAFETY: `code` is the address of a jump entry, whose code exists.
     match unsafe { code.read() } {
         JMP8 | 0x66 => Some(2),
         JMP32 | 0x0f => Some(5),
@@ -259,7 +261,7 @@ fn len(code: usize) -> Option<usize> {
     }
 }
 
-/// Writes one patch site, unless it has anything but the instruction of the other state.
+/// Writes one patch site, if it has the instruction of the other state.
 fn write(mapping: &Mapping<'_>, patch: &Patch) -> Option<()> {
     // SAFETY: The entry is in a jump table; the function only computes the target.
     let target = unsafe { helpers::miniring_jump_entry_target(patch.entry) } as usize;

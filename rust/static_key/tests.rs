@@ -59,9 +59,9 @@ fn all_off() -> Result {
     Ok(())
 }
 
-/// Returns the patcher in use.
+/// Returns the backend's patcher.
 ///
-/// Fails if the backend changes keys one at a time: the tests that call this would test nothing.
+/// Fails if the backend changes keys one at a time: the callers would test nothing.
 fn patcher() -> Result<&'static Patcher> {
     match Backend::get() {
         Backend::Patching(patcher) => Ok(patcher),

@@ -3,8 +3,8 @@
 //! The state of each key during an apply.
 //!
 //! A key is marked right before its first patch site is patched, and published right after its last
-//! one. Most keys have one patch site, or a few close together. So a key is half changed for about
-//! the duration of a batch, not of an apply.
+//! patch site. Most keys have one patch site, or a few close together. So a key is half changed for
+//! about the duration of a batch, not of an apply.
 
 use super::{
     entries::Patch,
@@ -25,7 +25,7 @@ enum State {
     UnderWay,
     /// Another task took a second reference meanwhile: the key stays on.
     Refused,
-    /// The key cannot be changed together with the others.
+    /// The key cannot be changed together with the other keys.
     Elsewhere,
 }
 
@@ -58,7 +58,7 @@ impl Transit {
         self.ways.len() as u32
     }
 
-    /// Adds a key with that number of patch sites, or `None` if it is changed elsewhere.
+    /// Adds a key with that number of patch sites, or with `None` if the key is changed elsewhere.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Transit {
         self.ways.push(way, GFP_KERNEL)
     }
 
-    /// Marks the key of `patch` before it is patched. Returns false if the key is left as it is.
+    /// Marks the key of `patch` before it is patched. Returns false if the key does not change.
     pub(super) fn begin(&mut self, patch: &Patch) -> bool {
         self.ways
             .get_mut(patch.way as usize)
@@ -92,7 +92,8 @@ impl Transit {
             .is_some_and(|way| way.state == State::UnderWay)
     }
 
-    /// Counts `patch` as written. Publishes its key and returns true if it was the last of the key.
+    /// Counts `patch` as written. After the last patch of its key, publishes the key and returns
+    /// true.
     pub(super) fn end(&mut self, patch: &Patch) -> bool {
         let through = match self.ways.get_mut(patch.way as usize) {
             Some(way) if way.state == State::UnderWay => way.end(),
@@ -117,7 +118,7 @@ impl Transit {
         self.changed
     }
 
-    /// Returns for each key, in order, whether it is changed elsewhere.
+    /// Returns for each key, in order, whether the key is changed elsewhere.
     pub(super) fn elsewhere(&self) -> impl Iterator<Item = bool> + '_ {
         self.ways.iter().map(|way| way.state == State::Elsewhere)
     }
