@@ -27,7 +27,7 @@ use kernel::{
     uaccess::UserSlice, //
 };
 
-/// Carries out the queries in `text`: all of them, or none if any is bad.
+/// Carries out the queries in `text`: all queries, or none if one is bad.
 ///
 /// Context: process; may sleep.
 ///
@@ -35,7 +35,7 @@ use kernel::{
 ///
 /// * `E2BIG` if `len` is more than 4095.
 /// * `EINVAL` for a bad query; the kernel log has the reason.
-/// * `EOPNOTSUPP` for a query that selects kernel sites if these cannot be reached.
+/// * `EOPNOTSUPP` for a query that selects kernel sites, if they cannot be reached.
 /// * `EFAULT` or `ENOMEM`.
 pub(super) fn write(text: UserSlice, len: usize) -> Result {
     if len > WRITE_MAX {
@@ -79,7 +79,7 @@ pub(super) fn at_load(module: &'static CStr, text: &CStr) {
 ///
 /// # Errors
 ///
-/// `EINVAL` for a bad query; the reason of the first one is passed to `complain`.
+/// `EINVAL` for a bad query; `complain` gets the reason of the first bad query.
 fn parse<'a>(text: &'a mut [u8], complain: impl FnOnce(ParseError<'a>)) -> Result<KVec<Query<'a>>> {
     let mut parsed = KVec::new();
     for query in queries(text) {
@@ -94,7 +94,8 @@ fn parse<'a>(text: &'a mut [u8], complain: impl FnOnce(ParseError<'a>)) -> Resul
     Ok(parsed)
 }
 
-/// Changes flags query by query, since later queries build on earlier ones, then all keys at once.
+/// Changes flags query by query, because later queries build on earlier queries, then all keys at
+/// once.
 fn apply(queries: &[Query<'_>]) -> Result {
     let about_kernel = queries.iter().any(|query| query.target == Target::Kernel);
     let kernel = about_kernel.then(kernel_sites::get).transpose()?;
@@ -121,7 +122,7 @@ fn apply(queries: &[Query<'_>]) -> Result {
         // SAFETY: Only mutexes are held, so the task may sleep.
         unsafe { helpers::miniring_cond_resched() };
     }
-    // Apply with the locks held, so that a reader of the flags finds the code patched accordingly.
+    // Apply with the locks held, so that a reader of the flags finds the code patched.
     report(&static_key::apply_queued());
     Ok(())
 }

@@ -110,7 +110,7 @@ impl Content for Stats {
     }
 }
 
-/// `backend`: the name of the backend in use.
+/// `backend`: the name of the backend.
 struct Backend;
 
 impl Content for Backend {

@@ -3,9 +3,9 @@
 //! The sites of the running kernel: its `pr_debug()` calls and those of its modules.
 //!
 //! Dynamic debug keeps a list of tables, one for each module, under a mutex. The list, the mutex
-//! and the layout of a table are private to dynamic debug. So the layout here is checked at load:
-//! the built-in tables must cover the section of the built-in sites. Without built-in sites nothing
-//! can be checked, so the sites of modules are not reached either.
+//! and the layout of a table are private to dynamic debug. So the module checks the layout below at
+//! load: the built-in tables must cover the section of the built-in sites. Without built-in sites
+//! the layout cannot be checked, so the sites of modules cannot be reached either.
 
 use super::site::Descriptor;
 use crate::{
@@ -37,7 +37,7 @@ use kernel::{
     }, //
 };
 
-/// The kernel's sites, set at load if they can be reached.
+/// The kernel's sites; set at load, if they can be reached.
 static KERNEL: SetOnce<KernelSites> = SetOnce::new();
 
 /// A table of sites: the kernel's `struct ddebug_table`.
@@ -58,7 +58,8 @@ unsafe impl FromBytes for Table {}
 ///
 /// # Invariants
 ///
-/// `mutex` and `tables` point to these two, and the nodes of the list are [`Table`]s.
+/// `mutex` and `tables` point to dynamic debug's mutex and list, and the nodes of the list are
+/// [`Table`]s.
 pub(super) struct KernelSites {
     mutex: NonNull<c_void>,
     tables: NonNull<bindings::list_head>,
@@ -135,7 +136,7 @@ impl KernelSites {
     }
 
     /// Reads the tables, up to the first node that cannot be a table. Yields the address of the
-    /// first site and the number of sites of each.
+    /// first site, and the number of sites, of each table.
     ///
     /// Locking: the caller holds the mutex.
     fn read_tables(&self) -> impl Iterator<Item = (usize, usize)> {
@@ -202,8 +203,8 @@ impl Table {
         let Some(class) = query.class_id(self.classes()) else {
             return;
         };
-        // SAFETY: A table in the list has that number of sites, and its module is there while the
-        // mutex is held. No caller uses a site after it releases the mutex.
+        // SAFETY: A table in the list has that number of sites, and its module stays while the
+        // mutex is held. No caller uses a site after releasing the mutex.
         let (module, sites) = unsafe {
             (
                 CStr::from_char_ptr(self.mod_name),
@@ -220,7 +221,8 @@ impl Table {
         }
     }
 
-    /// Returns the module's classes in the order of its maps, in which the kernel looks up a name.
+    /// Returns the module's classes, in the order of the maps. The kernel searches for a name in
+    /// this order.
     fn classes(&self) -> impl Iterator<Item = (i32, &[u8])> {
         let head = &raw const self.maps;
         let mut next = self.maps.next.cast_const();
@@ -237,7 +239,7 @@ impl Table {
         .flat_map(|map| {
             // A null pointer ends the names early, as for `match_string()`.
             (0..map.length).map_while(|at| {
-                // SAFETY: The map has `length` names, or a null pointer after the last one.
+                // SAFETY: The map has `length` names, or a null pointer after the last name.
                 let name = unsafe { *map.class_names.add(at as usize) };
                 // SAFETY: `name` is not null, so it is a string.
                 let name = (!name.is_null()).then(|| unsafe { CStr::from_char_ptr(name) })?;

@@ -3,12 +3,12 @@
 //! The bulk toggler: dynamic debug's language, over queued static keys.
 //!
 //! A [write](control) to `/sys/kernel/debug/miniring/control` is one or more queries. A query
-//! selects [sites](site) of this module and of modules that use [`dyn_debug!`](crate::dyn_debug).
-//! After the word `kernel`, it selects sites of the [running kernel](kernel_sites). One apply
-//! changes the keys of all sites that a write selects, however many queries it has. A read of
-//! `control` lists the sites of this module and of modules that use `dyn_debug!`.
+//! selects [sites](site) of this module and of modules that use [`dyn_debug!`](crate::dyn_debug). A
+//! query after the word `kernel` selects sites of the [running kernel](kernel_sites). One apply
+//! changes the keys of all sites that the queries of a write select. A read of `control` lists the
+//! sites of this module and of modules that use `dyn_debug!`.
 //!
-//! `stats` has the counters of the applies, `backend` the name of the backend in use. `reach` tells
+//! `stats` has the counters of the applies, `backend` the name of the backend. `reach` tells
 //! whether the kernel's sites can be reached.
 //!
 //! # Locks
@@ -41,7 +41,8 @@ use kernel::prelude::*;
 
 /// The toggler, from the module's load until its unload.
 ///
-/// Its files are removed before it is dropped, so that userspace cannot turn a site on afterwards.
+/// The files are removed before the toggler is dropped, so that userspace cannot turn a site on
+/// afterwards.
 pub(crate) struct Toggler {
     _sites: site::OwnSites,
 }
@@ -53,7 +54,8 @@ impl Toggler {
     ///
     /// The errors of `OwnSites::new`: `EEXIST`, `ENOMEM`.
     pub(crate) fn new(symbols: Result<Symbols, Missing>) -> Result<Self> {
-        // First: `OwnSites::new()` carries out the parameter dyndbg, which may select kernel sites.
+        // Find the kernel's sites first: the parameter dyndbg, which `OwnSites::new()` carries out,
+        // may select them.
         kernel_sites::find(symbols);
         Ok(Self {
             _sites: site::OwnSites::new()?,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sites: places in the code that print to the kernel log while they are turned on.
+//! Sites: statements that print to the kernel log while they are turned on.
 //!
-//! Every site, of the kernel or of this module, is described by a `struct _ddebug`. Sites of
-//! [`dyn_debug!`](crate::dyn_debug) are in a section of their own, so dynamic debug does not see
-//! them. `sites_begin.c` and `sites_end.c` mark the ends of that section. They print through the
+//! A `struct _ddebug` describes every site, of the kernel or of this module. The sites of
+//! [`dyn_debug!`](crate::dyn_debug) are in another section, so dynamic debug does not see them.
+//! `sites_begin.c` and `sites_end.c` mark the ends of that section. These sites print through the
 //! function of `pr_debug()`, which evaluates the flags.
 //!
 //! A module registers its sites with [`register_sites!`](crate::register_sites). They are
@@ -40,7 +40,7 @@ use kernel::{
 };
 
 kernel::sync::global_lock! {
-    // SAFETY: Initialised by `OwnSites::new()` before any file is there.
+    // SAFETY: `OwnSites::new()` initialises the lock before any file exists.
     //
     /// Serialises writers of the flags of registered sites, and keeps the modules of the sites.
     pub(super) unsafe(uninit) static OWN: Mutex<Tables> = Tables(KVec::new());
@@ -50,7 +50,7 @@ kernel::sync::global_lock! {
 ///
 /// # Invariants
 ///
-/// The module of a table is still there: [`Forget`] is notified before the module is freed.
+/// The module of a table exists: [`Forget`] is notified before the module is freed.
 pub(super) struct Tables(KVec<&'static [Descriptor]>);
 
 impl Tables {
@@ -72,7 +72,7 @@ const ROOT: usize = file!().len() - "rust/dyndbg/site.rs".len();
 pub struct Descriptor(Opaque<bindings::_ddebug>);
 
 // SAFETY:
-// - The flags are written under a mutex; a site that prints may read the old or the new ones.
+// - The flags are written under a mutex. A site that prints may read the old or the new flags.
 // - The key is accessed atomically.
 // - The other fields do not change.
 unsafe impl Sync for Descriptor {}
@@ -134,7 +134,7 @@ impl Descriptor {
             relative: filename,
             format,
             lineno,
-            // Only the list of registered sites has the name, and these have no class.
+            // Only the list of registered sites uses the name, and registered sites have no class.
             class: Class { id, name: None },
         }
     }
@@ -165,7 +165,7 @@ impl Descriptor {
     }
 
     fn key(&'static self) -> &'static StaticKey {
-        // SAFETY: The key is in the descriptor, which lives as long as the module it is in.
+        // SAFETY: The key is in the descriptor, which lives as long as its module.
         unsafe { StaticKey::from_raw((&raw mut (*self.0.get()).key).cast()) }
     }
 
@@ -253,8 +253,8 @@ macro_rules! dyn_debug {
 /// Registers the sites of a module until it is unloaded, and returns a `Result`. Then carries out
 /// the queries of the module's parameter `dyndbg`.
 ///
-/// The first object of the module is compiled from `sites_begin.c`, the last one from
-/// `sites_end.c`.
+/// The module must be linked from `sites_begin.c` as its first object and `sites_end.c` as its
+/// last.
 ///
 /// Context: the init function of the module; may sleep.
 ///
@@ -281,7 +281,7 @@ macro_rules! register_sites {
 ///
 /// # Safety
 ///
-/// * Between `begin` and `end` are descriptors, in a module that is still there.
+/// * Between `begin` and `end` are the descriptors of a module that exists.
 /// * `dyndbg` is null or a string.
 #[inline(never)]
 pub unsafe fn register(
@@ -303,7 +303,7 @@ pub unsafe fn register(
         if tables.0.iter().any(|table| core::ptr::eq(*table, sites)) {
             return Err(EEXIST);
         }
-        // INVARIANT: The module is still there (caller).
+        // INVARIANT: The module exists (caller).
         tables.0.push(sites, GFP_KERNEL)?;
     }
     if !dyndbg.is_null() {
@@ -342,7 +342,7 @@ impl OwnSites {
     ///
     /// `EEXIST` if either is registered already, `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        // SAFETY: This function is called once, before a file exists that uses the lock.
+        // SAFETY: This function is called once, before any file that uses the lock exists.
         unsafe { OWN.init() };
         let sites = Self {
             _notifier: Registration::new(&FORGET)?,
@@ -355,7 +355,7 @@ impl OwnSites {
 impl Drop for OwnSites {
     fn drop(&mut self) {
         // Only sites of this module are left: other modules with sites hold a reference to this
-        // one. The sites need not be turned off, since their code is freed with the module.
+        // module. The sites stay on, because their code is freed with the module.
         OWN.lock().0 = KVec::new();
     }
 }
