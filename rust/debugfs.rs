@@ -2,8 +2,8 @@
 
 //! `/sys/kernel/debug/miniring` and its files.
 //!
-//! `kernel::debugfs` is not used: an open file of it holds no reference to the module, although
-//! closing it calls operations of the module. And the mode of its files is fixed.
+//! `kernel::debugfs` is not used: its open files hold no reference to the module, although closing
+//! a file calls operations of the module. The mode of its files is also fixed.
 
 use crate::bindings;
 use kernel::{

@@ -26,15 +26,15 @@ use kernel::{
     }, //
 };
 
-/// A value with a function to be deferred.
+/// A value with a deferred function.
 pub trait Deferred: Send + Sync + 'static {
-    /// Runs the deferred call. Softirq context; must not sleep.
+    /// Runs the deferred call. Context: softirq; must not sleep.
     fn run(&self);
 }
 
 /// A value and the head for its deferred call.
 pub struct Deferrable<T> {
-    /// Queued while `queued` is set.
+    /// In the RCU callback list while `queued` is set.
     head: Head,
     queued: AtomicFlag,
     value: T,
@@ -62,7 +62,7 @@ impl<T> Deref for Deferrable<T> {
 impl<T: Deferred> Deferrable<T> {
     /// Queues a call of [`Deferred::run`], in softirq context. The callback drops the reference.
     ///
-    /// If a call is still queued, it covers this one too. Context: any; does not sleep.
+    /// A call that is still queued covers this call too. Context: any; does not sleep.
     pub fn defer(this: Shared<Self>) {
         if this.queued.xchg(true, Full) {
             return;
@@ -80,15 +80,16 @@ impl<T: Deferred> Deferrable<T> {
 ///
 /// # Safety
 ///
-/// `head` is that of a `Deferrable<T>`, and the caller owns the reference that
-/// [`Deferrable::defer`] gave up to it.
+/// `head` is the field of a `Deferrable<T>`. The caller owns the reference that
+/// [`Deferrable::defer`] gave up.
 unsafe extern "C" fn run<T: Deferred>(head: *mut bindings::callback_head) {
-    // SAFETY: `head` is the field of that name of a `Deferrable<T>` (caller).
+    // SAFETY: `head` is the field `head` of a `Deferrable<T>` (caller).
     let this = unsafe { head.byte_sub(offset_of!(Deferrable<T>, head)) };
     // SAFETY: The reference came from `Shared::into_raw`, and this callback owns it (caller).
     let this = unsafe { Shared::from_raw(this.cast_const().cast::<Deferrable<T>>()) };
     // Clear the flag before running, with a full barrier: a caller that still saw it set is covered
-    // by this run; a later caller queues a new one. A plain store is not enough: see `loom_rcu.rs`.
+    // by this run; a later caller queues a new one. A plain store has no such barrier: see
+    // `loom_rcu.rs`.
     this.queued.xchg(false, Full);
     this.value.run();
 }
@@ -155,7 +156,7 @@ mod tests {
         {
             let guard = rcu::read_lock();
             Deferrable::defer(slot.load(&guard).ok_or(ENOENT)?.to_shared());
-            // The call above is still queued, and covers this one too.
+            // The first call is still queued, and covers the second call too.
             Deferrable::defer(slot.load(&guard).ok_or(ENOENT)?.to_shared());
         }
         drop(slot);

@@ -2,8 +2,8 @@
 
 //! Addresses of symbols that the kernel does not export.
 //!
-//! For test machines only. The kernel guarantees nothing about such a function; it fits only
-//! because the module was built for the running kernel.
+//! For test machines only. The kernel guarantees nothing about such a function. Calling the
+//! function works only because the module was built for the running kernel.
 
 use crate::bindings as helpers;
 use core::ptr::NonNull;
@@ -61,7 +61,7 @@ impl Symbols {
     ///
     /// [`Missing`] if the kprobe fails or the lookup does not find itself.
     pub(crate) fn find() -> Result<Self, Missing> {
-        // If a test hides the function, probe one that no kernel has.
+        // If a test hides the function, probe a function that no kernel has.
         let probe = if is_hidden(LOOKUP) {
             c"miniring_hidden_symbol"
         } else {
@@ -74,7 +74,7 @@ impl Symbols {
         .map_err(Missing::Probe)?;
         // SAFETY: `probed` is the address of the function, or of the instruction after its ENDBR.
         unsafe { helpers::miniring_set_kallsyms_lookup_name(probed) };
-        // INVARIANT: The static call is set just now.
+        // INVARIANT: The static call is set here.
         let symbols = Self(());
         let start = symbols.address(LOOKUP)?;
         // SAFETY: `start` is the address of the function.
@@ -82,7 +82,7 @@ impl Symbols {
         Ok(symbols)
     }
 
-    /// Looks up the address of `name`.
+    /// Finds the address of `name`.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Symbols {
 /// `EFAULT` or `ERANGE` if the address cannot be read.
 pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
     let mut value = core::mem::MaybeUninit::<T>::uninit();
-    // SAFETY: `value` has that size; the source may be any address.
+    // SAFETY: `value` has `size_of::<T>()` bytes; the source may be any address.
     to_result(unsafe {
         bindings::copy_from_kernel_nofault(
             value.as_mut_ptr().cast(),
@@ -121,7 +121,7 @@ pub(crate) fn read_nofault<T: FromBytes>(from: *const T) -> Result<T> {
 ///
 /// # Safety
 ///
-/// Every pattern of bytes is a valid value of the type.
+/// Any bytes are a valid value of the type.
 pub(crate) unsafe trait FromBytes: Copy {}
 
 // SAFETY: A number can have any value.

@@ -46,9 +46,9 @@ impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let symbols = kallsyms::Symbols::find();
         ring::find_task_work(symbols);
-        // Made in the order of dependency; dropped in the order of the fields. The interfaces to
-        // userspace come last, and no later step fails. Otherwise the module would be freed with
-        // one of its files open.
+        // The fields are made in the order of dependency, and dropped in the order of declaration.
+        // The interfaces to userspace come last, and no later step fails. Otherwise the module
+        // could be freed while one of its files is open.
         try_pin_init!(Self {
             // SAFETY: `_callbacks` is the first field to be made and the last to be dropped.
             _callbacks: unsafe { rcu::Callbacks::new()? },

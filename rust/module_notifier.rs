@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module notifiers, for a module that becomes live and for one that is unloaded.
+//! Module notifiers, for modules that become live or are unloaded.
 //!
 //! GOING is notified after the exit function of a module and before its memory is freed, also when
 //! its init function failed. All notifiers are called for each event, in the order of their
@@ -35,28 +35,28 @@ pub(crate) trait OnModule {
     fn event(module: &Announced, event: Event);
 }
 
-/// The module that an event is about.
+/// The module of an event.
 ///
 /// # Invariants
 ///
-/// The module is still there.
+/// The module exists.
 pub(crate) struct Announced(*const bindings::module);
 
 impl Announced {
     /// Returns whether `address` is in the module.
     pub(crate) fn has(&self, address: usize) -> bool {
         let address = core::ptr::without_provenance(address);
-        // SAFETY: The module is there (type invariant). The memory at `address` is not accessed.
+        // SAFETY: The module exists (type invariant). The memory at `address` is not accessed.
         unsafe { helpers::miniring_within_module(address, self.0.cast()) }
     }
 
     /// Returns whether `address` is in the `__ro_after_init` data of the module.
     pub(crate) fn seals(&self, address: usize) -> bool {
-        // SAFETY: The module is there (type invariant).
+        // SAFETY: The module exists (type invariant).
         unsafe { helpers::miniring_within_ro_after_init(address, self.0.cast()) }
     }
 
-    /// Returns a number that identifies the module while it is there.
+    /// Returns a number that identifies the module while it exists.
     pub(crate) fn id(&self) -> usize {
         self.0.addr()
     }
@@ -65,9 +65,9 @@ impl Announced {
     ///
     /// # Safety
     ///
-    /// The module with the number `id` is there as long as the result.
+    /// The module with the number `id` exists as long as the result.
     pub(crate) unsafe fn from_id(id: usize) -> Self {
-        // INVARIANT: The module is there as long as the result (caller).
+        // INVARIANT: The module exists as long as the result (caller).
         Self(core::ptr::with_exposed_provenance(id))
     }
 }
@@ -90,11 +90,11 @@ impl<T: OnModule> Block<T> {
         )
     }
 
-    /// Calls [`OnModule::event`] for the two states that are events.
+    /// Calls [`OnModule::event`] for the states LIVE and GOING.
     ///
     /// # Safety
     ///
-    /// `data` is the module that has the state `state`.
+    /// `data` is the module, which has the state `state`.
     unsafe extern "C" fn on_module(
         _: *mut bindings::notifier_block,
         state: c_ulong,

@@ -14,7 +14,7 @@ use kernel::{
 
 /// An owned reference to the context of an eventfd.
 ///
-/// The counter outlives the file descriptor it came from.
+/// The counter outlives its file descriptor.
 ///
 /// # Invariants
 ///
@@ -40,8 +40,7 @@ impl EventFd {
         NonNull::new(ctx).map(Self).ok_or(EINVAL)
     }
 
-    /// Adds one to the counter and wakes its waiters, with `mask` (`EPOLL*`) added to their poll
-    /// key.
+    /// Adds 1 to the counter and wakes its waiters, with `mask` (`EPOLL*`) added to their poll key.
     ///
     /// Returns false and does nothing if `eventfd_signal_allowed()` is false: inside the wake-up of
     /// another eventfd, a signal could recurse without bound. Context: any; does not sleep.

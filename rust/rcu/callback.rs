@@ -5,12 +5,13 @@
 //! A callback is code of the module that queued it, so a module must not be freed before its
 //! callbacks have returned. A C module calls `rcu_barrier()` in its exit function. Here
 //! [`Callbacks`] waits for all modules, in a module notifier: after the exit function of a module
-//! and before its memory is freed. A module that queues a callback calls [`Head::queue`]. By that
-//! symbol it depends on the module with the notifier, which cannot be unloaded before it.
+//! and before its memory is freed. A module that queues a callback uses the symbol of
+//! [`Head::queue`]. So the module with the notifier cannot be unloaded before the users of the
+//! symbol.
 //!
 //! One `rcu_barrier()` does not wait for a callback that another callback queues. Such callbacks
 //! are counted, and the notifier repeats the barrier until the count is 0. So callbacks must not
-//! queue each other without end.
+//! queue each other for ever.
 
 use crate::{
     bindings,
@@ -42,11 +43,11 @@ use kernel::{
 /// A [`Callbacks`] exists.
 static READY: AtomicFlag = AtomicFlag::new(false);
 
-/// Number of callbacks queued in softirq context that have not returned. Every callback that
-/// another callback queued is counted.
+/// Number of callbacks queued in softirq context that have not returned. The number includes every
+/// callback that another callback queued.
 static NESTED: Atomic<i32> = Atomic::new(0);
 
-/// An RCU callback, called with the head that was queued. Softirq context; must not sleep.
+/// An RCU callback, called with the queued head. Context: softirq; must not sleep.
 pub type Callback = unsafe extern "C" fn(*mut bindings::callback_head);
 
 /// The delay before a callback is called.
@@ -66,10 +67,10 @@ pub struct Head {
     callback: Opaque<Callback>,
 }
 
-// SAFETY: Only `queue`, `call_rcu()` and the callback access a head, one after the other, since it
-// is queued once at a time.
+// SAFETY: A head is queued once at a time. Only `queue`, `call_rcu()` and the callback access a
+// head, one after the other.
 unsafe impl Send for Head {}
-// SAFETY: As above; there is nothing to do with a reference.
+// SAFETY: A shared reference gives no access to the fields.
 unsafe impl Sync for Head {}
 
 impl Head {
@@ -87,8 +88,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// * `this` is in an object whose constructor called [`ready`], is valid until the callback is
-    ///   called, and is not queued.
+    /// * `this` is not queued, is valid until the callback is called, and is in an object whose
+    ///   constructor called [`ready`].
     /// * The callback may be called with `this`.
     // Not generic and not inlined: other modules must call this copy, to hold a reference to this
     // module.
@@ -97,17 +98,18 @@ impl Head {
         // SAFETY: `this` is valid (caller).
         let (rcu, stored) = unsafe { (&raw const (*this).rcu, &raw const (*this).callback) };
         let rcu = Opaque::cast_into(rcu);
-        // SAFETY: The function only reads the preemption count.
+        // SAFETY: Only reads the preemption count.
         let nested = unsafe { bindings::miniring_in_softirq() };
         let called = if nested {
             NESTED.fetch_add(1, Relaxed);
-            // SAFETY: The head is not queued (caller), so nothing else accesses it.
+            // SAFETY: The head is not queued (caller), so no other code accesses it.
             unsafe { Opaque::cast_into(stored).write(callback) };
             run_nested
         } else {
             callback
         };
-        // SAFETY: The head is valid and not queued, and may be given to the callback (caller).
+        // SAFETY: The head is valid and not queued, and the callback may be called with it
+        // (caller).
         unsafe {
             match pace {
                 Pace::Lazy => bindings::call_rcu(rcu, Some(called)),
@@ -153,12 +155,12 @@ pub(super) fn ready() -> Result {
     }
 }
 
-/// Waits for the callbacks of code that queues no more of them, and for callbacks that these queue.
-/// May sleep.
+/// Waits for the callbacks of code that queues no more, and for callbacks that those callbacks
+/// queue. May sleep.
 pub(super) fn wait() {
     loop {
         rcu_barrier();
-        // A callback that queues another one increments the count before it returns.
+        // A callback that queues another callback increments the count before it returns.
         if NESTED.load(Acquire) == 0 {
             break;
         }
@@ -171,12 +173,12 @@ struct Wait;
 static WAIT: Block<Wait> = Block::new();
 
 impl OnModule for Wait {
-    // After the notifiers that may still queue a callback of the module.
+    // Runs after the notifiers that may still queue a callback of the module.
     const PRIORITY: c_int = c_int::MIN;
 
     fn event(_: &Announced, event: Event) {
-        // For every module: one that does not use this module may have code that is called by a
-        // callback of one that does.
+        // Wait for every module: a callback of a user of this module may call code of a module that
+        // is no user.
         if event == Event::Going {
             wait();
         }
@@ -212,7 +214,8 @@ impl Drop for Callbacks {
     fn drop(&mut self) {
         READY.store(false, Relaxed);
         wait();
-        // `run_nested()`, code of this module, may still run after its decrement of the count.
+        // `run_nested()`, which is code of this module, may still run after it decremented the
+        // count.
         rcu_barrier();
     }
 }

@@ -4,7 +4,7 @@ struct Limit(u32);
 static LIMIT: Rcu<Limit> = Rcu::null();
 
 fn set_limit(limit: u32) -> Result {
-    // The old value is dropped after a grace period, without a wait here.
+    // The old value is dropped after a grace period. This function does not wait.
     drop(LIMIT.replace(Some(Unpublished::new(Limit(limit), GFP_KERNEL)?)));
     Ok(())
 }

@@ -9,10 +9,10 @@
 //!
 //! # Requirements
 //!
-//! The compiler checks all of them: `T: Send + Sync + 'static`, and a value is published once. The
-//! callback that drops a `T` is code of the module that defines `T`. So the callback must return
-//! before that module is freed; [`callback`] waits for it, for all modules. The types that were
-//! posted for the kernel crate do not solve this:
+//! The compiler checks all requirements: `T: Send + Sync + 'static`, and a value is published once.
+//! The callback that drops a `T` is code of the module that defines `T`. So the callback must
+//! return before that module is freed; [`callback`] waits for the callbacks of all modules. The
+//! types that were posted for the kernel crate leave this to each module:
 //!
 //! | | `Rcu<P>` (RFC, November 2024) | `RcuBox` (May and June 2026) | here |
 //! | --- | --- | --- | --- |
@@ -21,7 +21,8 @@
 //! | of a module with a `T` of its own | nothing: no callback is left | to call `rcu_barrier()` on exit; neither documented nor checked | nothing |
 //!
 //! A value is dropped in softirq context, so dropping it must not sleep. The compiler does not
-//! check this rule, but `CONFIG_DEBUG_ATOMIC_SLEEP` does. Memory safety does not depend on it.
+//! check this rule, but `CONFIG_DEBUG_ATOMIC_SLEEP` does. Memory safety does not depend on this
+//! rule.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 //!
@@ -88,7 +89,7 @@ impl<T> Unpublished<T> {
         Ok(Self(UniqueArc::new(node, flags)?.into()))
     }
 
-    /// Turns the value into a reference, which cannot be published any more.
+    /// Turns the value into a reference, which cannot be published.
     pub fn into_shared(self) -> Shared<T> {
         Shared(Arc::from(self.0))
     }
@@ -96,13 +97,13 @@ impl<T> Unpublished<T> {
 
 /// An owning pointer to a `T`, or null, that RCU readers may follow.
 ///
-/// The last reference drops the value, in any context; mostly in the RCU callback, in softirq
+/// The last reference drops the value in any context, mostly in the RCU callback, in softirq
 /// context. So dropping a `T` must not sleep.
 ///
 /// # Invariants
 ///
-/// `ptr` is null or came from [`Arc::into_raw`], and owns that reference. The reference is dropped
-/// at the earliest a grace period after `ptr` was replaced.
+/// `ptr` is null or came from [`Arc::into_raw`], and owns the reference. The reference is dropped a
+/// grace period after `ptr` was replaced, or later.
 pub struct Rcu<T: Send + Sync + 'static> {
     ptr: Atomic<*mut Node<T>>,
     _owns: PhantomData<Arc<Node<T>>>,
@@ -133,19 +134,19 @@ impl<T: Send + Sync + 'static> Rcu<T> {
         Some(Borrowed(unsafe { ArcBorrow::from_raw(ptr) }))
     }
 
-    /// Returns whether the pointer is null at this moment. Context: any; does not sleep.
+    /// Returns whether the pointer is null now. Context: any; does not sleep.
     pub fn is_null(&self) -> bool {
         self.dereference().is_null()
     }
 
-    /// Loads the pointer, like `rcu_dereference()`: later accesses through it are ordered by
-    /// dependency.
+    /// Loads the pointer, like `rcu_dereference()`: later accesses through the pointer are ordered
+    /// by dependency.
     ///
-    /// Not the atomic load of the kernel crate, which costs readers the call of a C helper.
+    /// The atomic load of the kernel crate would cost readers the call of a C helper.
     #[inline]
     fn dereference(&self) -> *mut Node<T> {
-        // SAFETY: The pointer is valid and aligned, and every other access to it is atomic. So is a
-        // volatile load of a word, in the kernel's memory model.
+        // SAFETY: The pointer is valid and aligned, and every other access to it is atomic. A
+        // volatile load of a word is atomic in the kernel's memory model.
         unsafe { self.ptr.as_ptr().read_volatile() }
     }
 
@@ -156,7 +157,7 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     /// `EBUSY` if the pointer is not null; `new` is dropped.
     pub fn publish(&self, new: Unpublished<T>) -> Result {
         let new = Arc::into_raw(Arc::from(new.0)).cast_mut();
-        // INVARIANT: `new` owns a reference from `into_raw`, and the pointer it replaces is null.
+        // INVARIANT: `new` owns a reference from `into_raw`, and replaces null.
         if self.ptr.cmpxchg(ptr::null_mut(), new, Full).is_err() {
             // SAFETY: `new` came from `into_raw`, and was not published, so its reference is not
             // used.
@@ -182,8 +183,8 @@ impl<T: Send + Sync + 'static> Rcu<T> {
 
 impl<T: Send + Sync + 'static> Drop for Rcu<T> {
     fn drop(&mut self) {
-        // No reader is left, since readers borrow the pointer. The grace period is not needed, but
-        // the dropping task does not wait for it.
+        // No reader is left, because readers borrow the pointer. The grace period is not needed,
+        // but the dropping task does not wait for it.
         drop(self.replace(None));
     }
 }
@@ -206,8 +207,8 @@ impl<T> Deref for Borrowed<'_, T> {
     }
 }
 
-/// A value taken out of an [`Rcu`]. Drops the reference of the pointer a grace period after the
-/// drop.
+/// A value taken out of an [`Rcu`]. Dropping it drops the pointer's reference, after a grace
+/// period.
 ///
 /// # Invariants
 ///
@@ -237,12 +238,12 @@ impl<T: Send + Sync + 'static> Drop for Retired<T> {
     }
 }
 
-/// Drops the reference of a retired node, after a grace period. Softirq context; must not sleep.
+/// Drops the reference of a retired node, after a grace period. Context: softirq; must not sleep.
 ///
 /// # Safety
 ///
-/// `head` is the `retire` head of a `Node<T>`, and the caller owns the reference that `Retired`
-/// gave up to it.
+/// `head` is the `retire` head of a `Node<T>`. The caller owns the reference that `Retired` gave
+/// up.
 unsafe extern "C" fn retired<T>(head: *mut bindings::callback_head) {
     // SAFETY: `head` is the field `retire` of a `Node<T>` (caller).
     let node = unsafe { head.byte_sub(offset_of!(Node<T>, retire)) }.cast::<Node<T>>();

@@ -1,6 +1,7 @@
 // compiles
 
-//! A module needs no unsafe code to publish and retire values: it promises nothing about callbacks.
+//! A module needs no unsafe code to publish and retire values, and promises nothing about
+//! callbacks.
 #![deny(unsafe_code)]
 
 use super::{
