@@ -164,12 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_coalesces_to_nothing() {
+    fn empty_queue_coalesces_to_nothing() {
         assert_eq!(coalesce(&mut []), []);
     }
 
     #[test]
-    fn entries_are_ordered_by_code_whatever_else_they_hold() {
+    fn entries_are_sorted_by_code_address() {
         let mut entries = [(30, 'a'), (10, 'b'), (20, 'c')];
         order_by_code(&mut entries, |entry| entry.0);
         assert_eq!(entries, [(10, 'b'), (20, 'c'), (30, 'a')]);
@@ -185,18 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_zero_is_a_batch_of_one() {
+    fn batch_size_of_zero_counts_as_one() {
         assert_eq!(syncs(5, 0), 15);
         assert_eq!(flushes_unsorted(0..5, 0), 5);
     }
 
     #[test]
-    fn syncs_saturate() {
+    fn syncs_saturate_for_a_huge_count() {
         assert_eq!(syncs(usize::MAX, 1), usize::MAX);
     }
 
     #[test]
-    fn each_step_down_flushes() {
+    fn lower_address_flushes_the_array() {
         assert_eq!(flushes_unsorted([3, 2, 1].into_iter(), TEXT_POKE_BATCH), 3);
         assert_eq!(
             flushes_unsorted([1, 3, 2, 4].into_iter(), TEXT_POKE_BATCH),
@@ -205,18 +205,18 @@ mod tests {
     }
 
     #[test]
-    fn an_equal_address_does_not_flush() {
+    fn equal_address_does_not_flush_the_array() {
         assert_eq!(flushes_unsorted([5, 5, 5].into_iter(), TEXT_POKE_BATCH), 1);
     }
 
     #[test]
-    fn a_full_array_flushes_on_the_next_entry_only() {
+    fn full_array_flushes_when_an_entry_follows() {
         assert_eq!(flushes_unsorted(0..256, TEXT_POKE_BATCH), 1);
         assert_eq!(flushes_unsorted(0..257, TEXT_POKE_BATCH), 2);
     }
 
     #[test]
-    fn nothing_queued_flushes_nothing() {
+    fn empty_array_is_not_flushed() {
         assert_eq!(flushes_unsorted(core::iter::empty(), TEXT_POKE_BATCH), 0);
     }
 }

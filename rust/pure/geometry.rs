@@ -246,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn no_entries_are_invalid_even_when_clamped() {
+    fn zero_entries_are_invalid_even_with_clamp() {
         assert_eq!(entries(Geometry::new(0, None, true)), Err(Invalid));
         assert_eq!(entries(Geometry::new(1, Some(0), true)), Err(Invalid));
     }
 
     #[test]
-    fn too_many_entries_are_invalid_unless_clamped() {
+    fn too_many_entries_are_invalid_without_clamp() {
         assert_eq!(entries(Geometry::new(32769, None, false)), Err(Invalid));
         assert_eq!(
             entries(Geometry::new(32769, None, true)),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn sq_array_follows_the_cqes_on_a_line_of_its_own() {
+    fn sq_array_starts_a_cache_line_after_the_cqes() {
         let smallest = Geometry::new(1, Some(1), false).unwrap();
         assert_eq!(smallest.sq_array_offset(), Some(384));
         assert_eq!(smallest.rings_size(), 388);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn no_sq_array_takes_no_room() {
+    fn ring_without_sq_array_reserves_no_room_for_it() {
         let ring = Geometry::new(8, None, false).unwrap().without_sq_array();
         assert_eq!(ring.sq_array_offset(), None);
         assert_eq!(ring.sq_index_offset(3), None);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn indices_wrap_to_their_ring() {
+    fn indices_wrap_at_the_size_of_their_ring() {
         let ring = Geometry::new(4, None, false).unwrap();
         assert_eq!(ring.sqe_offset(5), 64);
         assert_eq!(ring.cqe_offset(u32::MAX), CQES + 7 * 16);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn distance_wraps() {
+    fn distance_wraps_at_32_bits() {
         assert_eq!(distance(2, u32::MAX), 3);
         assert_eq!(distance(7, 7), 0);
     }

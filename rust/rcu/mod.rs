@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn example_of_the_documentation_holds() -> Result {
+    fn documented_example_of_rcu_passes() -> Result {
         assert_eq!(limit(), None);
         set_limit(7)?;
         assert_eq!(limit(), Some(7));
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn publish_does_not_replace() -> Result {
+    fn publish_does_not_replace_a_value() -> Result {
         let drops = counter()?;
         let slot = Rcu::null();
         assert!(slot.publish(counted(&drops)?).is_ok());

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_changes_before_the_apply() -> Result {
+    fn keys_do_not_change_before_the_apply() -> Result {
         all_off()?;
         enable_queued(&KEY)?;
         enable_queued(&UNUSED)?;
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_one_key_become_one_in_the_order_of_addresses() -> Result {
+    fn requests_are_merged_by_key_and_sorted_by_address() -> Result {
         let mut queue = Queue::new();
         for (key, enable) in [(&OTHER, true), (&KEY, true), (&OTHER, false), (&KEY, true)] {
             queue.push(key.key(), enable)?;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_places_of_a_key_are_its_branches() -> Result {
+    fn patch_sites_of_a_key_are_its_branches() -> Result {
         let patcher = patcher()?;
         all_off()?;
         let locked = patcher.table.lock();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_prepared_is_in_the_order_of_the_code() -> Result {
+    fn prepared_patches_are_sorted_by_code_address() -> Result {
         let patcher = patcher()?;
         let locked = patcher.table.lock();
         let mut patches = KVVec::new();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_half_way_from_its_first_place_to_its_last() -> Result {
+    fn key_is_marked_from_its_first_patch_site_to_its_last() -> Result {
         let patcher = patcher()?;
         all_off()?;
         {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_with_two_references_is_refused() -> Result {
+    fn key_with_two_references_is_refused() -> Result {
         all_off()?;
         let key: Key = KEY.key();
         // SAFETY: `key` is a static key, and no lock is held.

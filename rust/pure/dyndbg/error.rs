@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_printable_line() {
+    fn error_prints_as_one_line_for_any_bytes() {
         let error = ParseError {
             reason: Reason::Repeated(Spec::Func),
             word: b"a\n\"\xff",

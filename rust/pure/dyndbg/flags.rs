@@ -165,27 +165,27 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_alone_changes_no_flag_or_clears_all() {
+    fn operator_without_letters_keeps_or_clears_all_flags() {
         assert_eq!(applied("+", 0x15), 0x15);
         assert_eq!(applied("-", 0x15), 0x15);
         assert_eq!(applied("=", 0x15), 0);
     }
 
     #[test]
-    fn underscore_among_letters_and_repeated_letters_are_harmless() {
+    fn underscores_and_repeated_letters_are_accepted() {
         assert_eq!(applied("=p_pt_", 0), 0x11);
         assert_eq!(applied("-_", 0x7f), 0x7f);
     }
 
     #[test]
-    fn flags_need_an_operator() {
+    fn flags_without_an_operator_are_refused() {
         assert_eq!(Change::parse(b""), Err(Reason::NoOperator));
         assert_eq!(Change::parse(b"p"), Err(Reason::NoOperator));
         assert_eq!(Change::parse(b"~p"), Err(Reason::NoOperator));
     }
 
     #[test]
-    fn flags_are_lower_case_letters() {
+    fn unknown_flag_letters_are_refused() {
         assert_eq!(Change::parse(b"+P"), Err(Reason::UnknownFlag));
         assert_eq!(Change::parse(b"+p+m"), Err(Reason::UnknownFlag));
         assert_eq!(Change::parse(b"+px"), Err(Reason::UnknownFlag));

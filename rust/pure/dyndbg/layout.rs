@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_modules_are_not_asked_for() {
+    fn tables_after_the_built_in_ones_are_not_read() {
         let mut asked = 0;
         let tables = [(1000, 6), (5000, 1)].into_iter().inspect(|_| asked += 1);
         assert_eq!(count_built_in(SECTION, 10, tables), Ok(6));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn no_built_in_site_is_no_proof() {
+    fn empty_section_of_sites_is_refused() {
         let section = 1000..1000;
         assert_eq!(
             count_built_in(section.clone(), 10, []),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_row_of_tables_is_unfamiliar() {
+    fn tables_that_do_not_cover_the_section_are_refused() {
         let rows: [&[(usize, usize)]; 8] = [
             &[],
             &[(1000, 5)],
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_that_is_no_multiple_of_a_site_is_unfamiliar() {
+    fn section_with_part_of_a_site_is_refused() {
         assert_eq!(
             count_built_in(1000..1065, 10, [(1000, 6)]),
             Err(Distrust::Unfamiliar)

@@ -336,12 +336,12 @@ mod tests {
     }
 
     #[test]
-    fn flags_alone_match_everything_without_a_class() {
+    fn query_of_flags_alone_matches_sites_without_a_class() {
         assert!(matches(b"+p", &SITE));
     }
 
     #[test]
-    fn each_keyword_narrows() {
+    fn each_keyword_narrows_the_query() {
         for spec in [
             "func nfsd_*",
             "module nfs?",
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_and_wildcards_behind_a_colon_are_a_function() {
+    fn letters_and_wildcards_after_a_colon_are_a_function() {
         assert!(matches(b"file vfs.c:nfsd_set* +p", &SITE));
         assert!(!matches(b"file vfs.c:nfsd +p", &SITE));
         assert!(matches(b"file vfs.c:*attr +p", &SITE));
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_behind_a_colon_is_lines() {
+    fn other_text_after_a_colon_is_lines() {
         assert!(matches(b"file vfs.c:100 +p", &SITE));
         assert!(matches(b"file vfs.c:-100 +p", &SITE));
         assert!(!matches(b"file vfs.c:101- +p", &SITE));
@@ -416,13 +416,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_matches_nothing_that_has_one() {
+    fn empty_name_matches_no_site_with_a_name() {
         assert!(!matches(b"func '' +p", &SITE));
         assert!(!matches(b"file :nfsd_setattr +p", &SITE));
     }
 
     #[test]
-    fn classes_answer_to_their_name_only() {
+    fn class_query_matches_the_exact_name_only() {
         let classes: &[(i32, &[u8])] = &[(0, b"DRM_UT_CORE"), (2, b"DRM_UT_KMS")];
         let matches = |query, id| matches_in(classes, query, &of_class(id));
         assert!(matches(b"class DRM_UT_KMS +p", 2));
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_a_number_selects_its_sites() {
+    fn every_name_of_a_class_number_selects_its_sites() {
         let classes: &[(i32, &[u8])] = &[(0, b"X0"), (1, b"X1"), (0, b"Y0"), (1, b"Y1")];
         for query in [&b"class X1 +p"[..], b"class Y1 +p"] {
             assert!(matches_in(classes, query, &of_class(1)));
@@ -445,14 +445,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_number_of_a_name_counts() {
+    fn first_class_number_of_a_name_counts() {
         let classes: &[(i32, &[u8])] = &[(4, b"X"), (1, b"X")];
         assert!(matches_in(classes, b"class X +p", &of_class(4)));
         assert!(!matches_in(classes, b"class X +p", &of_class(1)));
     }
 
     #[test]
-    fn a_name_of_number_63_selects_sites_without_a_class() {
+    fn class_number_63_selects_sites_without_a_class() {
         let classes: &[(i32, &[u8])] = &[(62, b"X62"), (63, b"X63")];
         assert!(matches_in(classes, b"class X63 +p", &SITE));
         assert!(!matches_in(classes, b"class X62 +p", &SITE));
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_site_can_have_selects_none() {
+    fn impossible_class_number_selects_no_site() {
         let classes: &[(i32, &[u8])] = &[(319, b"X"), (-193, b"Y")];
         for query in [&b"class X +p"[..], b"class Y +p"] {
             assert!(!matches_in(classes, query, &SITE));
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_kernel_in_front_is_the_target() {
+    fn word_kernel_before_a_query_is_its_target() {
         let parsed = |query: &str| {
             let mut query = query.as_bytes().to_vec();
             Query::parse(&mut query).map(|query| query.target).ok()
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn nine_words_are_enough_and_the_target_is_not_counted() {
+    fn tenth_word_without_the_target_is_refused() {
         let nine = "func a file b module c line 1 +p";
         assert!(Query::parse(&mut nine.as_bytes().to_vec()).is_ok());
         let ten = format!("kernel {nine}");
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_looked_at_before_keywords() {
+    fn flags_are_checked_before_keywords() {
         assert_error("mod bar +foo", Reason::UnknownFlag, "+foo");
         assert_error("mod bar", Reason::NoOperator, "bar");
         assert_error("\"\"", Reason::NoOperator, "");
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_be_given_twice() {
+    fn repeated_keyword_is_refused() {
         assert_error("func a func b +p", Reason::Repeated(Spec::Func), "b");
         assert_error("func a file b:c +p", Reason::Repeated(Spec::Func), "c");
         assert_error("file a file b +p", Reason::Repeated(Spec::File), "b");
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_without_a_limit_do_not_count_as_given() {
+    fn lines_without_a_limit_may_be_repeated() {
         assert!(matches(b"line 0 line 100 +p", &SITE));
         assert!(matches(b"file vfs.c: line 100 +p", &SITE));
         assert_error("line - line 100 +p", Reason::Repeated(Spec::Line), "100");
@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn the_change_is_the_last_word() {
+    fn last_word_of_a_query_is_the_change() {
         let mut text = *b"module +m =pt";
         let query = Query::parse(&mut text).unwrap();
         assert_eq!(query.module, Some(&b"+m"[..]));
@@ -542,14 +542,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_that_line() {
+    fn single_number_selects_one_line() {
         assert_eq!(Lines::parse(b"1603"), lines(1603, 1603));
         let line = Lines::parse(b"1603").unwrap();
         assert!(!line.contains(1602) && line.contains(1603) && !line.contains(1604));
     }
 
     #[test]
-    fn an_empty_end_is_no_limit() {
+    fn empty_end_of_a_range_is_no_limit() {
         assert_eq!(Lines::parse(b"1600-1605"), lines(1600, 1605));
         assert_eq!(Lines::parse(b"-1605"), lines(0, 1605));
         assert_eq!(Lines::parse(b"1600-"), lines(1600, u32::MAX));
@@ -559,14 +559,14 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit_either() {
+    fn line_zero_is_no_limit() {
         assert_eq!(Lines::parse(b"0"), Ok(Lines::ANY));
         assert_eq!(Lines::parse(b""), Ok(Lines::ANY));
         assert_eq!(Lines::parse(b"5-0"), lines(5, u32::MAX));
     }
 
     #[test]
-    fn numbers_are_what_kstrtouint_takes() {
+    fn line_numbers_parse_as_in_kstrtouint() {
         assert_eq!(Lines::parse(b"+5-+6"), lines(5, 6));
         assert_eq!(Lines::parse(b"00000000000000000000007"), lines(7, 7));
         assert_eq!(Lines::parse(b"4294967295"), lines(u32::MAX, u32::MAX));
@@ -574,7 +574,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn invalid_line_number_is_refused() {
         for word in [
             "x",
             "+",
@@ -597,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backward_range_is_refused() {
+    fn backward_range_of_lines_is_refused() {
         assert_eq!(Lines::parse(b"9-5"), Err(Reason::BackwardRange));
         assert_eq!(Lines::parse(b"5-5"), lines(5, 5));
     }

@@ -148,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn basename_is_behind_the_last_slash() {
+    fn basename_follows_the_last_slash() {
         assert_eq!(basename("/src/init/main.c"), b"main.c");
         assert_eq!(basename("main.c"), b"main.c");
         assert_eq!(basename("init/"), b"");
     }
 
     #[test]
-    fn only_the_root_is_trimmed() {
+    fn only_the_root_is_stripped_from_a_file_name() {
         assert_eq!(
             Site::relative_to(b"/src/", b"/src/init/main.c"),
             b"init/main.c"
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_the_kernels() {
+    fn site_line_equals_that_of_the_kernel() {
         assert_eq!(
             String::from_utf8(line(SITE, 0)).unwrap(),
             "init/main.c:1426 [main]run_init_process =_ \"    %s\\n\"\n"
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_listed_by_name_or_number() {
+    fn class_is_listed_by_name_or_number() {
         let named = Class {
             id: 2,
             name: Some(b"DRM_UT_KMS"),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_come_out_as_they_are() {
+    fn bytes_outside_utf8_print_unchanged() {
         let site = Site {
             function: b"\xff\xfe",
             ..SITE

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn semicolons_and_newlines_separate() {
+    fn semicolons_and_newlines_separate_queries() {
         assert_eq!(
             split("func a +p; func b -p\n=_"),
             ["func a +p", "func b -p", "=_"]
@@ -123,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn only_leading_spaces_are_dropped() {
+    fn only_leading_spaces_of_a_query_are_dropped() {
         assert_eq!(split(" \t +p \n"), ["+p "]);
     }
 
     #[test]
-    fn empty_pieces_and_comments_are_skipped() {
+    fn empty_queries_and_comments_are_skipped() {
         assert_eq!(split(";;\n \n# note\n  # note\n+p;"), ["+p"]);
         assert!(split("").is_empty());
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_do_not_protect_a_separator() {
+    fn quotes_do_not_protect_a_query_separator() {
         assert_eq!(split(r#"format "a;b" +p"#), [r#"format "a"#, r#"b" +p"#]);
     }
 
@@ -189,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_must_be_closed() {
+    fn unclosed_quote_is_refused() {
         assert_eq!(words(b"a 'b"), Err(Reason::UnclosedQuote));
         assert_eq!(words(b"a \""), Err(Reason::UnclosedQuote));
     }
 
     #[test]
-    fn a_hash_comments_only_where_a_word_would_start() {
+    fn hash_starts_a_comment_only_before_a_word() {
         assert_eq!(words(b"a #b 'c"), Ok(vec![b"a".into()]));
         assert_eq!(words(b"'a'#b"), Ok(vec![b"a".into()]));
         assert_eq!(words(b"a#b '#c'"), Ok(vec![b"a#b".into(), b"#c".into()]));

@@ -175,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_is_left_alone() {
+    fn plain_text_is_not_changed_by_unescape() {
         assert_eq!(unescaped(b"nfsd: READ \xff"), b"nfsd: READ \xff");
         assert_eq!(unescaped(b""), b"");
     }
 
     #[test]
-    fn spaces_and_specials_are_known() {
+    fn escapes_of_spaces_and_specials_are_decoded() {
         assert_eq!(
             unescaped(br#"\n\r\t\v\f\a\e\"\\"#),
             b"\n\r\t\x0b\x0c\x07\x1b\"\\"
@@ -197,23 +197,23 @@ mod tests {
     }
 
     #[test]
-    fn an_octal_number_stays_within_a_byte() {
+    fn octal_number_stays_within_a_byte() {
         assert_eq!(unescaped(br"\377"), b"\xff");
         assert_eq!(unescaped(br"\400"), b" 0");
     }
 
     #[test]
-    fn other_sequences_are_plain() {
+    fn unknown_escape_is_plain_text() {
         assert_eq!(unescaped(br"\x41\'\d"), br"\x41\'\d");
     }
 
     #[test]
-    fn an_escaped_backslash_escapes_nothing() {
+    fn escaped_backslash_does_not_escape_the_next_character() {
         assert_eq!(unescaped(br"\\n\\\n"), b"\\n\\\n");
     }
 
     #[test]
-    fn a_backslash_at_the_end_is_plain() {
+    fn final_backslash_is_plain_text() {
         assert_eq!(unescaped(br"a\"), br"a\");
     }
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn without_wildcards_all_of_it_must_match() {
+    fn pattern_without_wildcards_matches_only_the_whole_text() {
         assert!(matches("main", "main"));
         assert!(!matches("main", "mainly"));
         assert!(!matches("main", "mai"));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn star_is_any_number_of_characters() {
+    fn star_matches_any_number_of_characters() {
         assert!(matches("*", "") && matches("*", "abc") && matches("**", "a"));
         assert!(matches("run*", "run") && matches("run*", "run_init"));
         assert!(matches("*recv*", "tcp_recvmsg") && !matches("*recv*", "tcp_sendmsg"));
@@ -239,26 +239,26 @@ mod tests {
     }
 
     #[test]
-    fn question_mark_is_one_character() {
+    fn question_mark_matches_one_character() {
         assert!(matches("?", "a") && !matches("?", "") && !matches("?", "ab"));
         assert!(matches("a?c*?", "abcd") && !matches("a?c*?", "abc"));
     }
 
     #[test]
-    fn a_star_takes_back_what_it_gave() {
+    fn star_backtracks_until_the_rest_matches() {
         assert!(matches("*ab", "aab"));
         assert!(matches("a*bc*cd", "abcbccd"));
         assert!(!matches("*ab*cd", "abc"));
     }
 
     #[test]
-    fn brackets_and_backslashes_are_plain() {
+    fn brackets_and_backslashes_match_themselves() {
         assert!(matches("[a]", "[a]") && !matches("[a]", "a"));
         assert!(!matches(r"\*", "*") && matches(r"\*", r"\x"));
     }
 
     #[test]
-    fn many_stars_do_not_take_forever() {
+    fn pattern_of_many_stars_ends_in_bounded_time() {
         let pattern = "*a".repeat(500) + "b";
         assert!(!matches(&pattern, &"a".repeat(4000)));
     }

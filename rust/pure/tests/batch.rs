@@ -20,7 +20,7 @@ proptest! {
     #![proptest_config(persistence::config())]
 
     #[test]
-    fn coalescing_is_a_map_that_is_written_in_order(
+    fn coalesced_requests_equal_a_map_filled_in_order(
         requests in vec((0usize..20, any::<bool>()), 0..200),
         shuffle in any::<u64>(),
     ) {
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn ordered_code_flushes_full_batches_only(
+    fn sorted_code_flushes_full_batches_only(
         mut code in vec(any::<usize>(), 0..2000),
         batch in 1usize..300,
     ) {
@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn no_order_flushes_less_often(code in vec(any::<usize>(), 0..2000)) {
+    fn no_order_flushes_less_often_than_sorted(code in vec(any::<usize>(), 0..2000)) {
         let flushes = flushes_unsorted(code.iter().copied(), TEXT_POKE_BATCH);
         prop_assert!(flushes * 3 >= syncs(code.len(), TEXT_POKE_BATCH));
         prop_assert!(flushes <= code.len());

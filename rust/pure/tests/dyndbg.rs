@@ -193,7 +193,7 @@ proptest! {
     #![proptest_config(persistence::config())]
 
     #[test]
-    fn no_write_makes_it_panic(mut write in any_write(), site in any_site()) {
+    fn any_write_parses_without_panic(mut write in any_write(), site in any_site()) {
         for query in queries(&mut write) {
             prop_assert!(!query.iter().any(|c| b";\n\0".contains(c)));
             prop_assert!(!matches!(query.first(), None | Some(b'#' | b' ' | b'\t')));
@@ -210,12 +210,12 @@ proptest! {
     }
 
     #[test]
-    fn a_query_that_was_not_split_parses_without_panic(mut query in any_write()) {
+    fn unsplit_query_parses_without_panic(mut query in any_write()) {
         let _ = Query::parse(&mut query);
     }
 
     #[test]
-    fn a_site_matches_if_each_keyword_does(specs in any_specs(), site in any_site()) {
+    fn site_matches_if_each_keyword_matches(specs in any_specs(), site in any_site()) {
         let Some(text) = specs.text() else {
             return Ok(());
         };
@@ -226,13 +226,13 @@ proptest! {
     }
 
     #[test]
-    fn wildcards_are_the_naive_ones(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
+    fn wildcards_match_as_in_the_naive_matcher(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
         let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
         prop_assert_eq!(match_wildcard(pattern, text), naive(pattern, text));
     }
 
     #[test]
-    fn a_change_sets_and_clears_what_it_names(
+    fn change_sets_and_clears_the_named_flags(
         flags in any::<u8>(),
         operator in select(&['+', '-', '='][..]),
         letters in "[pmfsltd_]{0,9}",
@@ -249,14 +249,14 @@ proptest! {
     }
 
     #[test]
-    fn printed_flags_parse_to_themselves(flags in 0u8..0x80) {
+    fn printed_flags_parse_as_the_same_flags(flags in 0u8..0x80) {
         let flags = Flags::from_bits(flags);
         let change = Change::parse(format!("={flags}").as_bytes()).unwrap();
         prop_assert_eq!(change.apply(Flags::from_bits(0xff)), flags);
     }
 
     #[test]
-    fn a_printed_format_is_on_one_line(format in vec(1u8.., 0..40), flags in any::<u8>()) {
+    fn site_prints_as_one_line_for_any_format(format in vec(1u8.., 0..40), flags in any::<u8>()) {
         let site = Site {
             module: b"m",
             function: b"f",
@@ -280,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn a_word_that_is_printable_text_reaches_the_site(word in "[ !#-&(-\\[\\]-~]{1,9}") {
+    fn quoted_printable_text_is_parsed_unchanged(word in "[ !#-&(-\\[\\]-~]{1,9}") {
         let mut query = format!("format '{word}' +p").into_bytes();
         let query = Query::parse(&mut query).unwrap();
         prop_assert_eq!(query.format, Some(word.as_bytes()));

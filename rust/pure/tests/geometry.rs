@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(persistence::config())]
 
     #[test]
-    fn entries_are_those_of_io_uring_setup(
+    fn entry_counts_equal_those_of_io_uring_setup(
         entries in prop_oneof![0u32..70000, any::<u32>()],
         cq_entries in proptest::option::of(prop_oneof![0u32..140000, any::<u32>()]),
         clamp in any::<bool>(),
@@ -47,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn sizes_are_powers_of_two_in_bounds(ring in any_geometry()) {
+    fn entry_counts_are_powers_of_two_in_bounds(ring in any_geometry()) {
         let (sq, cq) = (ring.sq_entries(), ring.cq_entries());
         prop_assert!(sq.is_power_of_two() && cq.is_power_of_two());
         prop_assert!(sq <= MAX_SQ_ENTRIES && sq <= cq && cq <= MAX_CQ_ENTRIES);
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn counts_stay_in_bounds_whatever_the_words(
+    fn counts_stay_in_bounds_for_any_index_words(
         ours in any::<u32>(),
         theirs in any::<u32>(),
         order in 0u32..=16,
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn honest_words_are_counted_exactly(head in any::<u32>(), used in 0u32..=64) {
+    fn counts_are_exact_for_honest_index_words(head in any::<u32>(), used in 0u32..=64) {
         let tail = head.wrapping_add(used);
         prop_assert_eq!(sq_ready(head, tail, 64), used);
         prop_assert_eq!(cq_free(tail, head, 64), 64 - used);
@@ -117,7 +117,7 @@ proptest! {
 }
 
 #[test]
-fn the_users_word_is_no_one_elses() {
+fn word_of_the_user_overlaps_no_other_word() {
     let words = [
         SQ_HEAD,
         SQ_TAIL,

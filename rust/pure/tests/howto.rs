@@ -102,7 +102,7 @@ fn selects(write: &str, lines: &[u32]) {
 }
 
 #[test]
-fn catalog_lines_read_like_the_example() {
+fn site_line_equals_the_documented_example() {
     let mut out = Vec::new();
     SITES[0].print(Flags::NONE, &mut |bytes| out.extend_from_slice(bytes));
     assert_eq!(
@@ -112,7 +112,7 @@ fn catalog_lines_read_like_the_example() {
 }
 
 #[test]
-fn spacing_does_not_matter() {
+fn extra_spaces_do_not_change_a_query() {
     for write in [
         "file svcsock.c line 1603 +p",
         "  file   svcsock.c     line  1603 +p  ",
@@ -123,7 +123,7 @@ fn spacing_does_not_matter() {
 }
 
 #[test]
-fn several_queries_in_one_write() {
+fn one_write_carries_out_several_queries() {
     selects("-p; module main func run* +p", &[1424]);
     selects("func svc_tcp_accept +p; func hub_probe +p", &[1603, 7]);
     selects("func svc_tcp_accept +p\nfunc hub_probe +p\n", &[1603, 7]);
@@ -134,14 +134,14 @@ fn several_queries_in_one_write() {
 }
 
 #[test]
-fn func() {
+fn func_query_selects_the_documented_sites() {
     selects("func svc_tcp_accept +p", &[1603]);
     selects("func *recv* +p", &[1606]);
     selects("func svc_tcp_accept +p; func svc_tcp_accept -p", &[]);
 }
 
 #[test]
-fn file() {
+fn file_query_selects_the_documented_sites() {
     selects("file svcsock.c +p", &[1603, 1606]);
     selects("file kernel/freezer.c +p", &[70]);
     selects("file drivers/usb/* +p", &[7]);
@@ -152,14 +152,14 @@ fn file() {
 }
 
 #[test]
-fn module() {
+fn module_query_selects_the_documented_sites() {
     selects("module sunrpc +p", &[1603, 1606]);
     selects("module nfsd +p", &[100, 50]);
     selects("module nfs* +p", &[100, 50]);
 }
 
 #[test]
-fn format() {
+fn format_query_selects_the_documented_sites() {
     selects("format svcrdma: +p", &[1606]);
     selects("format readahead +p", &[70]);
     for value in [r"nfsd:\040SETATTR", "\"nfsd: SETATTR\"", "'nfsd: SETATTR'"] {
@@ -169,7 +169,7 @@ fn format() {
 }
 
 #[test]
-fn class() {
+fn class_query_selects_the_documented_sites() {
     selects("class DRM_UT_KMS +p", &[9]);
     selects("class JUNK +p", &[]);
     selects("class DRM_* +p", &[]);
@@ -177,7 +177,7 @@ fn class() {
 }
 
 #[test]
-fn line() {
+fn line_query_selects_the_documented_sites() {
     selects("line 1603 +p", &[1603]);
     selects("line 1600-1605 +p", &[1603]);
     selects("line -1605 +p", &[1179, 1424, 1603, 100, 50, 7, 70]);
@@ -187,7 +187,7 @@ fn line() {
 }
 
 #[test]
-fn flags() {
+fn flags_change_as_documented() {
     let added = after("module nfsd +p; +mf").unwrap();
     assert_eq!(
         added,
@@ -198,7 +198,7 @@ fn flags() {
 }
 
 #[test]
-fn flag_errors_hide_keyword_errors() {
+fn flag_error_is_reported_before_a_keyword_error() {
     assert_eq!(after("mod bar +foo").unwrap_err(), "unknown flag: \"+foo\"");
     assert_eq!(
         after("mode foo +p").unwrap_err(),

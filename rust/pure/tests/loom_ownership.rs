@@ -82,7 +82,7 @@ impl Request {
 }
 
 #[test]
-fn the_last_owner_has_seen_every_event() {
+fn last_owner_sees_every_event() {
     check(|| {
         let request = Request::new();
         let other = request.clone();
@@ -100,7 +100,7 @@ fn the_last_owner_has_seen_every_event() {
 }
 
 #[test]
-fn a_cancelled_request_is_completed_once() {
+fn cancelled_request_is_completed_once() {
     check(|| {
         let request = Request::new();
         let (one, two) = (request.clone(), request.clone());
@@ -119,7 +119,7 @@ fn a_cancelled_request_is_completed_once() {
 }
 
 #[test]
-fn who_only_tries_leaves_an_event_to_the_owner() {
+fn try_claim_leaves_an_event_to_the_owner() {
     check(|| {
         let request = Request::new();
         let other = request.clone();
@@ -136,7 +136,7 @@ fn who_only_tries_leaves_an_event_to_the_owner() {
 }
 
 #[test]
-fn who_waits_to_cancel_does_so_or_finds_the_end() {
+fn waiting_canceller_gains_a_request_from_its_owner() {
     check(|| {
         let request = Request::new();
         let other = request.clone();
@@ -161,7 +161,7 @@ fn who_waits_to_cancel_does_so_or_finds_the_end() {
 }
 
 #[test]
-fn an_end_comes_before_a_cancellation_or_hears_of_it() {
+fn owner_completes_before_a_cancel_or_is_told_of_it() {
     check(|| {
         let request = Request::new();
         let other = request.clone();

@@ -178,24 +178,24 @@ fn read_beside_a_replace(publish: Ordering, grace_period: bool, keep: bool) {
 }
 
 #[test]
-fn a_reader_finds_either_value_whole() {
+fn reader_beside_a_replace_finds_a_whole_value() {
     read_beside_a_replace(AcqRel, true, false);
 }
 
 #[test]
-fn a_reference_outlives_the_read_section_and_the_grace_period() {
+fn reference_outlives_the_read_section_and_the_grace_period() {
     read_beside_a_replace(AcqRel, true, true);
 }
 
 #[test]
 #[should_panic(expected = "not whole")]
-fn a_pointer_published_without_release_leads_to_an_old_value() {
+fn pointer_published_without_release_shows_an_old_value() {
     read_beside_a_replace(Relaxed, true, false);
 }
 
 #[test]
 #[should_panic(expected = "used after it was dropped")]
-fn a_value_dropped_without_a_grace_period_is_used_afterwards() {
+fn value_dropped_without_a_grace_period_is_used_later() {
     read_beside_a_replace(AcqRel, false, false);
 }
 
@@ -217,7 +217,7 @@ fn two_updaters_retire_each_value_once() {
 }
 
 #[test]
-fn of_two_who_publish_one_succeeds() {
+fn one_of_two_publishers_succeeds() {
     check(|| {
         let world = Arc::new(World::new());
         let first = world.create(0);
@@ -288,7 +288,7 @@ fn defer_twice(begin: Begin) {
 }
 
 #[test]
-fn what_is_deferred_is_done_after_it_was_asked_for() {
+fn deferred_call_sees_the_writes_of_each_caller() {
     defer_twice(Begin::Exchange);
 }
 
@@ -296,12 +296,12 @@ fn what_is_deferred_is_done_after_it_was_asked_for() {
 /// set.
 #[test]
 #[should_panic(expected = "a request was forgotten")]
-fn a_callback_that_begins_with_a_store_misses_a_request() {
+fn callback_that_clears_its_flag_by_a_store_misses_a_caller() {
     defer_twice(Begin::Store);
 }
 
 #[test]
-fn what_is_deferred_keeps_the_value() {
+fn deferred_call_keeps_the_value_alive() {
     check(|| {
         let world = Arc::new(World::new());
         let first = world.create(0);

@@ -108,19 +108,19 @@ fn pass_through(publish: Ordering, observe: Ordering) {
 }
 
 #[test]
-fn entries_pass_in_order_and_whole() {
+fn consumer_takes_whole_entries_in_order() {
     pass_through(Release, Acquire);
 }
 
 #[test]
 #[should_panic(expected = "left == right")]
-fn an_index_published_without_release_shows_an_old_entry() {
+fn index_published_without_release_shows_an_old_entry() {
     pass_through(Relaxed, Acquire);
 }
 
 #[test]
 #[should_panic(expected = "left == right")]
-fn an_index_read_without_acquire_shows_an_old_entry() {
+fn index_read_without_acquire_shows_an_old_entry() {
     pass_through(Release, Relaxed);
 }
 
@@ -205,7 +205,7 @@ fn completer(cq: &Arc<Completion>, n: u32, len: u32) -> thread::JoinHandle<()> {
 }
 
 #[test]
-fn two_completers_lose_nothing_and_keep_their_order() {
+fn two_completers_post_every_cqe_in_their_order() {
     check(|| {
         let cq = Arc::new(Completion::new());
         let completers = [completer(&cq, 1, 2), completer(&cq, 2, 1)];
@@ -225,7 +225,7 @@ fn two_completers_lose_nothing_and_keep_their_order() {
 }
 
 #[test]
-fn a_flush_beside_a_post_keeps_the_order() {
+fn flush_beside_a_post_keeps_the_order_of_cqes() {
     check(|| {
         let cq = Arc::new(Completion::new());
         (0..4).for_each(|cqe| cq.post(cqe));
@@ -247,7 +247,7 @@ fn a_flush_beside_a_post_keeps_the_order() {
 }
 
 #[test]
-fn a_hostile_head_costs_nothing_but_its_owners_entries() {
+fn hostile_cq_head_loses_no_kept_completion() {
     for hostile in [1, 2, 3, 0x8000_0000, u32::MAX] {
         check(move || {
             let cq = Arc::new(Completion::new());

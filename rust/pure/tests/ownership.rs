@@ -16,7 +16,7 @@ use std::sync::{
 };
 
 #[test]
-fn one_owner_at_a_time() {
+fn request_has_one_owner_at_a_time() {
     let request = Ownership::new();
     assert_eq!(request.claim(), Claim::Told);
     assert!(request.has_word());
@@ -28,7 +28,7 @@ fn one_owner_at_a_time() {
 }
 
 #[test]
-fn a_cancellation_is_not_forgotten() {
+fn cancel_word_stays_until_the_request_completes() {
     let request = Ownership::new();
     assert_eq!(request.cancel(), Claim::Told);
     assert_eq!(request.claim(), Claim::Told);
@@ -41,7 +41,7 @@ fn a_cancellation_is_not_forgotten() {
 }
 
 #[test]
-fn who_cancels_a_request_without_owner_owns_it() {
+fn canceller_of_a_request_without_an_owner_becomes_its_owner() {
     let request = Ownership::new();
     assert_eq!(request.release(), Ok(()));
     assert_eq!(request.cancel(), Claim::Gained);
@@ -50,7 +50,7 @@ fn who_cancels_a_request_without_owner_owns_it() {
 }
 
 #[test]
-fn an_owner_is_told_once_to_cancel() {
+fn second_cancel_finds_the_owner_told() {
     let request = Ownership::new();
     assert_eq!(request.claim(), Claim::Told);
     assert_eq!(request.cancel(), Claim::Told);
@@ -59,7 +59,7 @@ fn an_owner_is_told_once_to_cancel() {
 }
 
 #[test]
-fn a_cancellation_comes_before_the_end_or_finds_it() {
+fn try_finish_fails_only_after_a_cancel() {
     let request = Ownership::new();
     assert!(request.try_finish());
     assert!(request.is_finished());
@@ -71,7 +71,7 @@ fn a_cancellation_comes_before_the_end_or_finds_it() {
 }
 
 #[test]
-fn to_try_leaves_no_word() {
+fn try_claim_leaves_no_word() {
     let request = Ownership::new();
     assert_eq!(request.try_claim(), Claim::Told);
     assert_eq!(request.release(), Ok(()));
@@ -79,7 +79,7 @@ fn to_try_leaves_no_word() {
 }
 
 #[test]
-fn to_try_to_cancel_leaves_no_word_and_tells_who_gains_it() {
+fn try_cancel_leaves_no_word_for_another_owner() {
     let request = Ownership::new();
     assert_eq!(request.try_cancel(), Claim::Told);
     assert_eq!(request.release(), Ok(()));
@@ -90,7 +90,7 @@ fn to_try_to_cancel_leaves_no_word_and_tells_who_gains_it() {
 }
 
 #[test]
-fn each_event_is_heard_of() {
+fn last_owner_reads_every_event_of_four_threads() {
     // Producers increment the count, then claim; an owner reads the count. The last owner must have
     // read the final count.
     let request = Arc::new(Ownership::new());

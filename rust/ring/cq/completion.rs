@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_published() -> Result {
+    fn cqe_that_fits_is_published() -> Result {
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(4)?);
         let published = completion.post(&shared, &cqes::<3>(1), 0, &mut spare);
         assert!(published == Some(3));
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_kept_until_there_is_room() -> Result {
+    fn cqe_that_does_not_fit_is_kept_until_there_is_room() -> Result {
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(8)?);
         let published = completion.post(&shared, &cqes::<6>(1), 0, &mut spare);
         assert!(published == Some(4));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_cannot_be_right_leaves_no_room() -> Result {
+    fn impossible_cq_head_leaves_no_room() -> Result {
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(4)?);
         shared.set_cq_head(1);
         assert!(completion
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_without_room_are_freed_with_the_ring() -> Result {
+    fn kept_cqes_are_freed_with_the_ring() -> Result {
         // kmemleak and KASAN report a leak or a use after free.
         let (shared, completion, mut spare) = (shared()?, completion()?, spare(8)?);
         completion.post(&shared, &cqes::<8>(1), 0, &mut spare);
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn every_index_stays_inside_of_the_mappings() -> Result {
+    fn every_index_stays_inside_the_mappings() -> Result {
         // KASAN reports an access outside. Each slot has different values, which show a wrong index
         // and overlapping slots.
         let shared = shared()?;
