@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Planning for queued static keys: the requests left to do, their order, and their cost.
+//! Plans the changes of queued static keys: merges requests, orders patch sites, computes the cost.
 //!
-//! x86 queues the code to patch in an array sorted by address. It patches the whole array at once,
-//! with three machine-wide synchronisations for any number of entries. An entry whose address is
-//! below the last one makes x86 patch the array first. So the cost of a change depends on the order
-//! of its entries.
+//! x86 queues the code to patch in an array sorted by address, and patches the whole array with
+//! three machine-wide synchronisations. If an entry is below the last address, x86 first patches
+//! the array. So the cost of a change depends on the order of its entries.
 //!
 //! C source: `arch/x86/kernel/alternative.c`, `smp_text_poke_batch_add()`.
 
@@ -19,18 +18,18 @@ pub const SYNCS_PER_BATCH: usize = 3;
 /// A request to enable or disable one static key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The key's address, which identifies it.
+    /// The address, which identifies the key.
     pub key: usize,
-    /// The order in time: larger is later, and no two requests have the same.
+    /// The order in time: larger is later. Two requests have different numbers.
     pub seq: u64,
-    /// Whether the key is to be enabled.
+    /// True to enable the key, false to disable it.
     pub enable: bool,
 }
 
-/// Reduces `requests` to the last one made for each key, in ascending order of the keys' addresses.
+/// Reduces `requests` to the last request for each key, in ascending order of the keys' addresses.
 ///
 /// The result is the front of the slice; the rest is unspecified. If two requests for a key have
-/// the same `seq`, the one that enables the key counts as later.
+/// the same `seq`, the request that enables the key counts as later.
 pub fn coalesce(requests: &mut [Request]) -> &mut [Request] {
     sort_by_key(requests, |request| {
         (request.key, request.seq, request.enable)
@@ -63,8 +62,8 @@ pub fn order_by_code<T>(entries: &mut [T], code: impl Fn(&T) -> usize) {
 /// Sorts in place with heapsort, in O(n log n) for any input.
 ///
 /// The sorts of `core` may panic for an inconsistent order, and objtool does not know that this
-/// panic does not return. Input in order, such as the keys of a table of sites, takes one
-/// comparison per item.
+/// panic does not return. Sorted input, such as the keys of a table of sites, takes one comparison
+/// per item.
 fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     let mut pairs = items.iter().zip(items.iter().skip(1));
     if pairs.all(|(a, b)| key(a) <= key(b)) {
@@ -108,10 +107,11 @@ pub fn syncs(entries: usize, batch: usize) -> usize {
         .saturating_mul(SYNCS_PER_BATCH)
 }
 
-/// Returns how often an array of `batch` entries is patched if `addresses` are added in this order.
+/// Returns the number of times that an array of `batch` entries is patched if `addresses` are added
+/// in this order.
 ///
-/// The array is patched if it is full or if an address is lower than the one before, and at the end
-/// for the rest. A `batch` of 0 is taken as 1.
+/// The array is patched when it is full, before an address that is lower than the last address, and
+/// at the end. A `batch` of 0 is taken as 1.
 pub fn flushes_unsorted(addresses: impl Iterator<Item = usize>, batch: usize) -> usize {
     let batch = batch.max(1);
     let mut flushes: usize = 0;

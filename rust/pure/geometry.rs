@@ -3,7 +3,7 @@
 //! Ring geometry: entry counts, the layout of the mapped pages, and index arithmetic that is safe
 //! for any value that userspace writes.
 //!
-//! Entry counts follow `io_uring_setup(2)`. The layout may differ from that of `io_uring`, since
+//! Entry counts follow `io_uring_setup(2)`. The layout may differ from that of `io_uring`, because
 //! programs read the offsets from `struct io_uring_params`. Here each head and each tail starts a
 //! cache line in every configuration. So the word after the CQ tail is free for userspace
 //! ([`CQ_TAIL_USER`]).
@@ -198,7 +198,7 @@ fn round(entries: u32, max: u32, clamp: bool) -> Result<u32, Invalid> {
     }
 }
 
-/// Returns the mask that reduces an index to one of `entries`, a power of two.
+/// Returns the mask that reduces an index to a slot of `entries`, a power of two.
 pub const fn mask(entries: u32) -> u32 {
     entries.wrapping_sub(1)
 }
@@ -208,7 +208,7 @@ pub const fn slot(index: u32, entries: u32) -> u32 {
     index & mask(entries)
 }
 
-/// Returns how far `tail` is ahead of `head`; both wrap around at 2^32.
+/// Returns the distance from `head` to `tail`, which both wrap around at 2^32.
 pub const fn distance(tail: u32, head: u32) -> u32 {
     tail.wrapping_sub(head)
 }

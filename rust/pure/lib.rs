@@ -2,8 +2,8 @@
 
 //! The parts of miniring that do not need the kernel, as a Cargo package.
 //!
-//! This is the crate root for Cargo only; the module's root file has `pub mod pure;` instead. The
-//! lints below reject code that can panic, except in tests.
+//! This file is the crate root for Cargo only; the module's root file has `pub mod pure;` instead.
+//! The lints below reject code that can panic, except in tests.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(

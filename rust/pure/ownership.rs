@@ -2,10 +2,10 @@
 
 //! Ownership of a request that several tasks may complete.
 //!
-//! A request has at most one owner: its submitter, a worker, a timer, or a canceller. If an event
-//! finds an owner, it stores a word for the owner. The owner cannot release the request before it
-//! has read the word. So an owner sees every event after it happened. Only an owner completes the
-//! request, and it stays the owner, so a request is completed once.
+//! A request has at most one owner: its submitter, a worker, a timer, or a canceller. An event that
+//! finds an owner stores a word for the owner. The owner cannot release the request before it has
+//! read the word. So an owner sees every event after it happened. Only an owner completes the
+//! request, and stays the owner, so a request is completed once.
 
 use super::atomic::{
     AtomicU32,
@@ -29,9 +29,9 @@ pub struct Ownership(AtomicU32);
 pub enum Claim {
     /// The caller is the owner.
     Gained,
-    /// There is an owner, for which a word was stored, unless the attempt stores none.
+    /// There is an owner. A word was stored for the owner, unless the attempt stores no word.
     Told,
-    /// There is an owner, for which [`Word::Cancel`] was stored already.
+    /// There is an owner, and [`Word::Cancel`] was already stored for it.
     Again,
     /// The request is completed.
     Done,
@@ -59,17 +59,18 @@ impl Ownership {
 
     /// Gains ownership to cancel the request, or stores [`Word::Cancel`] for the owner.
     ///
-    /// If the caller gains ownership, [`Ownership::word`] returns [`Word::Cancel`] to it too.
+    /// If the caller gains ownership, [`Ownership::word`] also returns [`Word::Cancel`] to the
+    /// caller.
     pub fn cancel(&self) -> Claim {
         self.become_owner(CANCEL, CANCEL)
     }
 
-    /// Gains ownership to cancel the request, if there is no owner; else stores no word.
+    /// Gains ownership to cancel the request, if there is no owner. Stores no word for an owner.
     pub fn try_cancel(&self) -> Claim {
         self.become_owner(CANCEL, 0)
     }
 
-    /// Gains ownership if there is no owner; else stores no word.
+    /// Gains ownership if there is no owner. Stores no word for an owner.
     pub fn try_claim(&self) -> Claim {
         self.become_owner(0, 0)
     }
@@ -130,7 +131,7 @@ impl Ownership {
 
     /// Marks the request as completed by its owner, unless [`Word::Cancel`] is stored.
     ///
-    /// Returns false if it is stored. A later canceller finds the request completed.
+    /// Returns false if [`Word::Cancel`] is stored. A later canceller finds the request completed.
     pub fn try_finish(&self) -> bool {
         let mut now = self.0.load(Relaxed);
         while now & CANCEL == 0 {

@@ -38,7 +38,7 @@ impl Spec {
 /// The reason why a query is bad. Userspace sees `EINVAL` for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// There are no words, or none but the target.
+    /// The query has no words, or only the target.
     Empty,
     /// A quotation mark that opens a word is not closed.
     UnclosedQuote,

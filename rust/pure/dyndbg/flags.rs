@@ -13,7 +13,7 @@ use core::fmt::Write;
 pub struct Flags(u8);
 
 impl Flags {
-    /// `_`: none.
+    /// `_`: no flags.
     pub const NONE: Self = Self(0);
     /// `p`: the site prints.
     pub const PRINT: Self = Self(1 << 0);
@@ -87,7 +87,7 @@ impl fmt::Display for Flags {
     }
 }
 
-/// A change to a site's flags: keep those in `mask`, then add those in `flags`.
+/// A change to a site's flags: keep the flags in `mask`, then add the flags in `flags`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The bits that stay as they are.

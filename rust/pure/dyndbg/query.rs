@@ -38,7 +38,7 @@ pub enum Target {
 }
 
 /// A parsed query. A field that is `None` matches every site, except that a query without a class
-/// matches only sites without one.
+/// matches only sites without a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query<'a> {
     /// The set of sites to select from.
@@ -170,12 +170,12 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    /// Returns the class number that a site of one module must have to match, `None` if none
+    /// Returns the class number that a site of one module must have to match, `None` if no site
     /// matches.
     ///
     /// `classes` are the module's numbers and names, in the order of its maps. The first class with
-    /// the name counts. If its number is [`NO_CLASS`], the query matches sites without a class. Its
-    /// number may also be one that no site can have.
+    /// the name counts. If its number is [`NO_CLASS`], the query matches sites without a class. The
+    /// number may also be invalid, so that no site matches.
     pub fn class_id<'n>(&self, classes: impl IntoIterator<Item = (i32, &'n [u8])>) -> Option<i32> {
         let Some(asked) = self.class else {
             return Some(i32::from(NO_CLASS));
@@ -221,7 +221,7 @@ fn set<'a>(
     Ok(())
 }
 
-/// Returns whether `text` is in `format`, or after a `^`, at the start of `format`.
+/// Returns whether `text` is in `format`, or with a `^`, at the start of `format`.
 fn has(format: &[u8], text: &[u8]) -> bool {
     match text {
         [] => true,

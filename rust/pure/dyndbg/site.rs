@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A site, which is a place in the code that can print, and its line in the control file.
+//! A site, which is a statement that can print, and its line in the control file.
 //!
-//! The line is written to a closure that takes bytes, not to a [`core::fmt::Write`]: names and
+//! The line is written to a closure that takes bytes, not to a [`core::fmt::Write`]. Names and
 //! formats need not be UTF-8, and are written unchanged.
 
 use super::flags::Flags;
@@ -100,8 +100,8 @@ impl Site<'_> {
 
 /// Writes `format` with its tabs, carriage returns and newlines escaped.
 ///
-/// Nothing else is escaped, not even quotes and backslashes. Dynamic debug asks for escaped quotes
-/// too, but only in the class of white space, which has no escape sequence for quotes.
+/// No other character is escaped, not even quotes and backslashes. Dynamic debug asks for escaped
+/// quotes too, but only in the class of white space, which has no escape sequence for quotes.
 fn escaped(emit: &mut dyn FnMut(&[u8]), format: &[u8]) {
     for piece in format.split_inclusive(|c| matches!(c, b'\t' | b'\r' | b'\n')) {
         let (plain, escape): (_, &[u8]) = match piece.split_last() {

@@ -8,7 +8,7 @@
 
 use core::cell::Cell;
 
-/// Returns whether `c` separates words, as 0xa0, the no-break space of Latin-1, does too.
+/// Returns whether `c` separates words. 0xa0, the no-break space of Latin-1, does.
 pub(super) fn is_space(c: u8) -> bool {
     matches!(c, b'\t'..=b'\r' | b' ' | 0xa0)
 }
@@ -29,7 +29,8 @@ pub(super) fn until_nul(text: &mut [u8]) -> &mut [u8] {
     text.split_mut(|&c| c == 0).next().unwrap_or_default()
 }
 
-/// Returns `text` before and after the character at `at`; all of it and nothing if it is shorter.
+/// Returns `text` before and after the character at `at`; all text and no text if `text` is
+/// shorter.
 pub(super) fn cut(text: &mut [u8], at: usize) -> (&mut [u8], &mut [u8]) {
     let at = at.min(text.len());
     let (before, rest) = text.split_at_mut_checked(at).unwrap_or_default();
@@ -106,7 +107,7 @@ fn octal(from: &mut &[Cell<u8>]) -> u8 {
 pub fn match_wildcard(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     // The pattern after the last `*`, and the text where it was last tried. An earlier `*` need not
-    // be tried again: the last one can match any characters that the earlier one would release.
+    // be tried again: the last `*` can match any characters that the earlier `*` would release.
     let mut retry: Option<(&[u8], &[u8])> = None;
 
     loop {

@@ -24,7 +24,7 @@ const fn site(
     }
 }
 
-/// Sites: for each example, some that it selects and some that it does not.
+/// Sites: each example selects some of the sites, and does not select others.
 const SITES: [Site<'_>; 9] = [
     site(
         "init/main.c",

@@ -26,7 +26,7 @@ use model::ownership::{
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    // Without a bound, an owner that finds a word each time never ends.
+    // Without a bound, an owner that always finds a word never ends.
     builder.preemption_bound = Some(2);
     builder.check(model);
 }

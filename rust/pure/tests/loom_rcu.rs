@@ -3,10 +3,10 @@
 //! Models of `Rcu<T>` as in `rcu/mod.rs` and of deferring to a callback as in `deferred.rs`.
 //!
 //! loom tries every interleaving with at most three preemptions, and every value that the orderings
-//! allow a load to return. RCU is modelled by a reader-writer lock: a read section holds it for
-//! reading, and a grace period ends when a writer has taken it. Nodes are never freed, so that a
-//! reader after a drop finds the mark of the drop. Each rule that matters has a test that breaks
-//! it.
+//! allow a load to return. A reader-writer lock models RCU: a read section holds the lock for
+//! reading, and a grace period ends when a writer has taken the lock. Nodes are never freed, so
+//! that a reader after a drop finds the mark of the drop. Each rule has a test that breaks the
+//! rule.
 
 use loom::model::Builder;
 use loom::sync::atomic::Ordering::{
@@ -37,7 +37,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// A reference-counted value. `Unpublished` is one that has the only reference.
+/// A reference-counted value. `Unpublished` is a value with a single reference.
 struct Node {
     value: AtomicU32,
     refs: AtomicUsize,
@@ -70,14 +70,14 @@ impl Node {
         }
     }
 
-    /// Uses the value: asserts that it is whole and not dropped.
+    /// Uses the value: asserts that the value is whole and not dropped.
     fn look(&self) {
         assert_eq!(self.drops.load(Relaxed), 0, "used after it was dropped");
         assert_eq!(self.value.load(Relaxed), VALUE, "not whole");
     }
 }
 
-/// The state of the model: read sections and grace periods, two values, and a pointer to one.
+/// The state of the model: read sections and grace periods, two values, and a pointer to a value.
 struct World {
     rcu: RwLock<()>,
     nodes: [Node; 2],
@@ -292,8 +292,8 @@ fn deferred_call_sees_the_writes_of_each_caller() {
     defer_twice(Begin::Exchange);
 }
 
-/// A plain store is not enough: the callback may miss the writes of a caller that found the flag
-/// set.
+/// Shows why a plain store is not enough: the callback may miss the writes of a caller that found
+/// the flag set.
 #[test]
 #[should_panic(expected = "a request was forgotten")]
 fn callback_that_clears_its_flag_by_a_store_misses_a_caller() {

@@ -2,12 +2,12 @@
 
 //! Models of the rings' protocol, with the arithmetic of the module.
 //!
-//! One model has the head and tail of a ring, accessed as in `ring/abi/shared.rs`. Another one has
-//! the CQ with its lock and overflow list, as in `ring/cq/completion.rs`. loom tries every
+//! One model has the head and tail of a ring, accessed as in `ring/abi/shared.rs`. Another model
+//! has the CQ with its lock and overflow list, as in `ring/cq/completion.rs`. loom tries every
 //! interleaving with at most three preemptions, and every value that the orderings allow a load to
 //! return.
 //!
-//! Entries are relaxed atomics, so a missing ordering shows as an old entry or as the next one.
+//! Entries are relaxed atomics, so a missing ordering shows as an old entry or as the next entry.
 //! Each ordering that matters has a test that leaves it out.
 
 use loom::model::Builder;
@@ -65,7 +65,7 @@ impl Ring {
         &self.entries[slot(at, ENTRIES) as usize]
     }
 
-    /// Adds the entries of `from..len` that fit; returns the first one not added.
+    /// Adds the entries of `from..len` that fit. Returns the first entry that was not added.
     fn produce(&self, from: u32, len: u32) -> u32 {
         let mut tail = from;
         let head = self.head.load(self.observe);
@@ -77,7 +77,7 @@ impl Ring {
         tail
     }
 
-    /// Takes the entries there are, and asserts that they come in order.
+    /// Takes all entries, and asserts that they come in order.
     fn consume(&self, from: u32) -> u32 {
         let mut head = from;
         for _ in 0..sq_ready(head, self.tail.load(self.observe), ENTRIES) {
@@ -158,7 +158,7 @@ impl Completion {
             let free = cq_free(state.tail, self.head.load(Acquire), ENTRIES);
             state.limit = state.tail.wrapping_add(free);
         }
-        // For any head, there is no more room than the ring has entries.
+        // For any head, the room is at most the ring's number of entries.
         assert!(distance(state.limit, state.tail) <= ENTRIES);
         state.tail != state.limit
     }
@@ -187,7 +187,7 @@ impl Completion {
         self.tail.store(state.tail, Release);
     }
 
-    /// Acts as userspace: takes the entries there are.
+    /// Acts as userspace: takes all entries.
     fn reap(&self, seen: &mut Vec<u32>) {
         let mut head = self.head.load(Relaxed);
         while head != self.tail.load(Acquire) {

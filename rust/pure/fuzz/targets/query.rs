@@ -24,7 +24,8 @@ fn word(text: &mut Vec<u8>, value: &[u8]) -> bool {
     !value.iter().any(space) && !value.starts_with(b"#") && !b"\"'".contains(&value[0])
 }
 
-/// Writes the query in another way; `None` if it has too many words or a value that no word can be.
+/// Writes the query in another way; `None` if the query has too many words, or a value that no word
+/// can express.
 fn rewrite(query: &Query<'_>) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let mut pairs = 0;
@@ -38,7 +39,7 @@ fn rewrite(query: &Query<'_>) -> Option<Vec<u8>> {
         possible
     };
 
-    // Write each byte as an octal number. A NUL would end the format, but a format has none.
+    // Write each byte as an octal number. A NUL would end the format, but a format has no NUL.
     let format = query.format.map(|format| {
         let escaped = format.iter().map(|byte| format!("\\{byte:03o}"));
         escaped.collect::<String>().into_bytes()

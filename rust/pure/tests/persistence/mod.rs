@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes proptest store failed inputs beside the test, in `<test>.regressions`, to be committed
-//! with the fix. Its default is a folder outside the package.
+//! Makes proptest store failed inputs beside the test, in `<test>.regressions`, to commit with the
+//! fix. By default proptest stores them outside the package.
 
 use proptest::test_runner::{
     Config,
