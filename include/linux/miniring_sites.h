@@ -5,10 +5,10 @@
 
 #include <linux/moduleparam.h>
 
-/* Operations of the parameter "dyndbg", a char *, which keep its values. */
+/* Operations of the parameter "dyndbg", a char *, which keep all its values. */
 extern const struct kernel_param_ops miniring_dyndbg_ops;
 
-/* The values, each on a line, or NULL. register_sites!() reads them. */
+/* The values, one a line, or NULL. register_sites!() reads them. */
 extern char *miniring_sites_dyndbg;
 
 #endif /* _LINUX_MINIRING_SITES_H */

@@ -5,9 +5,9 @@
  *
  * Exported by miniring.ko.
  *
- * Context: process; may sleep. The functions take, in this order, a mutex of
- * their own, cpus_read_lock() and the jump label mutex. The caller must not
- * hold any of these.
+ * Context: process; may sleep. The functions take the queue's mutexes,
+ * cpus_read_lock() and the jump label mutex, in this order. The caller must
+ * hold none of these locks.
  */
 #ifndef _LINUX_STATIC_KEY_QUEUED_H
 #define _LINUX_STATIC_KEY_QUEUED_H
@@ -20,16 +20,16 @@
  *
  * The branches and static_key_enabled() do not change before
  * static_key_apply_queued(). The last request for a key wins. A request is
- * dropped when the module of the key goes away. Without memory for the request
+ * dropped when the key's module is unloaded. Without memory for the request,
  * the change is made at once.
  *
- * An apply does not change a key that is reference counted by then, and counts
- * it as refused in the statistics.
+ * An apply does not change a key that has become reference counted, but counts
+ * the request as refused in the statistics.
  *
- * Return: 0; -EBUSY if the key has more than one reference; -EROFS if it is
- * read-only: sealed at the end of boot (DEFINE_STATIC_KEY_*_RO), or
- * __ro_after_init in a module that is loaded; -ENODEV if the module of the key
- * goes. Other requests stay.
+ * Return: 0; -EBUSY if the key has more than one reference; -EROFS if the key
+ * is sealed at the end of boot (DEFINE_STATIC_KEY_*_RO), or is __ro_after_init
+ * in a loaded module; -ENODEV if the key's module is being unloaded. Other
+ * requests stay.
  */
 int static_key_enable_queued(struct static_key *key);
 
@@ -47,7 +47,7 @@ int static_key_disable_queued(struct static_key *key);
  * static_key_apply_queued() - makes the requested changes
  *
  * When this function returns, every earlier request of the caller has been
- * carried out, by this call or by another one.
+ * carried out, by this call or by a concurrent call.
  */
 void static_key_apply_queued(void);
 

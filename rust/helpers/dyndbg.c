@@ -18,7 +18,7 @@ bool miniring_may_complain(void)
 }
 
 /*
- * Appends a value of "dyndbg" to the kept ones, a line each. The queries run
+ * Appends a value of "dyndbg" to the kept values, one a line. The queries run
  * later, because the module is not initialised yet. No value means "+p", as in
  * the kernel.
  */

@@ -143,7 +143,7 @@ int miniring_stop_machine_cpuslocked(cpu_stop_fn_t fn, void *data,
 				     const struct cpumask *cpus);
 void miniring_set_stop_machine_cpuslocked(void *func);
 
-/* Rust functions behind the exported ones of <linux/static_key_queued.h>. */
+/* Rust functions behind the exports of <linux/static_key_queued.h>. */
 int miniring_static_key_enable_queued(struct static_key *key);
 int miniring_static_key_disable_queued(struct static_key *key);
 void miniring_static_key_apply_queued(void);

@@ -35,7 +35,7 @@ void miniring_wait_remove(struct wait_queue_head *head, struct wait_queue_entry 
 	spin_unlock_irqrestore(&head->lock, flags);
 }
 
-/* Removes an entry likewise. The caller holds the lock of the queue. */
+/* Removes an entry, as list_del_init() does. The caller holds the queue's lock. */
 void miniring_wait_take(struct wait_queue_entry *entry)
 {
 	list_del_init(&entry->entry);
@@ -46,7 +46,10 @@ bool miniring_exiting(struct task_struct *task)
 	return READ_ONCE(task->flags) & PF_EXITING;
 }
 
-/* Returns whether the current task returns to userspace: from a system call or a fault. */
+/*
+ * Returns whether the current task will return to userspace: it is in a system
+ * call or a fault.
+ */
 bool miniring_in_system_call(void)
 {
 	return in_task() && !(current->flags & (PF_KTHREAD | PF_USER_WORKER | PF_EXITING));

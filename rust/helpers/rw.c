@@ -39,7 +39,7 @@ void miniring_fsnotify_modify(struct file *file)
 	fsnotify_modify(file);
 }
 
-/* Returns whether a range of addresses is inside of the user address space. */
+/* Returns whether a range of addresses is inside the user address space. */
 bool miniring_access_ok(unsigned long addr, size_t len)
 {
 	return access_ok((void __user *)addr, len);

@@ -17,7 +17,7 @@ void miniring_clear_notify_signal(void)
 	clear_notify_signal();
 }
 
-/* Sets the signal mask to @mask. The return to userspace restores the old one. */
+/* Sets the signal mask to @mask. The return to userspace restores the old mask. */
 void miniring_push_sigmask(sigset_t *mask)
 {
 	sigdelsetmask(mask, sigmask(SIGKILL) | sigmask(SIGSTOP));
@@ -26,7 +26,7 @@ void miniring_push_sigmask(sigset_t *mask)
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-/* Restores the mask that miniring_push_sigmask() saved, at once. */
+/* Restores at once the mask that miniring_push_sigmask() saved. */
 void miniring_pop_sigmask(void)
 {
 	if (test_and_clear_restore_sigmask())

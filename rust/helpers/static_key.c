@@ -66,8 +66,8 @@ void miniring_trace_static_key_apply(unsigned int requests, unsigned int keys,
 
 /*
  * Calls a function that is not exported through a static call, once its address
- * is known. With IBT the kernel may have sealed the ENDBR of a function whose
- * address it never takes, so a call through a pointer would trap.
+ * is known. With IBT a call through a pointer could trap: the kernel may have
+ * sealed the ENDBR of a function whose address it never takes.
  */
 #define MINIRING_UNEXPORTED(ret, name, params, args)		\
 	DEFINE_STATIC_CALL_NULL(miniring_##name, name);		\
@@ -204,7 +204,7 @@ void miniring_cond_resched(void)
 }
 
 /*
- * A branch in this module on a key of the kernel makes that a linked key.
+ * A branch in this module on a key of the kernel makes the key a linked key.
  * rust/static_key compares the key's list of users with the expected layout.
  */
 struct static_key *miniring_linked_key(void)

@@ -19,7 +19,7 @@ static void compare(struct tracepoint *tp, void *data)
 		wanted->found = tp;
 }
 
-/* Returns the tracepoint, NULL if the kernel has none of that name. */
+/* Returns the tracepoint, NULL if the kernel has no tracepoint of that name. */
 void *miniring_find_tracepoint(const char *name)
 {
 	struct wanted wanted = { .name = name };
@@ -33,7 +33,7 @@ int miniring_tracepoint_probe_register(void *tp, void *probe)
 	return tracepoint_probe_register(tp, probe, NULL);
 }
 
-/* Unregisters a probe, and waits until it does not run any more. */
+/* Unregisters a probe, and waits until no CPU runs it. */
 void miniring_tracepoint_probe_unregister(void *tp, void *probe)
 {
 	tracepoint_probe_unregister(tp, probe, NULL);

@@ -97,7 +97,7 @@ TRACE_EVENT(miniring_create,
 		  __entry->sq_entries, __entry->cq_entries, __entry->flags)
 );
 
-/* A register operation ended. @nr_bufs and @eventfd are the state after it. */
+/* A register operation ended. @nr_bufs and @eventfd are the new state. */
 TRACE_EVENT(miniring_register,
 
 	TP_PROTO(const void *ctx, unsigned int opcode, unsigned int nr_bufs,
@@ -183,7 +183,7 @@ DEFINE_EVENT(miniring_cqe, miniring_complete,
 	TP_ARGS(ctx, user_data, res, cflags)
 );
 
-/* A CQE did not fit into the queue. It is kept until there is room. */
+/* A CQE did not fit into the queue, and is kept until the queue has room. */
 DEFINE_EVENT_PRINT(miniring_cqe, miniring_cqe_overflow,
 
 	TP_PROTO(const void *ctx, u64 user_data, int res, unsigned int cflags),
@@ -196,5 +196,5 @@ DEFINE_EVENT_PRINT(miniring_cqe, miniring_cqe_overflow,
 
 #endif /* _TRACE_MINIRING_H */
 
-/* Outside of the guard: define_trace.h includes this file again. */
+/* Outside the guard: define_trace.h includes this file again. */
 #include <trace/define_trace.h>
