@@ -24,8 +24,8 @@
 static struct static_key many_keys[MANY] __used;
 
 /*
- * Branches on a thousand keys as static_branch_unlikely() does. Not more in one
- * function: objtool follows the branches of a function by recursion.
+ * Branches on a thousand keys as static_branch_unlikely() does. A function has
+ * no more branches, because objtool follows them by recursion.
  */
 #define THOUSAND(n)							\
 	static noinline unsigned int taken_##n(void)			\

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Uses a ring of /dev/miniring from setup to end, and prints each step. Submits
- * and reaps NOPs, waits for an eventfd with epoll, and unregisters and
+ * and reaps NOPs, and waits for an eventfd with epoll. Unregisters and
  * registers that eventfd while another thread posts completions.
  *
  * Needs miniring.ko loaded, and root. Exit status 0 if every step succeeds.

@@ -2,9 +2,10 @@
 
 //! Queued static keys from Rust: a module that changes a few keys together.
 //!
-//! On load, the module queues requests that enable two of its three features, logs that nothing has
-//! changed yet, and applies. On unload, it turns its keys off. It uses miniring's crate: `Kbuild`
-//! passes the metadata of the crate to the compiler, and miniring.ko exports the functions.
+//! On load, the module queues requests that enable two of its three features, logs that no feature
+//! has changed yet, and applies. On unload, the module turns its keys off. The module uses
+//! miniring's crate: `Kbuild` passes the metadata of the crate to the compiler, and miniring.ko
+//! exports the functions.
 
 use kernel::prelude::*;
 use miniring::{
@@ -27,7 +28,7 @@ static COUNTING: StaticKey = StaticKey::new();
 static CHECKING: StaticKey = StaticKey::new();
 static TRACING: StaticKey = StaticKey::new();
 
-/// Runs the optional parts that are on; each is a NOP while it is off.
+/// Runs the optional parts that are on. A part that is off is a NOP.
 #[inline(never)]
 fn work() -> u32 {
     let mut parts = 0;
@@ -69,8 +70,8 @@ impl kernel::Module for QueuedKeys {
 
 impl Drop for QueuedKeys {
     fn drop(&mut self) {
-        // Not required: the branches of a key are freed with the module, and its requests are
-        // dropped.
+        // This step is optional: the branches of a key are freed with the module, and its requests
+        // are dropped.
         for key in [&COUNTING, &CHECKING, &TRACING] {
             // A request for a boolean key of this module is not refused.
             let _ = static_key::disable_queued(key);

@@ -8,9 +8,9 @@
  * liburing has its system call instructions inline, so no symbol can be
  * interposed. Syscall User Dispatch makes every system call from outside libc's
  * text raise SIGSYS instead. The handler carries out the three calls of
- * io_uring by ioctls, and all others unchanged. It needs no selector: it calls
- * the kernel through libc's syscall(), which is inside that text. So are libc's
- * own calls and the return from signal handlers.
+ * io_uring by ioctls, and all others unchanged. The handler needs no selector:
+ * it calls the kernel through libc's syscall(), which is inside that text.
+ * libc's own calls and the return from signal handlers are also inside.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -120,12 +120,15 @@ static void trapped(siginfo_t *info, ucontext_t *context, void *restorer)
 	long nr = info->si_syscall;
 
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
-		/* 32-bit mode cannot be entered from here: fail as a kernel without it does. */
+		/*
+		 * The handler cannot enter 32-bit mode: fail as a kernel
+		 * without that mode.
+		 */
 		regs[REG_RAX] = kernel1(-1, 0);
 		return;
 	}
 	if (nr == SYS_rt_sigreturn) {
-		/* The program's own restorer traps: return through libc's instead. */
+		/* The program's own restorer traps: return through libc's restorer. */
 		regs[REG_RIP] = (uintptr_t)restorer;
 		return;
 	}

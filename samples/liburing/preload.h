@@ -16,7 +16,7 @@
 /* A function that programs see instead of libc's function of that name. */
 #define INTERPOSED __attribute__((visibility("default")))
 
-/* Returns libc's function that is interposed, looked up once. */
+/* Returns the interposed function of libc. Searches for it once. */
 #define LIBC(function)								\
 ({										\
 	static __typeof__(function) *found;					\

@@ -2,10 +2,10 @@
 /*
  * Carries out the three io_uring system calls by the three ioctls.
  *
- * A table of ring descriptors would miss those that came by fork(), dup() or a
- * socket. So the ioctl is tried on any descriptor. If it fails with ENOTTY, the
- * descriptor is not a ring of miniring, and the kernel gets the original system
- * call.
+ * A table of ring descriptors would miss descriptors that came by fork(), dup()
+ * or a socket. So the ioctl is tried on any descriptor. If the ioctl fails with
+ * ENOTTY, the descriptor is not a ring of miniring, and the kernel gets the
+ * original system call.
  */
 #include <errno.h>
 #include <fcntl.h>

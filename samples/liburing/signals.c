@@ -33,8 +33,8 @@ static struct {
 
 /*
  * Returns whether @size bytes at @from can be read. rt_sigprocmask(2) reads the
- * signal set before it checks the operation; the operation here is invalid, so
- * nothing changes.
+ * signal set before it checks the operation. The operation here is invalid, so
+ * the call changes nothing.
  */
 bool can_read(const void *from, size_t size)
 {

@@ -54,7 +54,7 @@ struct thread {
 	void *arg;
 };
 
-/* Arms the new thread and frees @data, which was allocated for it. */
+/* Arms the new thread and frees @data, which the parent allocated. */
 static struct thread begin(void *data)
 {
 	struct thread thread = *(struct thread *)data;
@@ -221,7 +221,7 @@ static long arm_child(long ret, unsigned long flags, uintptr_t stack)
 
 static long clone3_call(const void *user_args, size_t size, const long long *regs)
 {
-	/* Room for fields that later kernels add; the kernel refuses a larger size. */
+	/* Room for fields that later kernels add. The kernel refuses a larger size. */
 	union {
 		struct clone_args args;
 		char bytes[256];

@@ -2,7 +2,7 @@
 /*
  * Uses the word after the CQ tail as the proposal of 2019 intended
  * (Documentation/review/reserved-word.rst). One thread waits for completions
- * and for messages of another thread on one cache line: first in user space,
+ * and for messages of another thread on one cache line: first in userspace,
  * then in the kernel. waiter.h has the protocol. This program prints wake-ups
  * by cause, their latency, and the CPU time of the waiter.
  *
@@ -91,7 +91,7 @@ static void *messenger(void *arg)
 	while (waiter_now() < s.end) {
 		pause_between(&state);
 		if (__atomic_load_n(&s.message, __ATOMIC_ACQUIRE))
-			continue;	/* the last one was not taken yet */
+			continue;	/* the last message was not taken yet */
 		__atomic_store_n(&s.message, waiter_now(), __ATOMIC_RELEASE);
 		if (waiter_ring(&s.waiter))
 			complete(0);

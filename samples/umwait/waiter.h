@@ -8,7 +8,7 @@
  * Another thread stores a message for the waiter and calls waiter_ring().
  * waiter_ring() stores to the user word, which ends UMWAIT as a new tail does.
  * Then it checks whether the waiter has announced a sleep. In that case the
- * caller must make a completion, since only a completion ends a sleep in the
+ * caller must make a completion, because only a completion ends a sleep in the
  * kernel.
  *
  * No wake-up is lost. The waiter announces its sleep and then checks for work
@@ -86,9 +86,9 @@ static inline struct user_word *waiter_word(const struct waiter *w)
 }
 
 /*
- * Tells the waiter to check for a message, which is stored already. Returns
- * true if the caller must wake the waiter in the kernel; only one of several
- * callers gets true.
+ * Tells the waiter to check for a message that was stored. Returns true if the
+ * caller must wake the waiter in the kernel. Only one of several callers gets
+ * true.
  */
 static inline bool waiter_ring(const struct waiter *w)
 {

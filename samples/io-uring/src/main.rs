@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A program of the io-uring crate. The program is not written for miniring, and runs on both:
+//! A program of the io-uring crate, not written for miniring. The program runs on io_uring and on
+//! miniring:
 //!
 //! ```text
 //! ./crate-ring
 //! LD_PRELOAD=./miniring-preload.so ./crate-ring
 //! ```
 //!
-//! It prints the kind of ring, and for each test whether the ring behaves as in io_uring(7). The
-//! exit status is 0 if all tests pass.
+//! The program prints the kind of ring, and for each test whether the ring behaves as in
+//! io_uring(7). The exit status is 0 if all tests pass.
 
 use io_uring::{
     cqueue,
@@ -51,7 +52,7 @@ const ECANCELED: i32 = 125;
 /// Submits the entries, waits for a completion of each, and returns them as (user data, result)
 /// in the order of the user data.
 fn complete(ring: &mut IoUring, entries: &[squeue::Entry]) -> io::Result<Vec<(u64, i32)>> {
-    // SAFETY: The caller's buffers outlive the requests: all completions are waited for here.
+    // SAFETY: The caller's buffers outlive the requests: this function waits for all completions.
     unsafe { ring.submission().push_multiple(entries) }.map_err(io::Error::other)?;
     ring.submit_and_wait(entries.len())?;
     let result = |cqe: cqueue::Entry| (cqe.user_data(), cqe.result());
@@ -113,7 +114,7 @@ fn timeout(ring: &mut IoUring) -> io::Result<bool> {
     Ok(results == [(0, -ETIME)] && start.elapsed() >= wait)
 }
 
-/// Polls a socket with a byte in it, and cancels a poll of an empty one.
+/// Polls a socket that has a byte, and cancels a poll of an empty socket.
 fn poll(ring: &mut IoUring) -> io::Result<bool> {
     let (full, mut to_full) = UnixStream::pair()?;
     let (empty, _to_empty) = UnixStream::pair()?;
