@@ -2,7 +2,7 @@
 /*
  * The cost of a read into a registered buffer, beside io_uring in the same boot. The file is
  * /dev/zero, which is ready at once, so the ring is measured. The output is that of bench_ring.
- * With --instructions those are counted.
+ * --instructions counts instructions.
  */
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -37,7 +37,7 @@ static void reads(struct uring *ring, int batch)
 	}
 }
 
-/* Registers the buffer, and checks a read: a side that does not read would look fast. */
+/* Registers the buffer, and checks a read: a side that does not read would seem fast. */
 static void prepare(struct uring *ring)
 {
 	struct iovec iov = { buffer, sizeof(buffer) };

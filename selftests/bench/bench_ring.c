@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The cost of a ring, each number beside its peer's, measured by the same code in alternating runs
- * of one process. One JSON object a line, see bench.h. eventfd.register_us, of either side, also
- * has the 99th percentile, the longest, and the rate of a second thread that posts completions all
- * the while. "beside" is the share of the cycles that began while that thread was in a call; only
- * those count. With --self-check io_uring takes both places: values and peer values should agree,
- * which shows how far to trust the program on a machine.
+ * The cost of a ring, each number beside that of its peer, measured by the same code in
+ * alternating runs of one process. One JSON object a line, see bench.h. eventfd.register_us also
+ * has, for each side, the 99th percentile, the maximum, and the rate of a second thread that posts
+ * completions. "beside" is the share of the cycles that began while that thread was in a call;
+ * only these cycles count. With --self-check io_uring takes both places. Then values and peer
+ * values should agree, which shows how far to trust the program on a machine.
  */
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -15,7 +15,7 @@
 
 #define REGISTER_RUN_MS 250
 #define MAX_SAMPLES 262144
-/* The minimum of a run, in any time, and the limit that ends a hang. */
+/* The minimum of a run, however long it takes, and the limit that ends a hang. */
 #define MIN_SAMPLES 8
 #define REGISTER_LIMIT_MS 120000
 
@@ -32,7 +32,10 @@ static void nops(struct uring *ring, int batch)
 		die("a batch of NOPs was not completed", ret < 0 ? ret : -EIO);
 }
 
-/* A submitter without the lock, in turns with a ring that takes it and with io_uring. */
+/*
+ * A submitter without the lock, in turns with a ring that takes the lock and
+ * with io_uring.
+ */
 static void bench_issuer(const struct side sides[3])
 {
 	static const char *const ids[] = {
@@ -85,8 +88,8 @@ static void bench_locks(const struct side sides[2])
 }
 
 /*
- * The cost of a registered eventfd for a NOP: each side with and without. The address of a ring
- * weighs as much, so each run has new rings.
+ * The cost of a registered eventfd for a NOP, on each side. The address of a ring has an effect
+ * of the same size, so each run has new rings.
  */
 static void bench_signal(const struct side sides[2])
 {
@@ -107,7 +110,7 @@ static void bench_signal(const struct side sides[2])
 			time_slice(&arms[i]);
 			if (i % 2 == 0)
 				continue;
-			/* A side that does not signal would look fast. */
+			/* A side that does not signal would seem fast. */
 			if (read(fd, &count, sizeof(count)) != sizeof(count) || count < 256)
 				die("completions were not signalled", -EIO);
 		}
@@ -123,7 +126,7 @@ static void bench_signal(const struct side sides[2])
 	close(fd);
 }
 
-/* The same in instructions, which need no turns. */
+/* The same costs in instructions, which need no turns. */
 static void count_signal(const struct side sides[2], int fd)
 {
 	const struct job nop = { NULL, nops, 1 };
@@ -202,9 +205,9 @@ static unsigned long long posted(struct poster *p)
 }
 
 /*
- * One run: the microseconds of a register and unregister cycle, and the rate of the poster. Only
- * cycles count that begin while the poster is in a call. The rate shows whether the poster had its
- * CPU all the while.
+ * Measures in one run the microseconds of a register and unregister cycle, and the rate of the
+ * poster. Only cycles count that begin while the poster is in a call. The rate shows whether the
+ * poster always had its CPU.
  */
 struct registration {
 	double median, mean, p99, max, posts_per_s, sleeps, beside;
@@ -288,7 +291,7 @@ static void report_registrations(const char *prefix, const struct registration *
 	       field_median(runs, offsetof(struct registration, beside)));
 }
 
-/* The number of sleeps of a cycle, which shows a wait without a clock. */
+/* The number of sleeps in a cycle, which shows waits without a clock. */
 static void report_sleeps(const char *id, struct registration runs[2][RUNS], const char *peer)
 {
 	double sleeps[2][RUNS];

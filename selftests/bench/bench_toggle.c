@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The cost of turning every pr_debug() site of the kernel on and off again: by dynamic debug's own
- * control file, and by miniring's in the same boot, with each backend. The same for the keys of
- * samples/many_keys.c. Loads miniring.ko again with other parameters, from the current directory,
- * and leaves it loaded with none. The thread that writes stays on CPU 0. Function-call interrupts
- * are counted on every other CPU, and the busiest one is reported. Medians of five rounds. Prints
- * one JSON object a line.
+ * The cost of turning every pr_debug() site of the kernel on and off again. Compares dynamic
+ * debug's own control file with miniring's in the same boot, with each backend. Does the same for
+ * the keys of samples/many_keys.c. Loads miniring.ko again with other parameters, from the current
+ * directory, and leaves it loaded without parameters. The thread that writes stays on CPU 0.
+ * Function-call interrupts are counted on every other CPU, and that of the busiest CPU is
+ * reported. Prints medians of five rounds, one JSON object a line.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -255,7 +255,7 @@ static void bench_stall(void)
 	       immediate.us, immediate.ipis, immediate.ms);
 }
 
-/* The order of the RFC, which is that of the descriptors. */
+/* The order of the RFC, which is the order of the descriptors. */
 static void bench_unsorted(void)
 {
 	double ipis[2][ROUNDS], ms[2][ROUNDS];
@@ -312,7 +312,7 @@ static void bench_own(void)
 	if (taken())
 		die("a branch is still taken");
 
-	/* Runs once: it takes long, and is exact. */
+	/* Runs once, because a run takes long and its count is exact. */
 	single = change("single", 4096);
 	for (round = 0; round < ROUNDS; round++) {
 		struct cost cost = change("queued", 4096);

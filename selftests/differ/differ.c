@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs made-up programs on io_uring and on miniring and compares what they did:
+ * Runs random programs on io_uring and on miniring, and compares their effects:
  *
  *	differ [--seed N] [--programs N] [--seconds N] [--control] [--print]
  *

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Judges a program: it runs on the reference twice, which must agree with itself, and then on
- * what is tested. A disagreement must stay when everything has five times as long to settle.
+ * Judges a program. The program runs twice on the reference, which must agree with itself,
+ * and then on the tested backend. A disagreement must stay when every step has five times as
+ * long to settle.
  */
 #include "differ.h"
 
 #define ATTEMPTS	3
 #define SHRINKS		400	/* candidates */
 
-/* The op that a completion is of. Sets @chain to the user_data of the first of its chain. */
+/*
+ * Returns the op of a completion. Sets @chain to the user_data of the first op
+ * of its chain.
+ */
 static const struct op *op_of(const struct program *program, const struct entry *entry,
 			      unsigned int *chain)
 {
@@ -31,13 +35,16 @@ static const struct op *op_of(const struct program *program, const struct entry 
 	return NULL;
 }
 
-/* What was refused or cancelled was perhaps never issued: no drained request orders it. */
+/*
+ * Returns whether the request was refused or cancelled. Such a request was
+ * perhaps never issued, so no drained request orders it.
+ */
 static bool unissued(const struct entry *entry)
 {
 	return entry->res == -EINVAL || entry->res == -EOPNOTSUPP || entry->res == -ECANCELED;
 }
 
-/* Whether the second of two completions goes first, where order is free. */
+/* Returns whether the second of two completions goes first, where the order is free. */
 static bool swapped(const struct program *program, const struct entry *first,
 		    const struct entry *second)
 {
@@ -56,8 +63,8 @@ static bool swapped(const struct program *program, const struct entry *first,
 }
 
 /*
- * Brings the completions of each step whose order is free into that of the chains, without
- * a change of the order in a chain, or of what a drained request orders.
+ * Sorts the completions of each step with a free order by chain. Keeps the order in a
+ * chain, and the order that a drained request gives.
  */
 static void sort(const struct program *program, struct transcript *transcript)
 {
@@ -83,7 +90,7 @@ static bool identical(const struct transcript *one, const struct transcript *oth
 	       !memcmp(one->entries, other->entries, one->nr * sizeof(one->entries[0]));
 }
 
-/* Leaves both sorted if they differ. */
+/* Compares transcripts. Leaves both sorted if they differ. */
 static bool equal(const struct program *program, struct transcript *one,
 		  struct transcript *other)
 {
@@ -94,7 +101,7 @@ static bool equal(const struct program *program, struct transcript *one,
 	return identical(one, other);
 }
 
-/* As if what is tested had another result. */
+/* Changes a result of the tested backend. */
 static void plant(struct judge *judge)
 {
 	unsigned int nr = 0;
@@ -110,7 +117,7 @@ static enum verdict judge_once(struct judge *judge, const struct program *progra
 	static struct transcript again;
 	struct patience guided = patience;
 
-	/* With a guide only what is too much has to be waited for. */
+	/* With a guide a run waits only for surplus completions. */
 	guided.quiet_us /= 4;
 	program_run(program, judge->reference, NULL, patience, &judge->expected);
 	if (judge->expected.error)
@@ -149,7 +156,7 @@ enum verdict judge_program(struct judge *judge, const struct program *program)
 	return verdict;
 }
 
-/* Whether it is as bad with what was changed; else the change is taken back. */
+/* Returns whether the changed program still disagrees. Otherwise takes the change back. */
 static bool keeps(struct judge *judge, struct program *program, const struct program *before)
 {
 	if (judge_program(judge, program) == DISAGREE)
@@ -175,13 +182,13 @@ static bool drop_op(struct program *program, int nr)
 		return false;
 	memmove(&step->ops[op], &step->ops[op + 1], (step->nr - op - 1) * sizeof(step->ops[0]));
 	step->nr--;
-	/* A chain that the end of a submission cuts is a worker's. */
+	/* A worker would complete a chain that the end of a submission cuts. */
 	if (step->nr)
 		step->ops[step->nr - 1].flags &= ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
 	return true;
 }
 
-/* Takes one of its flags off an SQE, or a step's wait. */
+/* Clears one flag of an SQE, or the wait of a step. */
 static bool drop_flag(struct program *program, int nr)
 {
 	struct step *step = &program->steps[nr / 8 / MAX_OPS];
@@ -219,7 +226,7 @@ void judge_shrink(struct judge *judge, struct program *program)
 	while (smaller && left > 0) {
 		smaller = false;
 		for (int how = 0; how < 4; how++) {
-			/* From the end, so that what was tried keeps its number. */
+			/* From the end, so that earlier candidates keep their numbers. */
 			for (int nr = program->nr * units[how] - 1; nr >= 0 && left > 0; nr--) {
 				before = *program;
 				if (nr >= program->nr * units[how] || !shrinks[how](program, nr))
@@ -230,7 +237,7 @@ void judge_shrink(struct judge *judge, struct program *program)
 		}
 	}
 	judge->hasty = false;
-	/* The transcripts of what is left. */
+	/* Leave the transcripts of the smaller program. */
 	judge_program(judge, program);
 }
 

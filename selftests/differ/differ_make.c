@@ -2,19 +2,21 @@
 /*
  * Makes a program of the differential fuzzer from a seed.
  *
- * What io_uring leaves to chance is not made. An SQE that a worker of io_uring executes
- * (IOSQE_ASYNC, a regular file) or a short timeout is in a batch that is one chain; but a NOP that
- * a worker executes may be behind a drained one.
+ * A program has no races whose result io_uring leaves to chance. An SQE that a worker of io_uring
+ * executes (IOSQE_ASYNC, a regular file) and a short timeout are in a batch that is one chain. But
+ * a NOP that a worker executes may be behind a drained NOP.
  *
- * Of what Documentation/interface.rst lists as different ("What differs from io_uring") this
- * could be made, and is not:
- * - "The rest of a chain": a batch of several chains has no request whose result depends on what
- *   another chain has done, and a step whose order is free says so (@loose).
+ * Documentation/interface.rst lists differences ("What differs from io_uring"). These
+ * differences are avoided:
+ * - "The rest of a chain": in a batch of several chains no result depends on another chain, and
+ *   a step whose order is free is marked (@loose).
  * - "What was cancelled is not found again": a batch has one request that ends others.
- * - "The order of those that one event completes": reads have a pipe each, and so have polls where
- *   the order shows in what fits into a small CQ.
- * - "A silent timeout": a program has these, or timeouts that wait for completions.
- * - "A cancel request never finds itself": after IOSQE_IO_DRAIN it names user_data.
+ * - "The order of those that one event completes": each read has its own pipe, and so has each
+ *   poll where the order decides which CQEs fit into a small CQ.
+ * - "A silent timeout": a program has silent timeouts, or timeouts that wait for
+ *   completions.
+ * - "A cancel request never finds itself": after IOSQE_IO_DRAIN the request names
+ *   user_data.
  * - "A drained request that is refused": a program has requests that are refused, or drained.
  * - "A worker that blocks in a file": IOSQE_ASYNC is for requests that do not wait, and a program
  *   with drained requests has reads that wait, or ASYNC_CANCEL.
@@ -34,25 +36,25 @@ struct maker {
 	bool counting;			/* timeouts wait for completions */
 	bool small;			/* CQ */
 	/*
-	 * Has IOSQE_CQE_SKIP_SUCCESS, after which nothing can be drained, and requests that are
-	 * refused. Else it has IOSQE_IO_DRAIN.
+	 * The program has IOSQE_CQE_SKIP_SUCCESS, after which no request can be drained, and
+	 * refused requests. Otherwise the program has IOSQE_IO_DRAIN.
 	 */
 	bool skipping;
-	bool refused;			/* what is refused; not @small, not drained */
+	bool refused;			/* has refused requests; not @small, not drained */
 	bool cancels;			/* has ASYNC_CANCEL */
 	bool drained;
 	unsigned char kinds[MAX_REQUESTS];
 };
 
-/* Adds the flag, or none, one time in @n. */
+/* Returns the flag one time in @n, and otherwise 0. */
 static unsigned int maybe(struct maker *maker, unsigned int n, unsigned int flag)
 {
 	return rng_one_in(&maker->rng, n) ? flag : 0;
 }
 
 /*
- * The user_data of a request of an earlier batch, if possible one of @kind, or of none. Those of
- * the same batch are perhaps started, and found, by either side only.
+ * Returns the user_data of a request of an earlier batch, if possible of @kind, or of no
+ * request. Of the same batch, one side may have started a request that the other has not.
  */
 static unsigned int target(struct maker *maker, int kind)
 {
@@ -73,7 +75,7 @@ static int shared_file(struct maker *maker)
 	       dice < 14 ? PIPE_NONBLOCK : dice < 15 ? ZERO : NO_FILE;
 }
 
-/* A pipe that no request has yet, or a file that never waits. */
+/* Returns a pipe that no request uses, or a file that never waits. */
 static int private_pipe(struct maker *maker)
 {
 	return maker->next_private < PIPES ? maker->next_private++ : ZERO;
@@ -212,7 +214,7 @@ static void make_op(struct maker *maker, struct op *op)
 		op->flags &= ~IOSQE_CQE_SKIP_SUCCESS;
 }
 
-/* A poll whose order with others a chain may change. */
+/* Gives a poll its own pipe, because a chain may change its order with other polls. */
 static void make_private(struct maker *maker, struct op *op)
 {
 	if (op->kind == OP_POLL && (op->file < PIPE_PRIVATE || op->file == EVENTFD))
@@ -226,14 +228,17 @@ static void link_ops(struct maker *maker, struct op *ops, int nr)
 		if (i < nr - 1)
 			ops[i].flags |= rng_one_in(&maker->rng, 3) ? IOSQE_IO_HARDLINK :
 								    IOSQE_IO_LINK;
-		/* What is behind it would be issued before or after the next is counted. */
+		/*
+		 * With a count, the next request might be issued before or
+		 * after it is counted.
+		 */
 		if (i < nr - 1 && ops[i].kind == OP_TIMEOUT)
 			ops[i].len = 0;
 		make_private(maker, &ops[i]);
 	}
 }
 
-/* Has a worker or a timer complete one of a chain. */
+/* Changes an SQE of a chain, so that a worker or a timer completes it. */
 static void make_asynchronous(struct maker *maker, struct op *op)
 {
 	int kind = rng_below(&maker->rng, 4);
@@ -263,14 +268,14 @@ static void make_asynchronous(struct maker *maker, struct op *op)
 	maker->kinds[op->user_data] = op->kind;
 }
 
-/* Whether the result does not depend on what requests of other chains have done. */
+/* Returns whether the result is independent of requests of other chains. */
 static bool independent(const struct op *op)
 {
 	return op->kind == OP_NOP || op->kind == OP_READ || op->kind == OP_WRITE ||
 	       op->kind == OP_MESSAGE || op->kind == OP_BAD;
 }
 
-/* Several chains. Their order is free. */
+/* Makes several chains. Their order is free. */
 static void make_chains(struct maker *maker, struct step *step)
 {
 	for (int i = 0; i < step->nr; i++) {
@@ -291,15 +296,16 @@ static void make_chains(struct maker *maker, struct step *step)
 	step->loose = true;
 }
 
-/* Whether it ends or changes other requests. */
+/* Returns whether the request ends or changes other requests. */
 static bool undoes(const struct op *op)
 {
 	return op->kind == OP_CANCEL || op->kind == OP_POLL_REMOVE || op->kind == OP_TIMEOUT_REMOVE;
 }
 
 /*
- * Leaves one request of a batch that ends others: the next could find what is cancelled and not
- * completed. It is alone where what it ends is counted, or fills the CQ, in an order that is free.
+ * Leaves one request of a batch that ends others, because a second could find a request that is
+ * cancelled but not completed. The batch has no other request if the order of the ended requests
+ * is free, and affects a count or fills the CQ.
  */
 static void make_one_undo(struct maker *maker, struct step *step)
 {
@@ -337,7 +343,7 @@ static void make_batch(struct maker *maker, struct step *step)
 	} else if (style == 1 && !maker->small) {
 		make_chains(maker, step);
 	} else {
-		/* What stands alone, and then a chain. */
+		/* Unlinked requests, and then a chain. */
 		single = rng_below(&maker->rng, step->nr);
 		for (int i = 0; i < single; i++)
 			if (step->ops[i].kind == OP_NOP)
@@ -360,8 +366,8 @@ static void make_batch(struct maker *maker, struct step *step)
 }
 
 /*
- * A drained request, and one behind it for a worker, which completes it while the submitter is
- * busy: the rest reads much.
+ * Makes a drained request, and behind it a request for a worker. The worker completes it while
+ * the submitter is busy with long reads.
  */
 static void make_overtaking(struct maker *maker, struct step *step)
 {
@@ -400,7 +406,7 @@ static void make_expiry(struct maker *maker, struct step *step)
 	op->kind = OP_TIMEOUT;
 	op->flags &= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_DRAIN;
 	op->events = 2;
-	/* One that expires without a completion ends a wait too. */
+	/* A timeout that expires without a completion also ends a wait. */
 	op->how = op->flags & IOSQE_CQE_SKIP_SUCCESS ?
 		  maybe(maker, 2, IORING_TIMEOUT_ETIME_SUCCESS) : 0;
 	op->res = 0;

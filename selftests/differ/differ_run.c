@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Runs a program of the differential fuzzer and writes down what happened. */
+/* Runs a program of the differential fuzzer, and writes its transcript. */
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include "differ.h"
@@ -38,14 +38,14 @@ static char much[1 << 20];
 static struct entry *add(struct run *run, enum entry_kind kind)
 {
 	struct transcript *out = run->out;
-	/* What there is no room for is in the last entry, of which nobody knows how often. */
+	/* Entries without room overwrite the last entry. */
 	struct entry *entry = &out->entries[out->nr < MAX_ENTRIES ? out->nr++ : MAX_ENTRIES - 1];
 
 	*entry = (struct entry){ .kind = kind, .step = run->step };
 	return entry;
 }
 
-/* Completions that wait for room in the CQ. */
+/* Returns the number of completions that wait for room in the CQ. */
 static unsigned int backlog(struct uring *ring)
 {
 	char path[64], line[256];
@@ -86,7 +86,7 @@ static void pause_us(unsigned int us)
 		;
 }
 
-/* What the guide says about the end of this step. */
+/* Reads the state at the end of this step from the guide. */
 static bool guided(struct run *run, struct state *state)
 {
 	for (unsigned int i = 0; run->guide && i < run->guide->nr; i++) {
@@ -115,7 +115,7 @@ static void note_completions(struct run *run)
 		entry->user_data = cqe->user_data;
 		entry->res = cqe->res;
 		entry->flags = cqe->flags;
-		/* A read that is to be preempted is short. */
+		/* A preempted read is short, so its length is not compared. */
 		if (cqe->user_data < MAX_REQUESTS && run->reads_much[cqe->user_data]) {
 			entry->res = cqe->res > 0 ? 1 : cqe->res;
 			continue;
@@ -127,8 +127,8 @@ static void note_completions(struct run *run)
 }
 
 /*
- * Waits until the step has done what it does. The guide says how many completions that are.
- * Without it, what io_uring does without a worker and a timer is done when the call returns.
+ * Waits until the step has settled. The guide has the number of its completions. Without a
+ * guide, a step of io_uring without workers and timers has settled when the call returns.
  */
 static void settle(struct run *run)
 {
@@ -199,7 +199,7 @@ static void fill_transfer(struct run *run, const struct op *op, struct io_uring_
 		memset(buffer, ++run->written, sizeof(run->buffers[0]));
 }
 
-/* A short timeout expires in this step, or in that in which its chain gets there. */
+/* A short timeout expires in this step, or in the step in which its chain issues it. */
 static void note_timer(struct run *run, const struct op *op)
 {
 	run->is_timer[op->user_data] = op->events == 1;
@@ -269,7 +269,7 @@ static void fill_sqe(struct run *run, const struct op *op, struct io_uring_sqe *
 	}
 }
 
-/* An ENTER that waits for @min, and no longer than @ms. */
+/* Calls ENTER to wait for @min completions, at most @ms. */
 static int enter(struct run *run, unsigned int submit, unsigned int min, unsigned int ms,
 		 bool min_wait)
 {
@@ -300,7 +300,7 @@ static void submit(struct run *run, const struct step *step)
 	left = uring_publish(ring);
 	if (step->kind == STEP_SUBMIT && step->arg)
 		enter(run, left, step->arg, 10, step->min_wait);
-	/* An invalid SQE ends a submission. The next takes what is behind. */
+	/* An invalid SQE ends a submission. The next call takes the SQEs behind it. */
 	for (int tries = 0; tries <= MAX_OPS && (left = uring_publish(ring)); tries++)
 		add(run, ENTRY_ENTER)->res = uring_enter(ring, left, 0, 0);
 }
@@ -327,7 +327,7 @@ static void write_some(struct run *run, const struct step *step)
 					   step->file == EVENTFD ? 8 : step->arg);
 }
 
-/* A wait for more than there is, that only a timeout ends before EXPIRE_MS. */
+/* Waits for more completions than come. Only a timeout ends the wait before EXPIRE_MS. */
 static void expire(struct run *run, const struct step *step)
 {
 	long long start;

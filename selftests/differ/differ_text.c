@@ -155,7 +155,7 @@ void transcript_print(const struct transcript *transcript)
 		entry_print("", &transcript->entries[i]);
 }
 
-/* Both from the step on in which they differ, and the step before it. */
+/* Prints both transcripts, from the step before the first difference. */
 void transcripts_print(const struct transcript *expected, const struct transcript *got)
 {
 	unsigned int same = 0, step = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A short run of the differential fuzzer (differ.h): made-up programs do the same on io_uring
- * and on miniring, in one boot. The seeds are always the same.
+ * A short run of the differential fuzzer (differ.h): random programs have the same effect on
+ * io_uring and on miniring, in one boot. The seeds are always the same.
  */
 #include "differ.h"
 #include "ring_test.h"
@@ -11,7 +11,7 @@
 
 static struct judge judge;
 
-/* Why there is no io_uring to compare with: the kernel has none, or it is disabled. */
+/* Returns 0 if the kernel has io_uring, else the error: the kernel lacks or disables it. */
 static int no_io_uring(void)
 {
 	struct io_uring_params params = {};
@@ -22,7 +22,7 @@ static int no_io_uring(void)
 	return fd < 0 ? fd : 0;
 }
 
-/* Counts @nr programs by verdict, after it has printed those that @report says. */
+/* Counts @nr programs by verdict, and prints those that @report selects. */
 static void run(unsigned int nr, bool report, unsigned int counts[4])
 {
 	struct program program;
@@ -63,7 +63,7 @@ TEST_F(differ, io_uring_agrees_with_itself)
 	run(CONTROL, true, self->counts);
 	EXPECT_EQ(0, self->counts[BROKEN]);
 	EXPECT_EQ(0, self->counts[DISAGREE]);
-	/* So that most programs are compared. */
+	/* Most programs must be compared. */
 	EXPECT_LE(self->counts[UNSTABLE] * 10, CONTROL);
 }
 
@@ -75,7 +75,7 @@ TEST_F(differ, miniring_agrees_with_io_uring)
 	EXPECT_LE(self->counts[UNSTABLE] * 10, PROGRAMS);
 }
 
-/* One result of io_uring is changed, in a program of several steps. */
+/* Change one result of io_uring, in a program of several steps. */
 TEST_F(differ, changed_result_is_found_in_a_reduced_program)
 {
 	struct program program;

@@ -41,8 +41,8 @@ static char *slurp(const char *path)
 }
 
 /*
- * Returns the flags of the sites with that text in their line of a control file: the flags of the
- * first, or "differ" if they are not all the same.
+ * Returns the flags of the sites with that text in their line of a control file, or "differ" if
+ * the flags are not all the same.
  */
 static const char *flags_of(const char *path, const char *with)
 {
@@ -310,7 +310,7 @@ TEST_F(control, open_control_file_keeps_the_module)
 	close(fd);
 }
 
-/* The module must survive. The sites of a loading module are off in any case. */
+/* The module must load. The sites of a loading module are off in any case. */
 TEST_F(control, module_unloads_with_its_sites_on)
 {
 	char backend[64] = "", parameters[128];
@@ -393,7 +393,7 @@ static void for_kernel(char *ours, size_t room, const char *queries)
 }
 
 /*
- * Has the kernel carry out queries, and then miniring, from the same flags. Counts queries with an
+ * Lets the kernel and then miniring carry out queries, from the same flags. Counts queries with an
  * effect.
  */
 static bool equal(struct __test_metadata *_metadata, const char *start, const char *query,
@@ -556,7 +556,7 @@ TEST_F_TIMEOUT(kernel_sites, kernel_sites_change_as_by_the_kernel_for_300_genera
 	free(text);
 }
 
-/* Sites with a class. No module in the kernel of a test VM has any. */
+/* Sites with a class. No module in the kernel of a test VM has such sites. */
 TEST_F_TIMEOUT(kernel_sites, class_sites_change_as_by_the_kernel, 120)
 {
 	static const char * const queries[] = {

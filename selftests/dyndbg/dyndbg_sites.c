@@ -163,7 +163,7 @@ TEST_F(sites, sites_can_be_toggled_while_their_module_comes_and_goes)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (i = 0; i < 20; i++) {
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		/* As many rounds as time allows: the debug kernel is slow. */
+		/* Repeat for a limited time: the debug kernel is slow. */
 		if (i >= 4 && now.tv_sec - start.tv_sec > 10)
 			break;
 		usleep(10000 * (i % 8));

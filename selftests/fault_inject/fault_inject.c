@@ -215,7 +215,7 @@ static int submit_chain(struct state *s)
 	return enter(s, uring_publish(&s->ring));
 }
 
-/* Without memory for the second, each of the two is a chain of its own. */
+/* Without memory for the second request, each of the two is a separate chain. */
 static const char *completed_chain(struct state *s, int ret)
 {
 	unsigned int seen = 0;
@@ -272,7 +272,10 @@ static int short_submit_all(struct state *s)
 	return ret < 0 ? -errno : ret;
 }
 
-/* Entries that were not consumed stay. Consumed ones complete, in order, with the next calls. */
+/*
+ * Entries that were not consumed stay. Consumed entries complete, in order,
+ * with the next calls.
+ */
 static const char *lost_none(struct state *s, int ret)
 {
 	const char *what;

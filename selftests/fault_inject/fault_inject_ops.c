@@ -70,7 +70,7 @@ static const char *wrong_result(struct state *s, int ret)
 	return ret == request->result ? NULL : "the result is wrong";
 }
 
-/* Writes the data to be read, unless it is there: not while a fault is due. */
+/* Writes the data to read, unless the pipe has data: not while a fault is due. */
 static void fill_pipe(void)
 {
 	struct pollfd pfd = { .fd = pipe_fds[0], .events = POLLIN };
@@ -278,7 +278,7 @@ TEST_F(fault, poll_add_survives_faults)
 		     wrong_result);
 }
 
-/* With a request that waits: its rest after a failure is removed first. */
+/* A request that waits. Its rest after a failure is removed first. */
 static void prepare_cancel(struct state *s)
 {
 	prep_undo(&s->ring, IORING_OP_ASYNC_CANCEL, PENDING, OURS);
@@ -387,9 +387,9 @@ TEST_F(fault, setup_sqpoll_survives_faults)
 	FAIL_EACH(s, (&polled));
 	EXPECT_LT(0, s->count.nomem);
 	/*
-	 * The number of allocations of a new thread varies, so a copy behind them may be hit
-	 * twice, or not at all. So the test runs once more without failing allocations that may
-	 * sleep.
+	 * The number of allocations of a new thread varies, so a copy behind the allocations
+	 * may fail twice, or never. So the test runs once more without failing allocations that
+	 * may sleep.
 	 */
 	before = s->count.fault;
 	put(DEBUGFS "failslab/ignore-gfp-wait", "Y");
@@ -503,7 +503,7 @@ TEST_F(fault, clone_buffers_survives_faults)
 		.make = clone_buffers, .changed = are_registered, .wrong = wrong_table,
 		.undo = take_back,
 	}));
-	/* For the table there is another kind of memory. */
+	/* The table can use another kind of memory. */
 	EXPECT_LT(0, s->count.nomem + s->count.tolerated);
 	/* The ioctl's structure, and the argument. */
 	EXPECT_EQ(2, s->count.fault);
@@ -534,7 +534,7 @@ TEST_F(fault, probe_survives_faults)
 {
 	ASSERT_EQ(0, uring_open(&self->state.ring, 8));
 	FAIL_EACH(&self->state, (&(struct call){ .make = probe, .wrong = wrong_probe }));
-	/* The ioctl's structure, what has to be zero, and the answer. */
+	/* The ioctl's structure, the fields that must be zero, and the answer. */
 	EXPECT_EQ(3, self->state.count.fault);
 }
 

@@ -4,15 +4,15 @@
  *
  *   fuzz [--calls N] [--seconds N] [--seed N] [--threads N] [--pcs FILE] [--trace]
  *
- * Threads run short programs of operations on files of their own and on shared
- * ones. Where the kernel has KCOV, a program that ran code of the module which
- * none ran before is kept, and most of what follows is made from those that
- * were kept; otherwise each is made up. With one thread, a seed runs the same
- * programs every time, but for what the kernel leaves to chance.
+ * Threads run short programs of operations on their own files and on shared
+ * files. With KCOV, programs that ran new code of the module are kept, and most
+ * later programs are made from kept programs. Without KCOV each program is
+ * random. With one thread, a seed runs the same programs every time, except for
+ * the races of the kernel.
  *
- * What must hold: a call returns what the interface allows, the kernel does not
- * taint itself, rings that others have lose nothing, and work afterwards, and
- * the kernel's own sites are as they were.
+ * Calls must return what the interface allows, and the kernel must not taint
+ * itself. Rings of other users must lose no completion, and must still work.
+ * The kernel's own sites must keep their flags.
  */
 #include <stdarg.h>
 #include <stdint.h>
@@ -191,13 +191,13 @@ static void *work(void *arg)
 
 /* Signals. */
 
-/* The return from a signal copies too, and this process does not survive a fault there. */
+/* The return from a signal also copies, and a fault there ends this process. */
 static void disarm(void)
 {
 	int err = errno;
 	ssize_t ret = pwrite(self->fail_nth, "0", 1, 0);
 
-	/* A failure here was the fault that was due. */
+	/* A failure of this call was the fault that was due. */
 	(void)ret;
 	self->armed = false;
 	errno = err;
@@ -250,7 +250,7 @@ static void stuck(void)
 	ksft_exit_fail_msg("a thread did not end\n");
 }
 
-/* Interrupts long calls, and ends everything in time. */
+/* Interrupts long calls, and ends the run in time. */
 static void *tick(void *arg)
 {
 	unsigned long long last[THREADS_MAX] = {}, beat;

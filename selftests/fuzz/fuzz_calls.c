@@ -85,7 +85,7 @@ static const int allowed_of_buffers[] = {
 /* A ring is closed after this number of entries, to free what its requests keep. */
 #define SUBMITTED_MAX 50000
 
-/* The task that made the ring may have ended, and another one submits. */
+/* The task that made the ring may have ended, and another task submits. */
 static const int allowed_of_enter[] = {
 	EINVAL, EBADFD, EEXIST, EAGAIN, EINTR, ETIME, EFAULT, EOWNERDEAD, 0,
 };

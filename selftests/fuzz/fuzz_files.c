@@ -31,7 +31,10 @@ void do_dup(struct worker *w, const struct op *op)
 	slot_set(w, to, fd);
 }
 
-/* Over a socket, where a file may be when its last descriptor is closed. */
+/*
+ * Passes a file over a socket, which may hold the file when its last descriptor
+ * is closed.
+ */
 void do_pass(struct worker *w, const struct op *op)
 {
 	struct slot *s = slot_of(w, op);
@@ -133,7 +136,7 @@ static void map(struct worker *w, struct slot *s, int region, size_t len, int pr
 	s->mapped |= 1U << region;
 }
 
-/* As a program would, so that other operations have a working ring. */
+/* Makes a ring as a program does, so that other operations have a working ring. */
 void do_map(struct worker *w, const struct op *op)
 {
 	struct slot *s = slot_of(w, op);

@@ -3,10 +3,10 @@
 #include <sys/wait.h>
 #include "fuzz_ops.h"
 
-/* Number of interruptions of the parent before its child has to end. */
+/* Number of interruptions of the parent before its child must end. */
 #define CHILD_TICKS 25
 
-/* A process that has all files of this one, and runs the next operations too. */
+/* A process that has all files of this process, and also runs the next operations. */
 static void do_fork(struct worker *w, const struct op *op)
 {
 	if (w->child)

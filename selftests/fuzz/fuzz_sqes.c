@@ -77,7 +77,10 @@ static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
 	}
 }
 
-/* Returns an address in the page that requests write to, in an inaccessible one, or in a ring. */
+/*
+ * Returns an address in the page that requests write to, in an inaccessible
+ * page, or in a ring.
+ */
 static unsigned long buffer(struct worker *w, struct rng *rng)
 {
 	switch (rng_below(rng, 32)) {

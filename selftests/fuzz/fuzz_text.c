@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queries for the control file: made by a grammar, and then damaged. Also the kernel's own sites,
+ * Queries for the control file, made by a grammar and then damaged. Also the kernel's own sites,
  * whose state is restored when the fuzzer ends.
  */
 #include "fuzz.h"
@@ -41,7 +41,7 @@ static void add_one_of(struct text *t, const char *choices)
 	add_len(t, choices, strcspn(choices, "|"));
 }
 
-/* Each keyword with valid values, and some invalid ones. */
+/* Each keyword with valid values, and some invalid values. */
 static const struct {
 	const char *keyword, *values;
 } specs[] = {
@@ -209,8 +209,8 @@ char *sites_read(void)
 }
 
 /*
- * Turns every site off, and those on again that were on in @before. Returns true if the list then
- * equals @before.
+ * Turns every site off, and then the sites on that were on in @before. Returns true if the list
+ * then equals @before.
  */
 bool sites_restore(const char *before)
 {

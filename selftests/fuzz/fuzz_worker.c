@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The objects of a thread: its own files and those that all threads share. Also shared parts of
- * the operations: numbers and addresses, made of a gene, and results, which are compared with the
- * interface.
+ * The objects of a thread: its own files, and the files that all threads share. Also shared parts
+ * of the operations: numbers and addresses, made of a gene, and results, which are compared with
+ * the interface.
  */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -49,7 +49,7 @@ unsigned int entries(unsigned int gene)
 	return number(gene / 1024);
 }
 
-/* Returns an address with @size bytes of @obj, or a bad one. */
+/* Returns an address with @size bytes of @obj, or a bad address. */
 unsigned long place(struct worker *w, unsigned int gene, const void *obj, size_t size)
 {
 	char *none = w->arena + 2 * PAGE, *place;
@@ -101,7 +101,7 @@ void slot_set(struct worker *w, struct slot *s, int fd)
 		CALL(w, close(fd));
 }
 
-/* Reports a result that is an error, other than those in @allowed. */
+/* Reports an error that is not in @allowed. */
 void expect(struct worker *w, const char *what, int ret, const int *allowed)
 {
 	if (ret >= 0)
