@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queued static keys, checked by the branches that code really takes: each test requests changes
- * of the keys of modules/keys_test.c. static_key_modules.c tests keys that come and go with
- * modules, static_key_races.c concurrent changes. Needs miniring.ko and debugfs.
+ * Queued static keys, checked by the branches that code takes. Each test requests changes of the
+ * keys of modules/keys_test.c. static_key_modules.c tests keys that come and go with modules,
+ * static_key_races.c concurrent changes. Needs miniring.ko and debugfs.
  */
 #define _GNU_SOURCE
 #include "keys.h"
@@ -189,7 +189,7 @@ static void clear_trace(void)
 
 /*
  * Returns the number of lines of the trace with that event, the sum of their entries, and the
- * fields of the last one.
+ * fields of the last line.
  */
 static int events(const char *event, long *entries, char *fields, size_t room)
 {
@@ -237,7 +237,7 @@ TEST_F(keys, apply_and_its_batches_are_traced)
 	all_ns = strtoull(fields + strlen(expected), NULL, 10);
 	EXPECT_LT(0, all_ns);
 
-	/* Two keys have places: those of one batch, or the rest in the second. */
+	/* Two keys have patch sites, in one batch or in two. */
 	EXPECT_EQ(batches, events("static_key_batch: ", &entries, fields, sizeof(fields)));
 	EXPECT_EQ(batches ? MANY + 2 : 0, entries);
 	if (ON_BACKEND("stopped"))
@@ -259,7 +259,7 @@ TEST_F(keys, apply_and_its_batches_are_traced)
 	EXPECT_EQ(0, command("queue_off many\nqueue_off off\nqueue_off unused\napply"));
 }
 
-/* stats and the tracepoints have to agree on the same applies. */
+/* stats and the tracepoints must agree on the same applies. */
 TEST_F(keys, stats_agree_with_the_trace)
 {
 	long applies = stat("applies"), keys = stat("keys"), entries = stat("entries");
@@ -306,7 +306,7 @@ TEST_F(keys, stats_agree_with_the_trace)
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 
-/* Reads and writes of the file are themselves subject to the fault. */
+/* A read or write of the file can itself get the fault. */
 static int arm(int nth)
 {
 	char text[16];
@@ -322,7 +322,7 @@ static int arm(int nth)
 	return put == len ? 0 : -1;
 }
 
-/* Returns whether the fault is still due. A failure in here was that fault. */
+/* Returns whether the fault is still due. A failure of this read was that fault. */
 static bool armed(void)
 {
 	char text[16] = "";
@@ -334,10 +334,10 @@ static bool armed(void)
 	return len < 0 || atoi(text) > 0;
 }
 
-/* With CONFIG_FAULT_INJECTION: every allocation and user copy on the way fails
- * once, until there is none left to fail.
+/*
+ * With CONFIG_FAULT_INJECTION, each allocation and user copy of the applies
+ * fails once, one after the other. Two applies fail at each of some hundred points.
  */
-/* At each of some hundred points two applies fail. */
 TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 {
 	static const char * const orders[] = {
@@ -380,9 +380,8 @@ TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 	for (i = 0; i < 2; i++)
 		EXPECT_LT(5, points[i] - 1);
 	/*
-	 * Keys that cannot be changed together are changed anyway: "stopped" without its mappings.
-	 * The kernel itself tries an array twice, of which one fails here, so "batched" has all
-	 * its memory.
+	 * "stopped" without its mappings changes the keys one at a time. "batched" has all its
+	 * memory: the kernel tries to allocate an array twice, and only one attempt fails here.
 	 */
 	if (ON_BACKEND("stopped"))
 		EXPECT_LT(immediate, stat("immediate"));

@@ -96,7 +96,10 @@ TEST_F(keys, module_unloads_with_its_keys_on)
 	EXPECT_EQ(0, command("queue_on many\nqueue_on off\napply"));
 	ASSERT_EQ(0, unload("miniring_keys_test"));
 	ASSERT_EQ(0, load("miniring_keys_test", ""));
-	/* The keys of the new module are others: off, even at the same addresses. */
+	/*
+	 * The keys of the new module are different keys: off, even at the same
+	 * addresses.
+	 */
 	EXPECT_EQ(OFF, state("many"));
 	EXPECT_EQ(0, command("queue_on many\nqueue_on off\napply"));
 	EXPECT_EQ(ON(MANY), state("many"));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Queued static keys with several callers at once, with immediate changes by the kernel's own
- * functions, with CPUs that come and go, and with another task that wants to run. Needs
- * miniring.ko and debugfs.
+ * functions, with CPUs that come and go, and with another runnable task. Needs miniring.ko
+ * and debugfs.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -134,8 +134,9 @@ static void *enable_when_off(void *arg)
 }
 
 /*
- * The kernel warns if a key is disabled during an enable. It also warns if a key is disabled
- * between two checks of a caller that enables an enabled key, so the key is off at the start.
+ * The kernel warns if a key is disabled during an enable. The kernel also warns if the key is
+ * disabled between two checks by a caller that enables an enabled key. So the key is off at
+ * the start.
  */
 TEST_F(keys, request_survives_an_immediate_enable_half_way)
 {
@@ -231,8 +232,8 @@ static void *watch(void *arg)
 }
 
 /*
- * An apply of many batches does not keep its CPU: another ready task runs in between. "stopped"
- * does it in one step, by design.
+ * An apply of many batches does not keep its CPU: another runnable task runs in between.
+ * "stopped" applies in one step, by design.
  */
 TEST_F_TIMEOUT(keys, apply_lets_others_run_between_batches, 120)
 {

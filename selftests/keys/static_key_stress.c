@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queued static keys for a bounded time, against the kernel's own functions on
- * the same key, against modules that come and go with keys queued, and while others
- * run the code that is changed. A caller that asked for a state finds it once the apply is
- * over, whatever the others did.
+ * Queued static keys for a bounded time. The kernel's own functions change the same key,
+ * modules come and go with keys queued, and other threads run the code. A caller that
+ * requested a state finds that state when its apply is over.
  *
- * The kernel's functions have rules of their own. They warn if one caller disables
- * what another enables: so those who share a key here want the same. And they look
- * at the count before they take the jump label mutex: who disables what another is
- * disabling finds 0, which is stored before the code is changed, and returns at
- * once, with branches still taken. That is so for each caller, which the
- * immediate backend does too, having no lock in common with them. An enable stores
- * 1 only afterwards, and so is over for both; and the other backends look under the
- * mutex. So who may be early finds only the count to be 0, and the code when both
- * have returned.
+ * The kernel's functions warn if one caller disables a key that another enables. So
+ * callers that share a key here request the same state. The kernel's functions also
+ * read the count before they take the jump label mutex. A second caller that
+ * disables the key finds the count 0, which is stored before the code is patched,
+ * and returns early, with branches still taken. The immediate backend can also
+ * return early, because it uses these functions. An enable stores 1 after the
+ * patching, and the other backends read the count under the mutex. So the test
+ * checks an early caller's count at once, and the code when both callers have
+ * returned.
  *
  * Needs miniring.ko and debugfs.
  */
@@ -147,7 +146,7 @@ TEST_F(keys, modules_can_unload_with_keys_queued)
 	EXPECT_EQ(0, loader.failures);
 	EXPECT_LT(0, loader.loads);
 	EXPECT_LT(0, rounds);
-	/* No request of the modules is left: it was applied or dropped. */
+	/* No request of the modules is left: every request was applied or dropped. */
 	applies = stat("applies");
 	EXPECT_EQ(0, command("apply"));
 	EXPECT_EQ(applies, stat("applies"));
@@ -166,7 +165,7 @@ static void *run(void *arg)
 	while (!__atomic_load_n(&runner->ends, __ATOMIC_RELAXED)) {
 		int taken = state("many");
 
-		/* The count is -1 on the way to 1; anything else below 0 is an error. */
+		/* The count is -1 on the way to 1. Any other negative count is an error. */
 		if (taken < 0)
 			runner->failures += taken < -ON(0) || taken > MANY - ON(0);
 		else
@@ -191,7 +190,7 @@ TEST_F(keys, code_runs_while_it_is_changed)
 		EXPECT_EQ(0, command("queue_off left\nqueue_off many\napply"));
 		EXPECT_EQ(OFF, state("many"));
 		EXPECT_EQ(OFF, state("left"));
-		/* By the kernel's own functions. */
+		/* Change keys by the kernel's own functions. */
 		EXPECT_EQ(0, command("on many"));
 		EXPECT_EQ(0, command("off many"));
 		rounds++;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fallbacks for symbols that the kernel does not export. miniring is loaded with each one taken
- * for missing (its parameter "without"). The log has to name the fallback, and the behaviour has
- * to be that of Documentation/interface.rst. Leaves the module loaded without that parameter.
- * Needs debugfs; loads modules/keys_test.c itself.
+ * Fallbacks for symbols that the kernel does not export. The parameter "without" of miniring
+ * makes each symbol missing. The log must name the fallback, and the module must behave as in
+ * Documentation/interface.rst. Leaves the module loaded without that parameter. Needs debugfs;
+ * loads modules/keys_test.c itself.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loading and unloading. Unloading is refused while a ring is open. Otherwise nothing is left,
- * whatever happened just before. Leaves the module loaded.
+ * Loading and unloading. Unloading is refused while a ring is open. Otherwise unloading leaves
+ * nothing behind, in any state of the module. Leaves the module loaded.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -185,8 +185,8 @@ TEST_F_TIMEOUT(module, module_unloads_with_callbacks_pending_on_another_cpu, 120
 }
 
 /*
- * A module that uses Rcu<T> and does not wait for its callbacks, each of which queues
- * another one. The last of them runs before the module's memory is freed.
+ * A module that uses Rcu<T> and does not wait for its callbacks. Each callback queues
+ * another callback. The last callback runs before the module's memory is freed.
  */
 TEST_F(module, unload_waits_for_the_rcu_callbacks_of_a_using_module)
 {
@@ -218,7 +218,7 @@ TEST_F(module, unload_does_not_change_the_kernels_sites)
 
 /*
  * A chain that continues after the close of its ring, from one worker to the next. The module
- * waits for the last one.
+ * waits for the last worker.
  */
 TEST_F_TIMEOUT(module, unload_waits_for_requests_of_a_closed_ring, 120)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Maps of classes for selftests/dyndbg/dyndbg.c where a number has no single name. Two maps name
- * the same numbers, one reaches 63, the number of sites without a class, and one has a number that
- * is 63 only in its lowest 8 bits. Does not use miniring.
+ * Maps of classes for selftests/dyndbg/dyndbg.c, whose numbers have no single name. Two maps name
+ * the same numbers. One map reaches 63, the number of sites without a class, and one has a number
+ * that is 63 only in its lowest 8 bits. Does not use miniring.
  */
 
 #include <linux/dynamic_debug.h>

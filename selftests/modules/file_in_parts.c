@@ -62,7 +62,10 @@ static struct dentry *file;
 
 static int __init file_in_parts_init(void)
 {
-	/* The file is not safe against removal while open; the module's count prevents that. */
+	/*
+	 * The file is not safe against removal while open: the module's
+	 * reference count prevents the removal.
+	 */
 	file = debugfs_create_file_unsafe("miniring_file_in_parts", 0600, NULL, NULL, &parts_fops);
 	return PTR_ERR_OR_ZERO(file);
 }

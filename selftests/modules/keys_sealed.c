@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A key that becomes read-only with the module's __ro_after_init data, for
- * selftests/keys/static_key_modules.c. The module's init requests it if @in_init is set, and
- * commands in /sys/kernel/debug/miniring_keys_sealed/command do.
+ * selftests/keys/static_key_modules.c. The module's init requests the key if @in_init is
+ * set. Commands in /sys/kernel/debug/miniring_keys_sealed/command also request it.
  */
 
 #include <linux/debugfs.h>

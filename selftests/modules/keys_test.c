@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Static keys of all kinds for selftests/keys/static_key.c, which changes them through
- * /sys/kernel/debug/miniring_keys_test/command and reads in .../state the branches that the code
- * takes.
+ * Static keys of all kinds for selftests/keys/static_key.c. The test changes the keys through
+ * /sys/kernel/debug/miniring_keys_test/command, and reads in .../state the branches that the
+ * code takes.
  */
 
 #include <linux/debugfs.h>
@@ -90,7 +90,7 @@ static const struct test_key {
 #endif
 };
 
-/* Queues that many keys without branches, applies, and checks each. */
+/* Queues that many keys without branches, applies, and checks each key. */
 static int flood(unsigned int count)
 {
 	struct static_key *flooded = vcalloc(count, sizeof(*flooded));

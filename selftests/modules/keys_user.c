@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A second user of a key of keys_test.c, for selftests/keys/static_key.c, which makes it a linked
- * key. Also a key of its own, queued while the module loads or fails to load, with a branch in
- * init code.
+ * A second user of a key of keys_test.c, for selftests/keys/static_key.c: the key becomes a
+ * linked key. Also the module's own key, queued while the module loads or fails to load, with a
+ * branch in init code.
  */
 
 #include <linux/debugfs.h>

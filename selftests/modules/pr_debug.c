@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sites of the kernel's own dynamic debug for selftests/dyndbg/dyndbg.c, with classes and without,
- * in a module that does not use miniring, so it can be loaded first. Each site prints what is
- * written to the parameter "say".
+ * Sites of the kernel's own dynamic debug for selftests/dyndbg/dyndbg.c, with classes and without.
+ * The module does not use miniring, so it can be loaded first. A write to the parameter "say"
+ * makes each site print the text.
  */
 
 #include <linux/dynamic_debug.h>
@@ -17,7 +17,7 @@ enum { RED, GREEN, NAMELESS = 30, OTHER_GREEN = 40, BLUE };
 
 DECLARE_DYNDBG_CLASSMAP(colours, DD_CLASS_TYPE_DISJOINT_NAMES, RED,
 			"MINIRING_RED", "MINIRING_GREEN");
-/* A name of another class too, and a map that does not begin with 0. */
+/* A name that another class has too, and a map that does not begin with 0. */
 DECLARE_DYNDBG_CLASSMAP(more_colours, DD_CLASS_TYPE_DISJOINT_NAMES, OTHER_GREEN,
 			"MINIRING_GREEN", "MINIRING_BLUE");
 #else

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One static key, enabled and then disabled before an apply: in the order of calls of the RFC for
- * queued static keys, which a kernel does not survive, or with via=miniring through miniring's
- * functions. Only scripts/rfc-crash loads it.
+ * Enables and then disables one static key before an apply. The order of calls is that of the RFC
+ * for queued static keys, which crashes a kernel. With via=miniring the changes go through
+ * miniring's functions. Only scripts/rfc-crash loads this module.
  */
 
 #define pr_fmt(fmt) "rfc_order: " fmt
@@ -25,7 +25,7 @@ static noinline int rfc_order_taken(void)
 	return static_branch_unlikely(&order_key) ? 1 : 0;
 }
 
-/* Not exported, so called as in rust/helpers/static_key.c. */
+/* These functions are not exported, so they are called as in rust/helpers/static_key.c. */
 #define UNEXPORTED(name, prototype)					\
 	DEFINE_STATIC_CALL_NULL(rfc_##name, prototype)
 

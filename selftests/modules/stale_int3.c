@@ -3,10 +3,10 @@
  * For a test VM that QEMU emulates (TCG), where a virtual CPU can execute a breakpoint that is no
  * longer in memory.
  *
- * A store to code drops the translation of that code before the store is done. A CPU that comes to
- * the code in between translates the old byte, and that translation stays until the next store. If
- * the old byte is the breakpoint that patching of text begins with, the next CPU there takes an
- * int3 without a handler, and the kernel dies. No processor does that: it sees its own memory.
+ * A store to code drops the translation of that code before the store is done. A CPU that reaches
+ * the code in between translates the old byte, and that translation stays until the next store.
+ * The old byte can be the breakpoint with which text patching begins. Then the next CPU takes an
+ * int3 without a handler, and the kernel dies. A real processor executes what is in memory.
  *
  * So an int3 without a breakpoint in memory is ignored, and the instruction in memory is executed.
  * See Documentation/building.rst.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The number of acquisitions of the mutex: by the ring's own count in fdinfo, and by a probe on
- * mutex_lock(), which knows nothing of rings.
+ * The number of acquisitions of the mutex, by the ring's own count in fdinfo, and by a probe on
+ * mutex_lock(), which is independent of rings.
  */
 #include <pthread.h>
 #include "ring_test.h"
@@ -89,7 +89,7 @@ TEST(ring_is_counted_until_it_is_closed)
 {
 	struct uring rings[3];
 
-	/* Of the tests before. */
+	/* Wait for the rings of earlier tests. */
 	ASSERT_TRUE(rings_become(0));
 	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, open_ring(&rings[i], 0));
@@ -148,7 +148,7 @@ TEST(probe_on_mutex_lock_agrees_with_the_counts)
 	int enabling, issuer, other;
 	int ret;
 
-	/* With lockdep, mutex_lock() is a macro for the other. */
+	/* With lockdep, mutex_lock() is a macro for mutex_lock_nested(). */
 	ret = write_file(TRACING "kprobe_events", "p:miniring_test/lock mutex_lock");
 	if (ret == -EINVAL || ret == -ENOENT)
 		ret = write_file(TRACING "kprobe_events",

@@ -22,7 +22,7 @@ static struct io_uring_sqe *cancel(struct uring *ring, unsigned long long target
 	return sqe;
 }
 
-/* Completions of each request, all cancelled but for the last. */
+/* Completions of each request. All but the last are cancelled. */
 struct seen {
 	int cancelled[100];
 	int result;
@@ -270,8 +270,8 @@ TEST_F(cancel, cancelled_request_cancels_the_rest_of_its_chain)
 }
 
 /*
- * The close frees all that the ring holds. Only the child and its requests have the read end of
- * the pipe, so the write end here sees the hang-up.
+ * The close frees every object of the ring. Only the child and its requests have the read end
+ * of the pipe, so the write end here sees the hang-up.
  */
 TEST_F(cancel, last_close_cancels_all_requests)
 {
@@ -370,7 +370,7 @@ TEST_F(cancel, close_by_a_forked_child_keeps_the_requests)
 		_exit(0);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	/* The close of the child was not the last, and the request is not the child's. */
+	/* The child's close was not the last, and the request belongs to this process. */
 	sleep_ms(10);
 	EXPECT_EQ(0, uring_ready(ring));
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
@@ -379,8 +379,8 @@ TEST_F(cancel, close_by_a_forked_child_keeps_the_requests)
 }
 
 /*
- * The process ends, and others have the ring open. A poll of a ring is cancelled, a timer stays,
- * and a poll of a file is cancelled at its event.
+ * The process ends while others have the ring open. Its poll of a ring is cancelled, its timer
+ * stays, and its poll of a file is cancelled at the event.
  */
 TEST_F(cancel, timer_survives_its_process_but_a_poll_of_the_ring_does_not)
 {
@@ -427,7 +427,7 @@ TEST_F(cancel, timer_survives_its_process_but_a_poll_of_the_ring_does_not)
 	EXPECT_STREQ("4 -ECANCELED", next_cqe(ring));
 }
 
-/* A read does not write into the memory of a process that has ended, nor into any other. */
+/* A read whose process has ended writes into no memory. */
 TEST_F(cancel, read_of_an_ended_process_is_cancelled)
 {
 	struct uring *ring = &self->ring;

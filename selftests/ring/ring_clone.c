@@ -65,7 +65,7 @@ FIXTURE_VARIANT_ADD(clone, single_issuer)
 	.flags = IORING_SETUP_SINGLE_ISSUER,
 };
 
-/* The contents of buffer @slot: a page of its own. */
+/* Returns the contents of buffer @slot, which has its own page. */
 static char pattern(unsigned int slot)
 {
 	return 'a' + slot;
@@ -109,7 +109,7 @@ static int write_fixed(struct uring *ring, int fd, unsigned int slot, const char
 
 /*
  * Describes the table of @ring. A slot is the letter of one of the pages at @mem, '-' for no
- * buffer, '?' for any other. The slot behind the table has no buffer.
+ * buffer, '?' for another buffer. The slot behind the table has no buffer.
  */
 static const char *slots(struct uring *ring, const char *mem, unsigned int nr)
 {
@@ -303,7 +303,7 @@ static void *other_main(void *arg)
 	return NULL;
 }
 
-/* The first hole that the series closes: both submitters are checked. */
+/* Both submitters are checked: the first hole that the series closes. */
 TEST_F(clone, clone_checks_both_submitters)
 {
 	const int expected = variant->flags ? -EEXIST : 0;

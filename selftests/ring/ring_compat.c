@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs ring_compat32, a 32-bit program, if the kernel can run it. It gets a ring that this 64-bit
- * program made.
+ * Runs ring_compat32, a 32-bit program, if the kernel can run it. ring_compat32 gets a ring that
+ * this 64-bit program made.
  */
 #include <errno.h>
 #include <libgen.h>

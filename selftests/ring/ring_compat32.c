@@ -162,7 +162,7 @@ static bool timeouts(void)
 	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
 	struct io_uring_getevents_arg arg = { .ts = (unsigned long)&ts };
 
-	/* Half of the time is padding, which the thread does not know. */
+	/* Half of tv_nsec is padding, which the thread must ignore. */
 	if (!wakeup)
 		ts.tv_nsec |= 0xabcdULL << 32;
 	prepare(IORING_OP_TIMEOUT, -1, &ts, 1);
@@ -190,7 +190,7 @@ struct iovec64 {
 	unsigned long long base, len;
 };
 
-/* The ring was made by a 64-bit program, which passed it on. */
+/* A 64-bit program made the ring. */
 static bool vectors_of_64_bits(int fd, int params)
 {
 	char a[] = "abc", b[] = "defg";

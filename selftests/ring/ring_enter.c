@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Waits for completions: the end of a wait, and its result. */
+/* Waits for completions: when a wait ends, and its result. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -165,7 +165,7 @@ TEST_F(enter, min_complete_is_limited_to_the_size_of_the_cq)
 /* An int cannot hold the number, so the wait is for less than one completion. */
 TEST_F(enter, min_complete_beyond_an_int_does_not_wait)
 {
-	/* At 2^31 itself the subtraction of io_uring overflows, and it waits. */
+	/* At 2^31 the subtraction of io_uring overflows, and io_uring waits. */
 	EXPECT_EQ(0, enter_timeout(&self->ring, (1U << 31) + 1, FOREVER_MS));
 	EXPECT_EQ(0, enter_timeout(&self->ring, ~0U, FOREVER_MS));
 	EXPECT_EQ(0, uring_enter(&self->ring, 0, ~0U, WAIT));
@@ -556,7 +556,7 @@ TEST_F(enter, ext_arg_reg_faults_without_registered_memory)
 
 TEST_F(enter, registered_ring_flag_is_refused)
 {
-	/* io_uring looks up the ring and finds none. */
+	/* io_uring searches for the ring and finds none. */
 	EXPECT_EQ(on_io_uring() ? -EBADF : -EINVAL,
 		  uring_enter(&self->ring, 0, 0, IORING_ENTER_REGISTERED_RING));
 }

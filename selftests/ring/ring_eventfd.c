@@ -73,7 +73,10 @@ static int post(struct uring *ring, int nr)
 	return uring_submit(ring);
 }
 
-/* By pointer, as in the manual page; uring_register_eventfd() may pass the value. */
+/*
+ * Registers by pointer, as in the manual page; uring_register_eventfd() may
+ * pass the value.
+ */
 static int register_pointed(struct uring *ring, int fd)
 {
 	return uring_register(ring, IORING_REGISTER_EVENTFD, &fd, 1);
@@ -312,7 +315,7 @@ TEST_F_TIMEOUT(eventfd, eventfd_is_silent_for_a_cqe_seen_before_register, 600)
 		uring_advance(&self->ring, 1);
 		ASSERT_EQ(0, uring_unregister_eventfd(&self->ring));
 	}
-	/* For a signal that is late. */
+	/* Waits for a late signal. */
 	sleep_ms(10);
 	EXPECT_EQ(0, count(self->fd));
 }
@@ -541,8 +544,9 @@ TEST_F(eventfd, eventfd_may_be_in_an_epoll_with_its_ring)
 }
 
 /*
- * The ring polls its own eventfd, directly or through an epoll: the completion
- * is posted from inside the eventfd's wake-up, or by what that set off.
+ * The ring polls its own eventfd, directly or through an epoll. The completion
+ * is posted from inside the eventfd's wake-up, or by code that the wake-up
+ * started.
  */
 TEST_F(eventfd, eventfd_polled_by_its_ring_is_signalled_for_that_poll)
 {
@@ -695,8 +699,8 @@ static bool ends(pid_t pid)
 }
 
 /*
- * In the model where registration waits for requests in flight, and the next registration for that
- * one.
+ * In this model registration waits for requests in flight, and the next registration waits for the
+ * first.
  */
 TEST(task_that_waits_to_register_can_be_killed)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring's eventfd changes while another thread posts completions: every change
- * succeeds, takes effect for the very next submission, and a signal always
- * means that a completion was posted.
+ * A ring's eventfd changes while another thread posts completions. Every change
+ * succeeds and takes effect for the next submission. A signal always means that
+ * a completion was posted.
  */
 #include <sys/eventfd.h>
 #include "background.h"
@@ -10,7 +10,7 @@
 
 #define RACE_MS 2000
 
-/* Posts and reaps one completion at a time until told to stop. */
+/* Posts and reaps one completion at a time until the test stops the thread. */
 struct poster {
 	struct background background;
 	struct uring *ring;
@@ -37,8 +37,8 @@ static void poster_start(struct poster *p, struct uring *ring)
 }
 
 /*
- * Waits until a submission that began after this call has returned. That one sees earlier stores
- * of the caller.
+ * Waits until a submission that began after this call has returned. Such a submission sees
+ * earlier stores of the caller.
  */
 static bool next_submission(struct poster *p)
 {
@@ -165,9 +165,7 @@ TEST_F(change, change_holds_for_the_next_submission)
 			TH_LOG("registered, yet a submission was not signalled");
 		}
 		ASSERT_EQ(0, unregister_in_turn(&self->ring, cycles));
-		/*
-		 * Signals that are on their way may still arrive, so wait for one more submission.
-		 */
+		/* Late signals may still arrive, so wait for one more submission. */
 		ASSERT_TRUE(next_submission(&self->poster));
 		count(self->fd);
 		ASSERT_TRUE(next_submission(&self->poster));
@@ -190,7 +188,7 @@ TEST_F(change, change_to_another_eventfd_moves_the_signals)
 
 	ASSERT_EQ(0, uring_register_eventfd(&self->ring, fds[now]));
 	while (now_ms() < end) {
-		/* Each form of the call for each of the two eventfds. */
+		/* Both forms of the call, for both eventfds. */
 		ASSERT_EQ(0, unregister_in_turn(&self->ring, cycles / 2));
 		now ^= 1;
 		ASSERT_EQ(0, register_in_turn(&self->ring, fds[now], cycles / 2));
@@ -208,8 +206,8 @@ TEST_F(change, change_to_another_eventfd_moves_the_signals)
 }
 
 /*
- * An inline completion is not of a worker. So an async eventfd is never signalled, however soon
- * after or before a plain one is registered.
+ * No worker posts an inline completion. So an async eventfd is never signalled, even right
+ * before or after the registration of a plain eventfd.
  */
 TEST_F(change, change_to_async_eventfd_signals_only_the_plain_one)
 {
@@ -245,7 +243,7 @@ TEST_F(change, change_to_async_eventfd_signals_only_the_plain_one)
 	close(async);
 }
 
-/* Returns the number of a new eventfd: the lowest free one. */
+/* Returns the number of a new eventfd: the lowest free number. */
 static int least_free_id(void)
 {
 	char path[64], line[128];
@@ -264,8 +262,8 @@ static int least_free_id(void)
 }
 
 /*
- * Each eventfd is closed right after its registration, and none stays in the kernel: the next one
- * gets a free number.
+ * Each eventfd is closed right after its registration, and none stays in the kernel: the next
+ * eventfd gets a free number.
  */
 TEST_F(change, change_of_closed_eventfds_leaves_none_in_the_kernel)
 {
@@ -284,7 +282,7 @@ TEST_F(change, change_of_closed_eventfds_leaves_none_in_the_kernel)
 	}
 	background_stop(&self->poster.background);
 	EXPECT_EQ(0, self->poster.errors);
-	/* The last ones are freed a grace period later. */
+	/* The last eventfds are freed a grace period later. */
 	end = now_ms() + HANG_MS;
 	while (least_free_id() > id && now_ms() < end)
 		sleep_ms(20);
@@ -362,14 +360,14 @@ TEST_F(change, disabling_in_the_ring_holds_for_the_next_submission)
 }
 
 /*
- * The rule, in full. A posting call signals the eventfd once if one was
- * registered before it began and until it had ended, not at all if none was,
- * and at most once if the registration changed meanwhile. Signals are seen as
- * soon as the call returns. So each call is judged by itself: by the phase
- * before and after it, and by what the eventfd counted. Of every eight times
- * UNREAD calls the last UNREAD are judged by their sum: nobody reads the eventfd
- * meanwhile. A slow kernel does not get to the end in time; CYCLE_SECONDS in the
- * environment gives it more.
+ * The full rule. A posting call signals an eventfd that is registered for the
+ * whole call once. Without an eventfd the call signals nothing. If the
+ * registration changes during the call, the call signals at most once. Signals
+ * are visible as soon as the call returns. So each call is judged alone, by the
+ * phase before and after the call, and by the eventfd's count. Of every eight
+ * times UNREAD calls the last UNREAD are judged by their sum, because the
+ * eventfd is not read meanwhile. CYCLE_SECONDS in the environment gives a slow
+ * kernel more time.
  */
 #define CYCLES 100000
 #define UNREAD 64
@@ -441,7 +439,7 @@ static void *judge_main(void *arg)
 			j->absent++;
 		} else {
 			j->changing++;
-			/* Any number of changes may fit into the call. */
+			/* Any number of changes may happen during the call. */
 			j->most++;
 		}
 		if (is_read(j->calls))
@@ -457,7 +455,7 @@ static void next_phase(struct judge *j)
 	__atomic_fetch_add(&j->phase, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Stays in this phase for a call or two. */
+/* Stay in this phase for a call or two. */
 static bool linger(struct judge *j)
 {
 	unsigned long seen = __atomic_load_n(&j->calls, __ATOMIC_ACQUIRE);
@@ -562,7 +560,7 @@ TEST_F(change, eventfd_on_many_rings_keeps_count)
 	EXPECT_EQ(RINGS * POSTS, count(self->fd));
 }
 
-/* Rings are closed while their unregistered eventfd still waits for its callback. */
+/* Rings are closed while their unregistered eventfd waits for its callback. */
 TEST_F(change, ring_can_go_with_a_change_outstanding)
 {
 	long long end = now_ms() + RACE_MS / 2;

@@ -3,16 +3,15 @@
  * Completions from several threads, from timers and from workers, on a ring whose
  * eventfd comes and goes, under each notify model.
  *
- * While an eventfd stays registered, each completion that is posted by itself, as all
- * are here, signals it once, and a consumer that sleeps until it is signalled finds
- * every completion. An asynchronous registration is signalled for each completion of a
- * worker, and never for one that is inline with its submission. While there is none,
- * nothing is signalled. And at no time has there been a signal more than there are
- * completions.
+ * While an eventfd stays registered, each completion that is posted alone, as here,
+ * signals the eventfd once. A consumer that sleeps until the signal finds every
+ * completion. An asynchronous registration is signalled for each completion of a
+ * worker, and never for an inline completion. Without a registration no eventfd is
+ * signalled. There are never more signals than completions.
  *
- * io_uring posts completions in batches, and so signals less often than that. It posts
- * before it signals, and unregistering waits for nobody in between: a signal may come
- * long after its phase, so each phase has an eventfd of its own.
+ * io_uring posts completions in batches, and so signals less often. io_uring posts
+ * before it signals, and unregistering does not wait for a poster in between. So a
+ * signal may come long after its phase, and each phase has its own eventfd.
  */
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -198,8 +197,8 @@ static bool renew_eventfd(struct _test_data_eventfd *self)
 }
 
 /*
- * Waits until all that saw the old registration have signalled: they signal within one RCU
- * read-side critical section. With one CPU, membarrier(2) does not wait.
+ * Waits until all posters that saw the old registration have signalled. A poster signals
+ * in the same RCU read-side critical section. With one CPU, membarrier(2) does not wait.
  */
 static void wait_for_late_signals(void)
 {
@@ -225,7 +224,7 @@ static bool is_drained(struct _test_data_eventfd *self)
 }
 
 /*
- * Waits until all requests have completed. Returns false after a time, or after a signal too many.
+ * Waits until all requests have completed. Returns false at the limit, or after a surplus signal.
  */
 static bool drain(struct _test_data_eventfd *self)
 {
@@ -244,7 +243,7 @@ static bool drain(struct _test_data_eventfd *self)
 /* Number of requests in a phase. */
 #define PHASE 200
 
-/* Waits for late signals. Returns false if there are not @least to @most of them in the end. */
+/* Waits for late signals. Returns false if the final count is not from @least to @most. */
 static bool wait_for_signals(struct _test_data_eventfd *self, unsigned long long least,
 			     unsigned long long most)
 {
@@ -309,13 +308,16 @@ static bool are_workers_done(struct _test_data_eventfd *self)
 	return done;
 }
 
-/* Sleeps on the eventfd for the completions of workers. Returns false if it misses one. */
+/*
+ * Sleeps on the eventfd for the completions of workers. Returns false if the
+ * thread misses a completion.
+ */
 static bool sleep_for_workers(struct _test_data_eventfd *self)
 {
 	long long last = now_ms();
 
 	while (!are_workers_done(self)) {
-		/* After the last worker has completed, no signal comes any more. */
+		/* After the last worker has completed, no further signal comes. */
 		if (is_signalled(self, 20)) {
 			if (!take(self))
 				return false;
@@ -349,7 +351,10 @@ TEST_F_TIMEOUT(eventfd, async_eventfd_is_signalled_for_each_worker_completion, 6
 		ASSERT_TRUE(drain(self));
 		workers = self->reaped_of[WORKER] - workers;
 		timers = self->reaped_of[TIMER] - timers;
-		/* Timers are not inline either; io_uring signals for workers only. */
+		/*
+		 * Completions of timers are not inline; io_uring signals for
+		 * workers only.
+		 */
 		if (!on_io_uring())
 			ASSERT_TRUE(wait_for_signals(self, signals + workers,
 						     signals + workers + timers)) {

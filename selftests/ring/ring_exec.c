@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The process behind a ring executes another program, is killed or is stopped. Its requests and
- * its SQPOLL thread touch no memory and no descriptor of the new program. The ring does not keep
- * the process from ending.
+ * The process of a ring executes another program, is killed or is stopped. Its requests and its
+ * SQPOLL thread touch no memory and no descriptor of the new program. The ring does not prevent
+ * the end of the process.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -248,7 +248,7 @@ static void write_to_a_terminal(const char *name, int ready, int go, bool regist
 	uring_enter(&ring, 0, 0, IORING_ENTER_SQ_WAKEUP);
 	if (write(ready, "x", 1) != 1)
 		_exit(96);
-	/* Waits until the thread is in its write, and has the mutex. */
+	/* Waits until the thread is in its write, and holds the mutex. */
 	if (read(go, &byte, 1) != 1)
 		_exit(95);
 	if (registers)
@@ -282,7 +282,7 @@ FIXTURE_SETUP(busy_thread)
 	pfd = (struct pollfd){ .fd = self->master, .events = POLLIN };
 	ASSERT_EQ(1, poll(&pfd, 1, HANG_MS));
 	ASSERT_EQ(1, write(self->go[1], "x", 1));
-	/* io_uring leaves the write to a worker, and does not hold the mutex meanwhile. */
+	/* io_uring leaves the write to a worker, without the mutex. */
 	ASSERT_TRUE(on_io_uring() || until_asleep_in(self->pid, nr));
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A ring loses its last descriptor with requests in flight: closed, duplicated, sent over a
- * socket, inherited by fork, closed by exec, killed. The ring is freed with all that its requests
- * hold: the read end of a pipe, whose write end then sees a hang-up.
+ * socket, inherited by fork, closed by exec, killed. The ring is freed, and so is what its
+ * requests hold: the read end of a pipe, whose write end then sees a hang-up.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -171,7 +171,7 @@ static void inherited(struct uring *ring)
 	forever();
 }
 
-/* Executes this program again, which then does nothing. */
+/* Executes this program again, which then only waits. */
 static void closed_by_exec(struct uring *ring)
 {
 	(void)ring;

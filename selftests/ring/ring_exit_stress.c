@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Processes and threads make rings, put requests in flight, and close, send, inherit, execute and
- * kill at random. Others submit to a ring that stays, for a bounded time. All get descriptors of
- * that ring and submit to it. It completes each request exactly once, and no other ring remains.
+ * kill at random, for a bounded time. All of them get descriptors of a ring that stays, and
+ * submit to it. That ring completes each request exactly once, and no other ring remains.
  * EXIT_SECONDS in the environment is the duration.
  */
 #include <pthread.h>
@@ -163,7 +163,7 @@ static void *wait_until_killed(void *ring)
 	return NULL;
 }
 
-/* A process with a ring of its own and the one that stays. Its end is random. */
+/* A process with its own ring and the ring that stays. Its end is random. */
 static void live(unsigned int seed)
 {
 	static const unsigned int flags[] = {
@@ -275,7 +275,10 @@ TEST_F_TIMEOUT(rings, lost_rings_are_freed_beside_one_that_stays, 600)
 		EXPECT_EQ(0, status);
 	}
 
-	/* io_uring only now detects that some submitters of polls have ended. */
+	/*
+	 * io_uring detects the end of a poll's submitter only at an event,
+	 * which comes now.
+	 */
 	ASSERT_EQ(1, write(pipes[1], "x", 1));
 	for (end = now_ms() + HANG_MS; taken < shared->submitted && now_ms() < end;) {
 		enter_timeout(&stays, 1, 100);

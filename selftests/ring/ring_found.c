@@ -16,9 +16,9 @@ static void on_alarm(int signal)
 }
 
 /*
- * In the quiesce model a change of registration waits for an RCU callback. A ring could be freed
- * under the callback, if the change was interrupted, or saw the count drop to zero before the end
- * of the callback.
+ * In the quiesce model a change of registration waits for an RCU callback. The ring could be
+ * freed before the end of the callback. The change was interrupted, or saw the count drop to zero
+ * too early.
  */
 TEST(quiesced_ring_can_go_right_after_an_interrupted_change)
 {
@@ -68,7 +68,10 @@ static void *register_it(void *arg)
 	return NULL;
 }
 
-/* A message that was refused because of a change ended the wait of that change too early. */
+/*
+ * A message that was refused because of a change of registration ended the wait
+ * of that change too early.
+ */
 TEST(refused_message_does_not_end_the_wait_of_a_quiesced_ring)
 {
 	struct uring ring = { .model = MINIRING_NOTIFY_QUIESCE }, other = {};
@@ -159,9 +162,7 @@ TEST(timeout_survives_updates_while_it_expires)
 	uring_close(&ring);
 }
 
-/*
- * Posting the CQE of a poll of its own ring woke that poll again, and so on until the CQ was full.
- */
+/* Posting the CQE of a poll of its own ring woke that poll again, until the CQ was full. */
 TEST(poll_report_about_its_own_ring_does_not_cause_another)
 {
 	struct uring ring = {};
@@ -173,7 +174,7 @@ TEST(poll_report_about_its_own_ring_does_not_cause_another)
 	ASSERT_EQ(1, uring_submit(&ring));
 	prep_poll(&ring, ring.fd, POLLIN, IORING_POLL_ADD_MULTI, 2);
 	ASSERT_EQ(1, uring_submit(&ring));
-	/* Reads until the last report, and checks that no other comes. */
+	/* Reads until the last report, and checks that no further report comes. */
 	for (bool last = false; !last;) {
 		last = !more || now_ms() > end;
 		enter_timeout(&ring, 1, 100);
@@ -213,7 +214,7 @@ static void faster_readers(struct __test_metadata *_metadata, int flags)
 		ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS));
 		ASSERT_STREQ("1 1", next_cqe(&ring));
 	}
-	/* Wait until each has lost its last race. */
+	/* Wait until each reader has lost its last race. */
 	sleep_ms(100);
 	prep_undo(&ring, IORING_OP_ASYNC_CANCEL, 1, 2)->cancel_flags = IORING_ASYNC_CANCEL_ALL;
 	ASSERT_EQ(1, uring_submit(&ring));
@@ -222,7 +223,7 @@ static void faster_readers(struct __test_metadata *_metadata, int flags)
 		while (uring_ready(&ring)) {
 			const char *result = next_cqe(&ring);
 
-			/* Workers of io_uring block in the file, and are interrupted. */
+			/* Workers of io_uring block in the file, and can be interrupted. */
 			cancelled += !strcmp("1 -ECANCELED", result) ||
 				     (on_io_uring() && !strcmp("1 -EINTR", result));
 		}
@@ -240,7 +241,7 @@ TEST(read_that_lost_the_race_for_data_can_be_cancelled)
 
 TEST(read_of_a_nonblocking_pipe_can_be_cancelled)
 {
-	/* In io_uring such a read is -EAGAIN. */
+	/* In io_uring such a read returns -EAGAIN. */
 	if (on_io_uring())
 		SKIP(return, "such a read does not wait");
 	faster_readers(_metadata, O_NONBLOCK);

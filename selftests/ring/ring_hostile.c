@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Userspace may write anything to shared memory. Nothing in it may hurt the kernel or another
- * ring, and a ring works again when its words make sense.
+ * Userspace may write any values to shared memory. No value may harm the kernel or another
+ * ring, and a ring works again when its words are valid.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -20,9 +20,7 @@ struct scribbler {
 	unsigned long long rounds;
 };
 
-/*
- * Any field but the opcode: a NOP does nothing for any values, so it does not harm this process.
- */
+/* Overwrites a word, except the opcode: a NOP harms this process with no values. */
 static void scribble_sqe(unsigned int *sqes, unsigned int word, unsigned int value)
 {
 	bool has_opcode = word % (sizeof(struct io_uring_sqe) / 4) == 0;
@@ -44,7 +42,7 @@ static void *scribble(void *arg)
 
 			if (r & 0x10000)
 				value = likely[value % ARRAY_SIZE(likely)];
-			/* Favours the indices, which are all at the start. */
+			/* Favours the start of the memory, which has all indices. */
 			uring_store(&words[r & 0x20000 ? r % 32 : r % nr], value);
 			if (!s->header_only)
 				scribble_sqe(sqes, value % (s->ring->sqes_len / 4), r);
@@ -60,7 +58,7 @@ static void scribbler_start(struct scribbler *s, struct uring *ring, bool header
 	background_start(&s->background, scribble, s);
 }
 
-/* A thread that alternates two values in every one of some words. */
+/* A thread that alternates two values in each of some words. */
 struct flipper {
 	struct background background;
 	unsigned int *words, nr, values[2];
@@ -309,7 +307,7 @@ TEST_F(hostile, ring_recovers_from_a_bad_cq_head)
 			ASSERT_NE(NULL, uring_nop(ring, sent++));
 		ASSERT_EQ(3, uring_submit(ring));
 		enter_timeout(ring, 1, 10);
-		/* All three have a completion in the end, posted or kept. */
+		/* In the end all three requests have a completion, posted or kept. */
 		uring_store(ring->cq.head, tail);
 		ASSERT_EQ(0, enter_timeout(ring, 3, HANG_MS)) {
 			TH_LOG("head at tail + %d", (int)offset[i]);
@@ -358,8 +356,8 @@ TEST_F(hostile, bad_pointers_fault)
 }
 
 /*
- * Flags that are valid and ask for a completion, and flags that are refused, which posts a
- * completion too. Only a kernel that checks the first and obeys the second posts none.
+ * Valid flags that ask for a completion, and invalid flags whose refusal also posts a
+ * completion. Only a kernel that checks the first flags and uses the second posts none.
  */
 TEST_F(hostile, sqe_flags_are_read_once)
 {
@@ -413,7 +411,10 @@ TEST_F(hostile, sq_index_is_read_once)
 	memset(ring->sq.sqes, 0, ring->sqes_len);
 	for (int i = 0; i < ENTRIES; i++)
 		ring->sq.sqes[i].user_data = i;
-	/* The second index is out of range, and selects entry 1 if it is only reduced. */
+	/*
+	 * The second index is out of range, and selects entry 1 if the kernel
+	 * only reduces it.
+	 */
 	self->flipper = (struct flipper){
 		.words = ring->sq.array, .nr = ENTRIES, .values = { 0, ENTRIES + 1 },
 	};

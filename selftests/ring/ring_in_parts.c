@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A file that transfers a part at once, and the rest only to a caller that waits:
- * modules/file_in_parts.c, which this program loads.
+ * A file that transfers a part at once, and the rest only for a caller that
+ * waits: modules/file_in_parts.c, which this program loads.
  */
 #include <sys/uio.h>
 #include "file_in_parts.h"
@@ -68,7 +68,7 @@ TEST_F(parts, short_transfer_ends_at_the_end_of_the_file)
 	EXPECT_EQ(IN_PARTS_SIZE - 30, result(ring));
 }
 
-/* The parts end inside of the first and the second vector. */
+/* The parts end inside the first and the second vector. */
 TEST_F(parts, short_transfer_of_vectors_is_completed)
 {
 	struct iovec iovs[3] = {

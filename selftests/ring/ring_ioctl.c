@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Features of /dev/miniring alone: a file that is no ring before SETUP, and wrong ioctls that a
- * system call does not allow.
+ * Features of /dev/miniring alone: a file that is no ring before SETUP, and invalid ioctls
+ * without a counterpart in system calls.
  */
 #include <limits.h>
 #include <poll.h>
@@ -177,7 +177,7 @@ TEST_F(device, unreadable_ioctl_arguments_fault)
 		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], NULL));
 		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], bad_pointer()));
 		EXPECT_EQ(-EFAULT, do_ioctl(self->fd, cmds[i], (void *)-8L));
-		/* SETUP faults on a file that is no ring, the others on a ring. */
+		/* SETUP faults on a file that is no ring, the other ioctls on a ring. */
 		if (!i)
 			ASSERT_EQ(0, set_up(self));
 	}
@@ -289,7 +289,7 @@ TEST_F(device, random_ioctls_do_no_harm)
 	for (int i = 0; i < 5000; i++) {
 		for (int j = 0; j < 16; j++)
 			words[j] = rand_r(&seed) << 1 ^ rand_r(&seed);
-		/* Sometimes small, to pass the first check. Never waits. */
+		/* Sometimes small, to pass the first check. Never makes the call wait. */
 		for (int j = 0; j < 4; j++)
 			if (words[j] & 0x100)
 				words[j] &= 0x3f;

@@ -192,8 +192,9 @@ TEST_F_TIMEOUT(issuer, ring_keeps_its_ended_submitter, 120)
 	ASSERT_EQ(0, uring_open(&ring, 8));
 	EXPECT_EQ(0, from_thread(&ring, enable, 0));
 	/*
-	 * Without a reference of the ring, a new task may reuse the address of the old one. KASAN
-	 * keeps freed memory unused for long, so the loop cannot detect that there.
+	 * Without a reference of the ring, a new task may reuse the address of the old task.
+	 * KASAN keeps freed memory unused for long, so with KASAN the loop cannot detect the
+	 * reuse.
 	 */
 	for (int i = 0; i < 100; i++) {
 		ASSERT_EQ(-EEXIST, from_thread(&ring, submit_too_many, 1));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The paths into a SINGLE_ISSUER ring that the mailing list thread raises, other than those of
- * ring_issuer: after exec, by a passed fd, and completions and issues by other contexts during a
- * submission. None touches issuer state, and every request completes once.
+ * The other paths into a SINGLE_ISSUER ring that the mailing list thread raises: after exec, by
+ * a passed descriptor, and completions and issues by other contexts during a submission. No path
+ * touches issuer state, and every request completes once.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -47,7 +47,10 @@ static struct io_uring_sqe *get(struct _test_data_paths *self, unsigned int opco
 	return sqe;
 }
 
-/* Checks that all requests before a drained one have completed, and no later one. */
+/*
+ * Checks that all requests before a drained request have completed, and no
+ * later request.
+ */
 static void in_order(struct _test_data_paths *self, unsigned long long user_data)
 {
 	unsigned long long number = user_data & ~DRAINED;
@@ -61,7 +64,7 @@ static void in_order(struct _test_data_paths *self, unsigned long long user_data
 		self->last = number;
 }
 
-/* Reaps all completions, and flushes kept ones. */
+/* Reaps all completions, and flushes kept completions. */
 static void take(struct _test_data_paths *self)
 {
 	struct io_uring_cqe *cqe;
@@ -196,7 +199,7 @@ TEST_F(paths, timers_and_workers_complete_during_submission)
 			sqe->addr = (unsigned long)&ts;
 			sqe->len = 1;
 		} else {
-			/* A worker has the request. */
+			/* A worker runs the request. */
 			sqe->flags = IOSQE_ASYNC;
 		}
 		if (i % 8 == 7)
@@ -289,7 +292,10 @@ static void *send_messages(void *arg)
 		s->failed += !cqe || cqe->res;
 		s->sent += cqe && !cqe->res;
 		uring_reap(&s->ring);
-		/* No more than the other thread reaps: what does not fit is kept. */
+		/*
+		 * Sends no faster than the other thread reaps: completions
+		 * without room are kept.
+		 */
 		if (s->sent % 64 == 0)
 			sched_yield();
 	} while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE));
@@ -360,7 +366,7 @@ static int same_task(int fd)
 {
 	struct uring ring = { .fd = fd, .backend = uring_backend() };
 
-	/* There is nothing to submit: only the permission is checked. */
+	/* The SQ is empty: only the permission is checked. */
 	if (uring_enter(&ring, 1, 0, 0) != 0)
 		return 1;
 	return uring_unregister_eventfd(&ring) == -ENXIO ? 0 : 2;

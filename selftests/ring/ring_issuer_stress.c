@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Mixes all operations on rings of each kind of issuer, for SECONDS from the environment (5 by
- * default): plain and linked NOPs, timers and their cancellation, drain, polls, messages of other
- * rings, an eventfd that comes and goes, fdinfo readers, and other tasks that try to get in.
+ * default). Plain and linked NOPs, timers and their cancellation, drain, polls, and messages of
+ * other rings. An eventfd comes and goes, other tasks read fdinfo, and other tasks try to submit.
  * Asserts that no completion is lost or doubled: submitted = completed + cancelled.
  */
 #include <poll.h>
@@ -162,7 +162,7 @@ static void submit(struct _test_data_stress *self)
 		uring_enter(&self->ring, 1, 0, IORING_ENTER_SQ_WAKEUP);
 }
 
-/* Submits a request of a random kind, linked to the next one or not. */
+/* Submits a request of a random kind, linked to the next request or not. */
 static void request(struct _test_data_stress *self, struct io_uring_sqe *sqe, bool may_link)
 {
 	static struct __kernel_timespec soon = { .tv_nsec = 30000 };
@@ -209,7 +209,7 @@ static bool settle(struct _test_data_stress *self)
 	long long start = now_ms();
 	char byte = 0;
 
-	/* A drained request may wait for polls, which cannot be cancelled then. */
+	/* A drained request may wait for polls, and cannot be cancelled meanwhile. */
 	if (write(self->pipe[1], &byte, 1) != 1)
 		return false;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring with requests in flight keeps an owner when others lose it: by a duplicate, a mapping, a
- * socket, fork or exec. Each request completes exactly once, with its result, or with -ECANCELED
- * if its submitter has ended. A ring that only its own requests hold must be freed.
+ * A ring with requests in flight loses some of its owners, and others stay: by a duplicate, a
+ * mapping, a socket, fork or exec. Each request completes exactly once, with its result, or with
+ * -ECANCELED if its submitter has ended. A ring that only its own requests hold must be freed.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -142,14 +142,17 @@ TEST_F(kept, receiver_of_a_ring_submits_as_itself)
 	ASSERT_EQ(0, send_fd(sockets[0], ring->fd));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
-	/* The requests of the receiver are cancelled in the end; those of this process are not. */
+	/*
+	 * Only the requests of the receiver are cancelled in the end, not those
+	 * of this process.
+	 */
 	ASSERT_EQ(1, write(self->fds[1], "x", 1));
 	seen = tally(ring, 2);
 	EXPECT_EQ(2, seen.total);
 	EXPECT_EQ(1, seen.cancelled);
 }
 
-/* A child submits to the inherited ring, and ends, in one of several ways. */
+/* A child submits to the inherited ring, and ends in one of several ways. */
 TEST_F(kept, requests_of_an_ended_child_are_cancelled)
 {
 	struct uring *ring = &self->ring;
@@ -212,7 +215,7 @@ TEST_F(kept, exec_cancels_requests_on_an_open_ring)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	ring->sq.filled += 3;
-	/* Both requests from before the exec, and the NOP of the new program. */
+	/* The two requests from before the exec, and the NOP of the new program. */
 	seen = tally(ring, 3);
 	EXPECT_EQ(3, seen.total);
 	EXPECT_EQ(2, seen.cancelled);
@@ -248,7 +251,10 @@ TEST_F(kept, requests_survive_a_thread_with_its_own_descriptors)
 	close(sockets[1]);
 }
 
-/* Requests that wait while a search looks at them, and how often one completes meanwhile. */
+/*
+ * Number of waiting requests that a search passes, and of rounds in which a
+ * request completes meanwhile.
+ */
 #define SEARCHED 4096
 #define SEARCHES 20
 
@@ -259,7 +265,10 @@ struct searcher {
 	bool failed;
 };
 
-/* Loses its only descriptor of the ring over and over: each time what waits is searched. */
+/*
+ * Loses its only descriptor of the ring again and again: each close searches
+ * the waiting requests.
+ */
 static void *loses_the_ring(void *arg)
 {
 	struct searcher *searcher = arg;
@@ -275,7 +284,7 @@ static void *loses_the_ring(void *arg)
 	return NULL;
 }
 
-/* Takes @nr completions; returns whether that of 3 comes before that of @last. */
+/* Takes @nr completions. Returns whether that of request 3 comes before that of @last. */
 static bool drained_comes_before(struct uring *ring, unsigned int nr, unsigned int last)
 {
 	bool drained = false, before = false;
@@ -296,8 +305,8 @@ static bool drained_comes_before(struct uring *ring, unsigned int nr, unsigned i
 }
 
 /*
- * Request 1 completes while a search has those behind it. Request 2 waits for its file, 3 for 2,
- * and all others for 3: also the last, which is submitted when 1 has completed.
+ * Request 1 completes while a search has the requests behind it. Request 2 waits for its file, 3
+ * for 2, and all later requests for 3. The last request is submitted after 1 has completed.
  */
 TEST_F_TIMEOUT(kept, drained_request_holds_up_the_last_during_a_search, 600)
 {
@@ -340,8 +349,8 @@ TEST_F_TIMEOUT(kept, drained_request_holds_up_the_last_during_a_search, 600)
 
 /*
  * Cycles of files: a request of the ring holds a file that holds the ring. The process may close
- * its descriptors of both; both must be freed when it ends. If not, a timeout ends the cycle
- * later, for the sake of later tests.
+ * its descriptors of both. Both must be freed when the process ends. Otherwise a timeout ends
+ * the cycle later, for later tests.
  */
 static struct io_uring_sqe *prep_late(struct uring *ring)
 {
@@ -384,7 +393,10 @@ static bool through_a_message(struct uring *ring, bool closes_all)
 	return through(message_to, ring, closes_all);
 }
 
-/* The process that makes the cycle ends first; another one shares its descriptors until then. */
+/*
+ * The process that makes the cycle ends. Another process shares its descriptors
+ * until then.
+ */
 static bool through_shared_descriptors(struct uring *ring, bool closes_all)
 {
 	pid_t parent = getpid();
@@ -432,7 +444,7 @@ static int wait_for_what_is_in_flight(struct uring *ring)
 
 /*
  * A wait runs task work, here of an io_uring, which closes the only descriptor of the ring. A
- * mapping does not keep the ring either.
+ * mapping does not keep the ring open.
  */
 FIXTURE(closed_in_a_wait)
 {

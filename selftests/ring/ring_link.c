@@ -152,7 +152,7 @@ TEST_F(link, cqe_skip_hides_successes_and_the_rest_of_a_failed_chain)
 	nop(ring, 3, 0, 0);
 	ASSERT_EQ(3, uring_submit(ring));
 	EXPECT_STREQ("3 0", wait_next_cqe(ring));
-	/* After a failed request with the flag, the rest is not reported. */
+	/* After a failed request with the flag, the rest of the chain is not reported. */
 	nop(ring, 4, IOSQE_IO_LINK | skip, -EIO);
 	nop(ring, 5, IOSQE_IO_LINK, 0);
 	nop(ring, 6, 0, 0);
@@ -160,7 +160,10 @@ TEST_F(link, cqe_skip_hides_successes_and_the_rest_of_a_failed_chain)
 	EXPECT_STREQ("4 -EIO", wait_next_cqe(ring));
 	sleep_ms(5);
 	EXPECT_STREQ("none", next_cqe(ring));
-	/* After a failed request without the flag, the rest is reported, even with the flag. */
+	/*
+	 * After a failed request without the flag, the rest of the chain is
+	 * reported, even with the flag.
+	 */
 	nop(ring, 7, IOSQE_IO_LINK, -EIO);
 	nop(ring, 8, skip, 0);
 	ASSERT_EQ(2, uring_submit(ring));
@@ -248,7 +251,10 @@ TEST_F(link, drained_chain_waits_as_a_whole)
 		EXPECT_EQ(i, atoi(wait_next_cqe(ring)));
 }
 
-/* Submits requests that take some time, behind the prepared ones. Returns false on failure. */
+/*
+ * Submits requests that take some time, behind the prepared requests. Returns
+ * false on failure.
+ */
 static bool submit_slowly(struct uring *ring, unsigned int nr)
 {
 	static char zeros[1 << 20];

@@ -139,7 +139,7 @@ TEST_F(ring_memory, first_page_alone_can_be_mapped)
 	EXPECT_EQ(512, page[ring->p.sq_off.ring_entries / 4]);
 }
 
-/* Either mmap(2) or the access fails: nothing is behind the ring. */
+/* Either mmap(2) or the access fails: the ring has no memory there. */
 TEST_F(ring_memory, memory_past_the_end_is_unreachable)
 {
 	struct uring *ring = &self->ring;
@@ -247,7 +247,7 @@ TEST_F(ring_memory, forked_child_shares_the_ring)
 		bool ok = !strcmp("1 0", next_cqe(ring)) && uring_nop(ring, 2) &&
 			uring_submit(ring) == 1;
 
-		/* The parent keeps what the child unmaps and closes. */
+		/* The parent keeps the ring and the mappings that the child closes. */
 		uring_close(ring);
 		_exit(!ok);
 	}

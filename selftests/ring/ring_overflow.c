@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * More completions than the CQ has room for: none is lost, none overtakes another, and a flag in
- * the SQ shows that.
+ * the SQ shows the overflow.
  */
 #include <poll.h>
 #include "ring_test.h"

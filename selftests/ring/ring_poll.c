@@ -49,7 +49,10 @@ static int watch(int epoll, int fd, unsigned int events, unsigned long long data
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-/* Returns the events of the one ready file, 0 if none is ready, -1 if more than one is. */
+/*
+ * Returns the events of the one ready file, 0 if no file is ready, -1 if
+ * several are ready.
+ */
 static int epoll_events(int epoll, int timeout)
 {
 	struct epoll_event ev[2];

@@ -305,8 +305,8 @@ static void *trigger_each(void *arg)
 }
 
 /*
- * An event during a submission is reported after the whole submission. Otherwise an update,
- * further on, of a poll that has reported would find the same event again.
+ * An event during a submission is reported after the whole submission. Otherwise a later
+ * update of a poll that has reported would find the same event again.
  */
 TEST_F_TIMEOUT(poll, update_does_not_repeat_an_event_that_came_meanwhile, 120)
 {
@@ -503,7 +503,10 @@ TEST_F(poll, poll_removed_amid_events_ends_once)
 			else if (!on_io_uring() || strcmp("2 -EALREADY", text))
 				ASSERT_STREQ("2 0", text);
 		}
-		/* Only a full CQ ends the poll before. That is reported before or after -ENOENT. */
+		/*
+		 * Only a full CQ ends the poll earlier. The end is reported
+		 * before or after -ENOENT.
+		 */
 		ASSERT_LE(absent, full);
 	}
 	__atomic_store_n(&filling_ends, true, __ATOMIC_RELAXED);
@@ -530,7 +533,7 @@ TEST_F(poll, poll_of_a_signalfd_ends_with_its_process)
 		sigaddset(&mask, SIGUSR1);
 		sigprocmask(SIG_BLOCK, &mask, NULL);
 		fd = signalfd(-1, &mask, 0);
-		/* The inherited ring, and one that is closed now. */
+		/* The inherited ring, and a ring that is closed now. */
 		prep_poll(ring, fd, POLLIN, 0, 1);
 		if (fd < 0 || uring_submit(ring) != 1 || uring_open(&own, 8))
 			_exit(1);
@@ -557,7 +560,7 @@ TEST_F(poll, poll_of_the_rings_own_eventfd_completes)
 	uring_nop(&self->ring, 2);
 	ASSERT_EQ(1, uring_submit(&self->ring));
 	EXPECT_STREQ("2 0", wait_cqe(&self->ring));
-	/* The last report: another would be caused by this one. */
+	/* The last report: this CQE would cause another report. */
 	EXPECT_STREQ("1 1", wait_cqe(&self->ring));
 	sleep_ms(10);
 	EXPECT_EQ(0, uring_ready(&self->ring));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Programs with inline system calls, as liburing's, on the preload library of samples/liburing:
- * calls on a ring go to /dev/miniring, and all other calls are unchanged. The program does not
- * know the library. On io_uring it runs without the library, and the same assertions hold. The
- * program is dynamic; on miniring it restarts itself, preloaded by MINIRING_PRELOAD.
+ * Programs with inline system calls, as those of liburing, on the preload library of
+ * samples/liburing. Calls on a ring go to /dev/miniring, and all other calls are unchanged. The
+ * program does not know the library. On io_uring it runs without the library, and the same
+ * assertions hold. The program is dynamic; on miniring it restarts itself, preloaded by
+ * MINIRING_PRELOAD.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -310,7 +311,10 @@ TEST_F(preload, ring_works_in_a_child_of_inline_clone)
 
 	child = inline_clone(SIGCHLD, top, 0x1234);
 	EXPECT_TRUE(exited_well(child));
-	/* The memory and the thread's own area are shared, so one has to wait for the other. */
+	/*
+	 * Parent and child share the memory and the thread's own area, so one
+	 * must wait for the other.
+	 */
 	child = inline_clone(CLONE_VM | CLONE_VFORK | SIGCHLD, top, 0x1234);
 	EXPECT_TRUE(exited_well(child));
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The word behind the CQ tail belongs to the user. A thread writes it all the while, and detects
- * any foreign value, and any step back of the tail beside it. A watchpoint on the kernel's address
- * of the word detects writes and reads there; another one, on the tail, shows that watchpoints
- * work.
+ * The word behind the CQ tail belongs to the user. A thread writes the word again and again, and
+ * detects any foreign value, and any step back of the tail beside it. A watchpoint on the kernel's
+ * address of the word detects writes and reads there. Another watchpoint, on the tail, shows that
+ * watchpoints work.
  */
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
@@ -26,7 +26,7 @@ FIXTURE(reserved)
 	unsigned long long writes, strange, backwards;
 };
 
-/* Writes word after word, each unlike the one before in every byte. */
+/* Writes word after word. Each word differs from the previous word in every byte. */
 static void *scribble(void *arg)
 {
 	struct _test_data_reserved *self = arg;

@@ -164,7 +164,7 @@ TEST_F(rw, transfer_moves_the_files_position)
 	EXPECT_EQ(170, lseek(self->file, 0, SEEK_CUR));
 }
 
-/* Each write at the file's position begins at the end of another one. */
+/* Each write at the file's position begins at the end of another write. */
 TEST_F(rw, writes_at_the_files_position_do_not_overlap)
 {
 	struct uring ring = {};
@@ -482,7 +482,7 @@ TEST_F(rw, large_async_transfer_is_complete)
 	munmap(buf, 2 * len);
 }
 
-/* A worker uses the credentials of the submitter, not its own. */
+/* A worker uses the submitter's credentials, not its own. */
 TEST_F(rw, transfer_uses_the_submitters_credentials)
 {
 	struct uring *ring = &self->ring;

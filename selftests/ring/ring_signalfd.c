@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A signalfd shows each task its own signals. A request about one is about the signals of its
- * submitter, in any state of that task.
+ * A signalfd shows each task its own signals. A request on a signalfd is about the signals of
+ * its submitter, in any state of that task.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -103,7 +103,7 @@ TEST_F(signalfd, poll_of_a_signalfd_completes)
 	kill(getpid(), SIGUSR1);
 	EXPECT_STREQ("1 1", wait_next_cqe(&self->ring));
 	EXPECT_EQ(SIGUSR1, take_signal(self->fd));
-	/* A signal that is pending already. */
+	/* A signal that is already pending. */
 	kill(getpid(), SIGUSR1);
 	prep_poll(&self->ring, self->fd, 0, 2);
 	ASSERT_EQ(1, uring_submit(&self->ring));
@@ -215,7 +215,7 @@ TEST_F(signalfd, wait_ends_only_with_a_polled_signal)
 	pthread_join(thread, NULL);
 }
 
-/* Signals of one thread are not those of another. */
+/* A request of one thread does not see the signals of another. */
 struct polling {
 	struct uring *ring;
 	int fd;
@@ -246,7 +246,7 @@ TEST_F(signalfd, poll_of_a_signalfd_sees_signals_of_its_own_thread)
 	while (!__atomic_load_n(&polling.tid, __ATOMIC_ACQUIRE))
 		sleep_ms(1);
 	ASSERT_LT(0, polling.tid);
-	/* To this thread, not to the one that polls. */
+	/* To this thread, not to the polling thread. */
 	ASSERT_EQ(0, syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1));
 	sleep_ms(20);
 	EXPECT_EQ(0, uring_ready(&self->ring));
@@ -311,7 +311,7 @@ TEST_F(signalfd, poll_of_an_ending_process_is_reported_or_cancelled)
 	TH_LOG("%d reported, %d were cancelled", reported, cancelled);
 }
 
-/* The submitter does not run: nothing is reported, and the ring can be freed. */
+/* The submitter does not run: no event is reported, and the ring can be freed. */
 TEST_F(signalfd, ring_can_go_while_its_submitter_is_stopped)
 {
 	int status;
@@ -393,7 +393,7 @@ TEST_F(signalfd, poll_of_a_signalfd_by_sqpoll_completes)
 	uring_close(&ring);
 }
 
-/* A task that polls the ring is woken too. */
+/* A task that polls the ring is also woken. */
 TEST_F(signalfd, completion_for_a_signal_wakes_poll_of_the_ring)
 {
 	struct pollfd ring = { .fd = self->ring.fd, .events = POLLIN };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * IORING_SETUP_SQPOLL: a thread submits, and sleeps when the SQ stays empty, after it has set a
- * flag. It acts for the ring's maker, and ends with it.
+ * IORING_SETUP_SQPOLL: a thread submits. When the SQ stays empty, the thread sets a flag and
+ * sleeps. The thread acts for the ring's maker, and ends with the maker.
  */
 #include <dirent.h>
 #include <limits.h>
@@ -111,8 +111,8 @@ TEST_F(sqpoll, thread_submits)
 }
 
 /*
- * Returns the number of ring threads of this process, and the directory of the last one in /proc
- * in @last.
+ * Returns the number of ring threads of this process, and in @last the directory of the last
+ * thread in /proc.
  */
 static int polling_threads(char *last, size_t size)
 {
@@ -192,7 +192,7 @@ TEST_F(sqpoll, enter_returns_any_number_as_consumed)
 	struct uring *ring = &self->ring;
 
 	EXPECT_EQ(1000, uring_enter(ring, 1000, 0, 0));
-	/* The result of an ioctl is an int, and none of these is an error. */
+	/* The result of an ioctl is an int, and no result here is an error. */
 	if (!on_io_uring()) {
 		EXPECT_EQ(INT_MAX, uring_enter(ring, INT_MAX, 0, IORING_ENTER_SQ_WAKEUP));
 		EXPECT_EQ(INT_MAX, uring_enter(ring, 1U << 31, 0, IORING_ENTER_SQ_WAKEUP));
@@ -203,7 +203,10 @@ TEST_F(sqpoll, enter_returns_any_number_as_consumed)
 	EXPECT_EQ(-ETIME, enter_timeout(ring, 1, 20));
 }
 
-/* The thread is at another point between consuming SQEs and publishing the head each time. */
+/*
+ * Each time the thread is at another point between consuming SQEs and
+ * publishing the head.
+ */
 TEST_F_TIMEOUT(sqpoll, sq_wait_returns_when_the_sq_has_room, 120)
 {
 	struct uring *ring = &self->ring;
@@ -239,7 +242,7 @@ TEST_F(sqpoll, wake_up_flag_keeps_the_overflow_flag)
 	EXPECT_TRUE(needs_wakeup(ring));
 }
 
-/* Files and memory are those of the maker. */
+/* The thread uses the files and the memory of the maker. */
 TEST_F(sqpoll, thread_uses_files_and_memory_of_the_maker)
 {
 	struct uring *ring = &self->ring;
@@ -351,7 +354,10 @@ static int lower(struct uring *ring, int fd)
 	return until_ready(ring, 1, HANG_MS) ? uring_peek(ring)->res : -ETIME;
 }
 
-/* The credentials of SETUP: neither the thread's own nor later ones of the maker. */
+/*
+ * The thread uses the maker's credentials at SETUP, not its own and not the
+ * maker's later credentials.
+ */
 TEST_F(sqpoll, thread_has_the_makers_credentials_of_setup)
 {
 	pid_t pid = fork();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Many users of rings at once, for a bounded time. Counts have to add up, and the kernel log has
- * to stay clean.
+ * Many users of rings at once, for a bounded time. The counts must add up, and the kernel log
+ * must stay clean.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -155,7 +155,7 @@ TEST_F(timeout, completion_of_an_unstarted_timeout_counts)
 	EXPECT_STREQ("2 -EINVAL", wait_next_cqe(ring));
 	EXPECT_STREQ("3 -EINVAL", wait_next_cqe(ring));
 	EXPECT_STREQ("1 0", wait_next_cqe(ring));
-	/* Nor is a timeout started that is linked to a refused request. */
+	/* A timeout that is linked to a refused request is not started. */
 	prep_timeout(ring, &self->never, 2, 0, 4);
 	ASSERT_EQ(1, uring_submit(ring));
 	refused_timeout(ring, 5)->flags = IOSQE_IO_LINK;
@@ -247,8 +247,9 @@ static void *send_messages(void *arg)
 }
 
 /*
- * A message comes before the timeout is issued, and does not count, or it makes the timeout due.
- * Another timeout does not count, but its expiry completes a timeout that missed the message.
+ * A message that comes before the timeout is issued does not count; a later message makes the
+ * timeout due. Another timeout does not count, but its expiry completes a timeout that missed
+ * the message.
  */
 TEST_F(timeout, completion_counts_while_the_timeout_is_issued)
 {
@@ -439,7 +440,7 @@ TEST_F(timeout, multishot_timeout_continues_until_removed)
 			reports++;
 		}
 	}
-	/* io_uring does not find a timer that is just expiring, or returns an error. */
+	/* io_uring does not find an expiring timer, or returns an error. */
 	do {
 		prep_remove(&self->ring, 7, 8);
 		ASSERT_EQ(1, uring_submit_and_wait(&self->ring, 1));
@@ -462,8 +463,8 @@ TEST_F(timeout, multishot_timeout_continues_until_removed)
 }
 
 /*
- * Reaps reports of timeout 7 until the completion of removal 8, and returns the result of that.
- * After it only the removed timeout reports.
+ * Reaps reports of timeout 7 until the completion of removal 8. Returns the result of the
+ * removal. Later only the removed timeout reports.
  */
 static int removal(struct uring *ring)
 {
@@ -495,8 +496,8 @@ static void spin_us(unsigned int us)
 }
 
 /*
- * The removal comes at any moment of the interval. io_uring does not find a timeout that expires;
- * here the removal succeeds. A removed timeout reports that once, and no more.
+ * The removal comes at any moment of the interval. io_uring does not find an expiring timeout;
+ * here the removal succeeds. A removed timeout reports its removal once, and nothing later.
  */
 TEST_F(timeout, multishot_timeout_ends_once_when_removed_at_expiry)
 {
@@ -535,7 +536,7 @@ TEST_F(timeout, multishot_timeout_ends_once_when_removed_at_expiry)
 	uring_close(&ring);
 }
 
-/* A timeout that reports once either reports or is removed, never both and never neither. */
+/* A one-shot timeout either reports or is removed: never both, never neither. */
 TEST_F(timeout, timeout_removed_at_expiry_completes_once)
 {
 	int expired = 0, removed = 0;

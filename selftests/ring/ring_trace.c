@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The trace events of rings, read from tracefs. Events of io_uring have the same format, except
- * eventfd, which it no longer has.
+ * The trace events of rings, read from tracefs. The events of io_uring have the same format,
+ * except eventfd, which io_uring no longer has.
  */
 #include <stdarg.h>
 #include <sys/eventfd.h>
@@ -98,7 +98,7 @@ TEST_F(trace, trace_shows_a_registration)
 	ASSERT_EQ(-EBUSY, uring_register(&self->ring, IORING_REGISTER_BUFFERS, iov, 3));
 	EXPECT_EQ(2, count(self, "register", "opcode %d, ", IORING_REGISTER_BUFFERS));
 	EXPECT_EQ(1, count(self, "register", "ret %d", -EBUSY));
-	/* An unknown operation is refused before. */
+	/* An unknown operation is refused before the event. */
 	ASSERT_EQ(-EINVAL, uring_register(&self->ring, IORING_REGISTER_LAST, NULL, 0));
 	EXPECT_EQ(0, count(self, "register", "opcode %d, ", IORING_REGISTER_LAST));
 }
@@ -139,7 +139,7 @@ TEST_F(trace, trace_shows_submissions_and_completions)
 
 TEST_F(trace, trace_shows_overflowed_completions)
 {
-	/* The CQ has room for two. */
+	/* The CQ has room for two CQEs. */
 	for (int i = 1; i <= 4; i++) {
 		ASSERT_NE(NULL, uring_nop(&self->ring, i));
 		ASSERT_EQ(1, uring_submit(&self->ring));

@@ -81,7 +81,7 @@ static void *write_byte(void *arg)
 	return NULL;
 }
 
-/* Publishes NOPs one by one, each after the ring's thread has taken the last one. */
+/* Publishes NOPs one by one, each after the ring's thread has taken the NOP before. */
 static void *publish_nops(void *arg)
 {
 	struct actor *actor = arg;
@@ -172,7 +172,7 @@ TEST_F(wait, waiter_is_woken_once_when_all_have_completed)
 	uring_close(&ring);
 }
 
-/* Takes each CQE as soon as it is visible, while workers post the next ones. */
+/* Takes each CQE as soon as it is visible, while workers post later CQEs. */
 TEST_F_TIMEOUT(wait, waiter_finds_a_cqe_when_it_returns, 600)
 {
 	struct uring ring = {};
