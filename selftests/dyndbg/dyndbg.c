@@ -289,7 +289,7 @@ TEST_F(control, write_of_more_than_4095_bytes_is_refused)
 	EXPECT_STREQ("p", flags_of(CONTROL, "]write "));
 }
 
-TEST_F(control, write_accepts_no_bytes_and_bytes_that_are_no_text)
+TEST_F(control, empty_write_is_accepted_and_binary_write_is_refused)
 {
 	char bytes[256];
 	int i;

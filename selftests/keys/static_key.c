@@ -60,7 +60,7 @@ TEST_F(keys, last_request_wins_disable_then_enable)
 	EXPECT_EQ(ON(2), state("off"));
 }
 
-TEST_F(keys, thousand_requests_for_one_key_are_one)
+TEST_F(keys, thousand_requests_for_one_key_are_merged)
 {
 	long coalesced = stat("coalesced");
 	int i;
@@ -83,7 +83,7 @@ TEST_F(keys, request_for_the_current_state_patches_nothing)
 	EXPECT_EQ(keys, stat("keys"));
 }
 
-TEST_F(keys, apply_with_nothing_queued_does_nothing)
+TEST_F(keys, apply_without_requests_is_not_counted)
 {
 	long applies = stat("applies");
 
@@ -147,7 +147,7 @@ TEST_F(keys, reference_counted_key_alone_is_refused)
 	EXPECT_EQ(OFF, state("counted"));
 }
 
-TEST_F(keys, key_that_becomes_reference_counted_is_left_alone)
+TEST_F(keys, key_that_becomes_reference_counted_is_not_changed)
 {
 	long refused = stat("refused");
 

@@ -235,7 +235,7 @@ static void *watch(void *arg)
  * An apply of many batches does not keep its CPU: another runnable task runs in between.
  * "stopped" applies in one step, by design.
  */
-TEST_F_TIMEOUT(keys, apply_lets_others_run_between_batches, 120)
+TEST_F_TIMEOUT(keys, apply_lets_other_tasks_run_between_batches, 120)
 {
 	bool immediate = ON_BACKEND("immediate");
 	const char *on = immediate ? "queued on 500" : "queued on 20000";

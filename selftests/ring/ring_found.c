@@ -163,7 +163,7 @@ TEST(timeout_survives_updates_while_it_expires)
 }
 
 /* Posting the CQE of a poll of its own ring woke that poll again, until the CQ was full. */
-TEST(poll_report_about_its_own_ring_does_not_cause_another)
+TEST(poll_report_about_its_own_ring_causes_no_further_report)
 {
 	struct uring ring = {};
 	unsigned int reports = 0, more = 1;

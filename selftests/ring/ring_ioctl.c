@@ -189,7 +189,7 @@ static long submit_value(int fd, unsigned int to_submit, unsigned int min_comple
 			(void *)MINIRING_SUBMIT(to_submit, min_complete));
 }
 
-TEST_F(device, submit_by_value_does_what_enter_does)
+TEST_F(device, submit_by_value_has_the_effect_of_enter)
 {
 	struct uring ring = {};
 
@@ -213,7 +213,7 @@ static long register_value(int fd, unsigned int opcode, int value)
 			(void *)MINIRING_REGISTER(opcode, value));
 }
 
-TEST_F(device, eventfd_by_value_does_what_register_does)
+TEST_F(device, eventfd_by_value_has_the_effect_of_register)
 {
 	static const unsigned int others[] = {
 		IORING_REGISTER_BUFFERS, IORING_UNREGISTER_BUFFERS, IORING_REGISTER_PROBE,

@@ -196,7 +196,7 @@ TEST_F(link, drained_request_waits_for_earlier_and_holds_later_ones)
 }
 
 /* The second poll waits for the first, which a drained chain held back. */
-TEST_F(link, request_behind_a_drained_chain_waits_for_those_before)
+TEST_F(link, request_behind_a_drained_chain_waits_for_earlier_requests)
 {
 	struct uring *ring = &self->ring;
 
@@ -218,7 +218,7 @@ TEST_F(link, request_behind_a_drained_chain_waits_for_those_before)
 	EXPECT_STREQ("4 0", wait_next_cqe(ring));
 }
 
-TEST_F(link, request_behind_a_drained_one_waits_for_that_only)
+TEST_F(link, request_behind_a_drained_request_waits_only_for_it)
 {
 	struct uring *ring = &self->ring;
 
@@ -304,7 +304,7 @@ TEST_F(link, linked_async_request_is_reported_after_its_predecessor)
 	}
 }
 
-TEST_F(link, drained_request_is_reported_before_those_that_wait_for_it)
+TEST_F(link, drained_request_is_reported_before_the_requests_behind)
 {
 	struct uring *ring = &self->ring;
 
