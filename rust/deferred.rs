@@ -87,8 +87,8 @@ unsafe extern "C" fn run<T: Deferred>(head: *mut bindings::callback_head) {
     let this = unsafe { head.byte_sub(offset_of!(Deferrable<T>, head)) };
     // SAFETY: The reference came from `Shared::into_raw`, and this callback owns it (caller).
     let this = unsafe { Shared::from_raw(this.cast_const().cast::<Deferrable<T>>()) };
-    // Clear the flag before running, with a full barrier: a caller that still saw it set is covered
-    // by this run; a later caller queues a new one. A plain store has no such barrier: see
+    // Clear the flag before running, with a full barrier. A caller that still saw the flag set is
+    // covered by this run; a later caller queues a new run. A plain store has no such barrier: see
     // `loom_rcu.rs`.
     this.queued.xchg(false, Full);
     this.value.run();

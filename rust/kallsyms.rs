@@ -17,7 +17,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// The function that looks up names.
+/// The function that finds the address of a name.
 const LOOKUP: &CStr = c"kallsyms_lookup_name";
 
 /// The reason why an address is unknown.

@@ -26,10 +26,10 @@
  * An apply does not change a key that has become reference counted, but counts
  * the request as refused in the statistics.
  *
- * Return: 0; -EBUSY if the key has more than one reference; -EROFS if the key
- * is sealed at the end of boot (DEFINE_STATIC_KEY_*_RO), or is __ro_after_init
- * in a loaded module; -ENODEV if the key's module is being unloaded. Other
- * requests stay.
+ * Return: 0; -EBUSY if the key has more than one reference; -ENODEV if the
+ * key's module is being unloaded; -EROFS if the key is read-only. A key is
+ * read-only if it was sealed at the end of boot (DEFINE_STATIC_KEY_*_RO), or is
+ * __ro_after_init in a loaded module. Other requests stay.
  */
 int static_key_enable_queued(struct static_key *key);
 

@@ -2,10 +2,10 @@
 
 //! Patching through the architecture's queue.
 //!
-//! x86 queues up to 256 patch sites in ascending order of address. It patches them all with three
-//! synchronisations of all CPUs: breakpoints first, then the rest of each instruction, then its
-//! first byte. If a site is below the last queued site, x86 patches the queue before adding the
-//! site.
+//! x86 queues up to 256 patch sites in ascending order of address. x86 patches all queued sites
+//! with three synchronisations of all CPUs: breakpoints first, then the rest of each instruction,
+//! then its first byte. If a site is below the last queued site, x86 patches the queue before
+//! adding the site.
 
 use super::{
     entries::Patch,

@@ -139,7 +139,7 @@ INTERPOSED int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
 }
 
 /*
- * System calls that trapped. A child with a stack of its own cannot return from
+ * System calls that trapped. A child with a separate stack cannot return from
  * the handler, whose frame is on the stack of the parent. So the child starts
  * with this frame on top of its stack: libc's syscall() returns to
  * child_entry(), which continues after the program's system call.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Uses the word after the CQ tail as the proposal of 2019 intended
- * (Documentation/review/reserved-word.rst). One thread waits for completions
- * and for messages of another thread on one cache line: first in userspace,
- * then in the kernel. waiter.h has the protocol. This program prints wake-ups
- * by cause, their latency, and the CPU time of the waiter.
+ * (Documentation/review/reserved-word.rst). A thread waits for completions and
+ * for messages of another thread on one cache line, first in userspace and then
+ * in the kernel. waiter.h has the protocol. This program prints wake-ups by
+ * cause, their latency, and the CPU time of the waiter.
  *
  *   umwait [SECONDS [MICROSECONDS]]   duration, and the bound in user space
  *

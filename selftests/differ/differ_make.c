@@ -8,10 +8,10 @@
  *
  * Documentation/interface.rst lists differences ("What differs from io_uring"). These
  * differences are avoided:
- * - "The rest of a chain": in a batch of several chains no result depends on another chain, and
- *   a step whose order is free is marked (@loose).
+ * - "The rest of a chain": in a batch of several chains no result depends on another chain. A
+ *   step whose order is free is marked (@loose).
  * - "A cancelled request is not found again": a batch has one request that ends others.
- * - "The order of completions of one event": each read has its own pipe, and so has each
+ * - "The order of completions of one event": each read has its own pipe. So has each
  *   poll where the order decides which CQEs fit into a small CQ.
  * - "A silent timeout": a program has silent timeouts, or timeouts that wait for
  *   completions.

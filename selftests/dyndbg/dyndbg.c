@@ -42,7 +42,7 @@ static char *slurp(const char *path)
 
 /*
  * Returns the flags of the sites with that text in their line of a control file, or "differ" if
- * the flags are not all the same.
+ * the flags differ.
  */
 static const char *flags_of(const char *path, const char *with)
 {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queued static keys with several callers at once, with immediate changes by the kernel's own
- * functions, with CPUs that come and go, and with another runnable task. Needs miniring.ko
- * and debugfs.
+ * Queued static keys with several callers at once, with immediate changes by the kernel, with
+ * CPUs that come and go, and with another runnable task. Needs miniring.ko and debugfs.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

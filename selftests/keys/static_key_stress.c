@@ -6,13 +6,12 @@
  *
  * The kernel's functions warn if one caller disables a key that another enables. So
  * callers that share a key here request the same state. The kernel's functions also
- * read the count before they take the jump label mutex. A second caller that
- * disables the key finds the count 0, which is stored before the code is patched,
- * and returns early, with branches still taken. The immediate backend can also
- * return early, because it uses these functions. An enable stores 1 after the
- * patching, and the other backends read the count under the mutex. So the test
- * checks an early caller's count at once, and the code when both callers have
- * returned.
+ * read the count before they take the jump label mutex. The count 0 is stored
+ * before the code is patched. So a second caller that disables the key returns
+ * early, with branches still taken. The immediate backend can also return early,
+ * because it uses these functions. An enable stores 1 after the patching, and the
+ * other backends read the count under the mutex. So the test checks an early
+ * caller's count at once, and the code when both callers have returned.
  *
  * Needs miniring.ko and debugfs.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For the test `module`: a module that goes with RCU callbacks pending, of which each queues the
-//! next. It does nothing about them.
+//! For the test `module`: a module that is unloaded with RCU callbacks pending. Each callback
+//! queues the next, and the module does not wait for them.
 
 use kernel::prelude::*;
 use miniring::rcu::{

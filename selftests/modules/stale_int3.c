@@ -6,7 +6,8 @@
  * A store to code drops the translation of that code before the store is done. A CPU that reaches
  * the code in between translates the old byte, and that translation stays until the next store.
  * The old byte can be the breakpoint with which text patching begins. Then the next CPU takes an
- * int3 without a handler, and the kernel dies. A real processor executes what is in memory.
+ * int3 without a handler, and the kernel dies. A real processor executes the instruction in
+ * memory.
  *
  * So an int3 without a breakpoint in memory is ignored, and the instruction in memory is executed.
  * See Documentation/building.rst.

@@ -485,7 +485,7 @@ static int ready(int epoll, int *fd)
 	return nr;
 }
 
-/* Each epoll wakes the next one from inside the eventfd's wake-up. */
+/* Each epoll wakes the next epoll from inside the eventfd's wake-up. */
 TEST_F(eventfd, eventfd_wakes_a_chain_of_epolls_once)
 {
 	int epolls[4], fd;

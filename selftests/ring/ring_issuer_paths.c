@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The other paths into a SINGLE_ISSUER ring that the mailing list thread raises: after exec, by
- * a passed descriptor, and completions and issues by other contexts during a submission. No path
- * touches issuer state, and every request completes once.
+ * The other paths into a SINGLE_ISSUER ring that the mailing list thread raises. Calls after
+ * exec or by a passed descriptor, and completions and issues by other contexts during a
+ * submission. No path touches issuer state, and every request completes once.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -14,7 +14,7 @@
 
 /*
  * A batch of @entries jump entries was patched, with @syncs synchronisations of
- * all CPUs. It completed @keys keys.
+ * all CPUs. The batch completed @keys keys.
  */
 TRACE_EVENT(static_key_batch,
 

@@ -3,9 +3,9 @@
 //! The query language of dynamic debug, and the lines of its control file.
 //!
 //! The same bytes written to the control files of the kernel and of miniring have the same effect.
-//! They select the same sites, and the flags read back the same. The rule includes corner cases, so
-//! some code looks arbitrary. Two things differ: the word `kernel` before a query ([`Target`]), and
-//! errors with a reason and the bad word ([`ParseError`]).
+//! A write selects the same sites, and the flags read back the same. The rule includes corner
+//! cases, so some code looks arbitrary. Two things differ: the word `kernel` before a query
+//! ([`Target`]), and errors with a reason and the bad word ([`ParseError`]).
 //!
 //! [`queries`] splits a write, [`Query::parse`] parses each query, [`Query::matches`] selects
 //! sites, [`Change::apply`] changes their flags, and [`Site::print`] lists them. Text is bytes,

@@ -6,8 +6,8 @@
 //! word is loaded once, and every entry is copied before it is used. Offsets come from
 //! [`Geometry`], which reduces every index.
 //!
-//! The words synchronise with atomics of userspace, which follow the C11 model. So they are core's
-//! atomics, not the kernel's, which pair with kernel code.
+//! The words synchronise with atomics of userspace, which follow the C11 model. So the words are
+//! atomics of `core`. The kernel's atomics pair with kernel code.
 
 use super::sqe::Sqe;
 use crate::pure::geometry::{

@@ -3,10 +3,10 @@
 //! IORING_SETUP_SQPOLL: a thread that submits.
 //!
 //! The thread polls the SQ. After the idle time without SQEs it sets IORING_SQ_NEED_WAKEUP and
-//! sleeps until an ENTER with IORING_ENTER_SQ_WAKEUP. It is a [thread of the
+//! sleeps until an ENTER with IORING_ENTER_SQ_WAKEUP. The thread is a [thread of the
 //! process](crate::ring::sys::thread) that made the ring, and submits with the credentials, memory
-//! and descriptors of that process. It takes the ring's mutex to submit, because the submitter
-//! still registers.
+//! and descriptors of that process. To submit, the thread takes the ring's mutex, because the
+//! submitter still registers.
 //!
 //! The thread ends when the ring's file is released, and when its process exits or executes another
 //! program. Then the thread's requests are cancelled, and ENTER fails with `EOWNERDEAD`.

@@ -77,7 +77,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns the registered buffer `index`; `EFAULT` if there is none.
+    /// Returns the registered buffer `index`; `EFAULT` if there is no such buffer.
     fn buffer(&self, index: u16) -> Result<Arc<Buffer>> {
         self.buffers.get(index)
     }

@@ -245,7 +245,7 @@ impl Rw {
             // SAFETY: Only reads the current task.
             unsafe { bindings::miniring_current_ioprio() }
         };
-        // Attributes: there are none.
+        // Attributes are not supported.
         if sqe.pad != 0 {
             return Err(EINVAL);
         }
@@ -563,7 +563,7 @@ fn block(request: OwnedOf<Rw>) -> Issued {
 ///
 /// # Errors
 ///
-/// The request, if there is nothing to wait for, or an event came that the caller must check.
+/// The request, if the file has no wait queue, or an event came that the caller must check.
 fn wait_for(mut request: OwnedOf<Rw>) -> Result<(), OwnedOf<Rw>> {
     let (rw, this) = request.parts();
     let events = rw.events() | ALWAYS | bindings::CONST_EPOLLET | bindings::CONST_EPOLLONESHOT;

@@ -137,7 +137,7 @@ impl Timeout {
         self.flags & bindings::IORING_TIMEOUT_MULTISHOT != 0
     }
 
-    /// Returns whether another report follows the one that is due.
+    /// Returns whether another report follows the due report.
     fn goes_on(&mut self) -> bool {
         if !self.is_multishot() {
             return false;
@@ -266,8 +266,7 @@ impl Update {
 
 impl AtOnce for Update {
     /// `ENOENT` if there is no such timeout. A change of time fails with `EALREADY` if the timeout
-    /// is expiring or being restarted, and with `EINVAL` for an absolute time of a multishot
-    /// timeout.
+    /// is expiring or being restarted. An absolute time of a multishot timeout is `EINVAL`.
     fn run(
         &mut self,
         ring: &Core,

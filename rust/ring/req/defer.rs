@@ -12,8 +12,8 @@
 //!   another CPU, and posts the CQE before that system call returns.
 //! * A poll that is woken while its submitter issues requests, and a multishot poll that finds an
 //!   event when it is issued. Their CQEs come after those of all requests that the call submits. If
-//!   a worker reported the event, an update of the poll, later in the SQ, would find the event
-//!   again: the submitter had no chance to consume the event.
+//!   a worker reported the event, a later update of the poll in the SQ would find the event again:
+//!   the submitter had no chance to consume it.
 //!
 //! A worker continues any other request.
 //!

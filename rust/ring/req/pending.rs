@@ -147,7 +147,7 @@ impl Table {
         // SAFETY:
         // - The table belongs to the request's ring: only `replace_in_pending` and `rename` call
         //   this function.
-        // - The bucket is the one that the request was last added to, under the lock.
+        // - The request was last added to this bucket, under the lock.
         // - The owner adds the request to no other list with these links while the table has the
         //   request.
         unsafe { list.remove(request) }

@@ -135,7 +135,7 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     let mut poster = Poster::direct(&request.ring, &in_flight);
     // SAFETY: Only reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
-    // After an exec the task has other memory than the request's.
+    // After an exec the task no longer has the memory of the request.
     let goes_on = !exiting && !request.is_of_another_program();
     let issued = match step {
         Step::Issue if goes_on => owned.issue(false, &mut poster),

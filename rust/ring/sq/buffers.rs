@@ -157,7 +157,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// `EFAULT` if there is none.
+    /// `EFAULT` if there is no such buffer.
     pub(crate) fn get(&self, index: u16) -> Result<Arc<Buffer>> {
         let (index, len) = (usize::from(index), self.0.len());
         if index >= len {
@@ -292,7 +292,7 @@ impl Direction {
 /// # Invariants
 ///
 /// `segments` are the `len` bytes that were at the user address `addr`. Each segment but the last
-/// ends with its page, each but the first starts with its page, and none is empty.
+/// ends with its page, each segment but the first starts with its page, and no segment is empty.
 pub(crate) struct Buffer {
     addr: usize,
     len: usize,

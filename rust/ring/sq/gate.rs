@@ -112,7 +112,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// Adds a completion. Returns true if there is no room for another.
+    /// Adds a completion. Returns true if the batch is full.
     #[inline]
     pub(crate) fn push(&mut self, cqe: Cqe) -> bool {
         if let Some(slot) = self.cqes.get_mut(self.len) {

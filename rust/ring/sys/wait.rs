@@ -137,7 +137,7 @@ impl WaitQueue {
     }
 
     /// Sleeps until `ready` returns a value, and returns that value. `ready` does not sleep.
-    /// Neither a signal nor task work ends the sleep.
+    /// Signals and task work do not end the sleep.
     ///
     /// Context: process.
     pub(crate) fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {

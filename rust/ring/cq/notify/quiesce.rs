@@ -145,7 +145,7 @@ impl Quiesce {
 
     /// Waits until nothing is in flight, and excludes new references. May sleep.
     ///
-    /// Holds the mutex while it waits, but not while it runs the task's work: that work may belong
+    /// Holds the mutex while it waits, but not while it runs the task's work. That work may belong
     /// to any subsystem, and may wait for an updater.
     ///
     /// # Errors
