@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The differential fuzzer's parts: a program is made from a seed (differ_make.c), printed
- * (differ_text.c) and run on a backend (differ_run.c), which gives a transcript. The judge
- * (differ_judge.c) compares the transcripts of io_uring and miniring, and shrinks a program
- * on which they disagree.
+ * The parts of the differential fuzzer. A program is made from a seed (differ_make.c),
+ * printed (differ_text.c) and run on a backend (differ_run.c), which gives a transcript.
+ * The judge (differ_judge.c) compares the transcripts of io_uring and miniring, and shrinks
+ * a program on which they disagree.
  *
- * A program has one thread. Each step ends with a wait until nothing moves, so that the
- * transcript does not depend on time.
+ * A program has one thread. Each step ends with a wait until no completion comes, so
+ * that the transcript does not depend on time.
  */
 #ifndef MINIRING_SELFTEST_DIFFER_H
 #define MINIRING_SELFTEST_DIFFER_H
@@ -23,7 +23,7 @@
 
 /* Files of a program. A pipe is two descriptors. */
 enum {
-	PIPE_NONBLOCK = 2,		/* before it: two that are shared */
+	PIPE_NONBLOCK = 2,		/* before it: two shared pipes */
 	PIPE_PRIVATE,			/* for one request each */
 	PIPES = PIPE_PRIVATE + 6,
 	EVENTFD = PIPES,
@@ -46,11 +46,11 @@ enum op_kind {
 	OP_BAD,
 };
 
-/* How a READ or a WRITE is done. */
+/* Forms of a READ or a WRITE. */
 #define BY_VECTOR	1
-#define READ_MUCH	2	/* how many bytes is left to chance */
+#define READ_MUCH	2	/* the number of bytes is left to chance */
 
-/* One SQE; a field that the kind does not use is 0. */
+/* One SQE. Fields that the kind does not use are 0. */
 struct op {
 	unsigned char kind;
 	unsigned char flags;	/* IOSQE_* */
@@ -65,7 +65,7 @@ struct op {
 
 enum step_kind {
 	STEP_SUBMIT,		/* @nr ops, and wait for @arg of them */
-	STEP_WAIT,		/* for @arg more than are there */
+	STEP_WAIT,		/* for @arg further completions */
 	STEP_WRITE,		/* @arg bytes to @file */
 	STEP_READ,		/* all of @file */
 	STEP_REAP,		/* @arg completions */
@@ -94,7 +94,7 @@ enum entry_kind {
 	ENTRY_ENTER,		/* what ENTER returned */
 	ENTRY_CQE,
 	ENTRY_STATE,		/* after the step: tail, backlog, flags */
-	ENTRY_EXPIRE,		/* whether a wait was ended before its time was over */
+	ENTRY_EXPIRE,		/* whether a wait ended before its time */
 };
 
 struct entry {
@@ -119,7 +119,7 @@ enum verdict {
 	BROKEN,			/* a ring could not be made */
 };
 
-/* What a run of the judge needs; what is 0 is the default. */
+/* State of a run of the judge. 0 is the default of each field. */
 struct judge {
 	enum uring_backend reference, tested;
 	unsigned int planted;	/* change the nth completion of the tested one, from 1 */
@@ -134,7 +134,7 @@ void op_print(const struct op *op);
 void transcript_print(const struct transcript *transcript);
 void transcripts_print(const struct transcript *expected, const struct transcript *got);
 
-/* How long a step may take to settle. */
+/* The time in which a step must settle. */
 struct patience {
 	unsigned int quiet_us;	/* without a completion */
 	unsigned int timer_us;	/* as much more while a short timeout may expire */
@@ -146,9 +146,9 @@ void program_run(const struct program *program, enum uring_backend backend,
 		 struct transcript *transcript);
 
 enum verdict judge_program(struct judge *judge, const struct program *program);
-/* Makes @program smaller while it is still judged to disagree. */
+/* Makes @program smaller, as long as it still disagrees. */
 void judge_shrink(struct judge *judge, struct program *program);
-/* Prints what it found, smaller, with both transcripts. */
+/* Prints the program of @seed and a smaller one, with both transcripts. */
 void judge_report(struct judge *judge, unsigned long long seed);
 
 #endif /* MINIRING_SELFTEST_DIFFER_H */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The parts of the fuzzer: programs of operations (fuzz_ops.c and the files in fuzz_ops.h) with
- * queries for the control file (fuzz_text.c), their coverage (fuzz_kcov.c), and the threads that
- * make, run and keep programs (fuzz.c). All randomness comes from a seeded rng. An operation is a
- * kind and a few numbers that determine the rest, so a program can be run again.
+ * The parts of the fuzzer. Programs have operations (fuzz_ops.c and the files in fuzz_ops.h) and
+ * queries for the control file (fuzz_text.c). fuzz_kcov.c has their coverage, and fuzz.c the
+ * threads that make, run and keep programs. All randomness comes from a seeded rng. An operation
+ * is a kind and a few numbers that determine the rest, so a program can run again.
  */
 #ifndef MINIRING_SELFTEST_FUZZ_H
 #define MINIRING_SELFTEST_FUZZ_H
@@ -65,7 +65,7 @@ bool kcov_write(const char *path);
 /*
  * The regions of a ring are mapped into windows at fixed addresses, which have no other use. So a
  * stray write through an address that another thread has just unmapped can only fault, and the
- * writer survives that.
+ * writer survives the fault.
  */
 enum { REGION_SQ, REGION_CQ, REGION_SQES, REGIONS };
 
@@ -98,7 +98,7 @@ struct worker {
 	int file;
 	/* Three pages: one to read, one to read and write, and one to do neither. */
 	char *arena;
-	/* Memory of transfers: a page that requests write to, outside of the arena. */
+	/* Memory of transfers: a page that requests write to, outside the arena. */
 	char *data;
 	/* Vectors of that memory, which no request writes to. */
 	struct iovec *vectors;

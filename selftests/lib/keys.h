@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * For tests of queued static keys: the keys of modules/keys_test.c, which code branches on, on
- * each backend. variant->backend is the backend of a test; "-v stopped" runs the tests of one.
- * Loads miniring.ko again for another backend, and at last without the parameter.
+ * For tests of queued static keys: the keys of modules/keys_test.c, which have branches, on
+ * each backend. variant->backend is the backend of a test; "-v stopped" runs the tests of one
+ * backend. Loads miniring.ko again for another backend, and at last without the parameter.
  */
 #ifndef MINIRING_SELFTEST_KEYS_H
 #define MINIRING_SELFTEST_KEYS_H
@@ -17,8 +17,8 @@
 #define MANY		300
 
 /*
- * Up to that many rounds, in a limited time: on a debug kernel one takes a hundred milliseconds,
- * and the harness gives a test thirty seconds.
+ * Up to that many rounds, in a limited time. On a debug kernel a round takes a hundred
+ * milliseconds, and the harness gives a test thirty seconds.
  */
 #define SECONDS	6
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * What fdinfo says that a ring's mutex costs, and how many rings there are.
- */
+/* Reads the counts of a ring's mutex from fdinfo, and the number of rings. */
 #ifndef MINIRING_SELFTEST_RINGS_H
 #define MINIRING_SELFTEST_RINGS_H
 
@@ -18,7 +16,7 @@ struct ring_tally {
 	unsigned long long locks;	/* acquisitions of the ring's mutex */
 };
 
-/* Reads the counts of the ring @fd. Returns 0, or why they are not known. */
+/* Reads the counts of the ring @fd. Returns 0 or the error. */
 static inline int ring_tally(int fd, struct ring_tally *tally)
 {
 	char line[256];
@@ -37,7 +35,7 @@ static inline int ring_tally(int fd, struct ring_tally *tally)
 	return found == 2 ? 0 : -ENOENT;
 }
 
-/* Returns how many rings there are, of all processes, or why that is not known. */
+/* Returns the number of rings of all processes, or the error of reading it. */
 static inline int rings_now(void)
 {
 	FILE *file = fopen(RINGS_FILE, "r");
@@ -51,7 +49,7 @@ static inline int rings_now(void)
 	return nr;
 }
 
-/* Waits until there are @nr rings; returns whether that happened. */
+/* Waits until @nr rings exist. Returns false after a time. */
 static inline bool rings_become(int nr)
 {
 	for (int tries = 0; tries < HANG_MS / 10; tries++) {
