@@ -214,8 +214,7 @@ impl Drop for Callbacks {
     fn drop(&mut self) {
         READY.store(false, Relaxed);
         wait();
-        // `run_nested()`, which is code of this module, may still run after it decremented the
-        // count.
+        // `run_nested()`, code of this module, may still run after it decremented the count.
         rcu_barrier();
     }
 }

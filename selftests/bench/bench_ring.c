@@ -33,8 +33,8 @@ static void nops(struct uring *ring, int batch)
 }
 
 /*
- * A submitter without the lock, in turns with a ring that takes the lock and
- * with io_uring.
+ * Measures a submitter without the lock, in turns with a ring that takes the
+ * lock and with io_uring.
  */
 static void bench_issuer(const struct side sides[3])
 {
@@ -88,8 +88,8 @@ static void bench_locks(const struct side sides[2])
 }
 
 /*
- * The cost of a registered eventfd for a NOP, on each side. The address of a ring has an effect
- * of the same size, so each run has new rings.
+ * Measures the cost of a registered eventfd for a NOP, on each side. The address of a ring has
+ * an effect of the same size, so each run has new rings.
  */
 static void bench_signal(const struct side sides[2])
 {
@@ -126,7 +126,7 @@ static void bench_signal(const struct side sides[2])
 	close(fd);
 }
 
-/* The same costs in instructions, which need no turns. */
+/* Counts the same costs in instructions, which need no turns. */
 static void count_signal(const struct side sides[2], int fd)
 {
 	const struct job nop = { NULL, nops, 1 };
@@ -151,7 +151,7 @@ static void count_signal(const struct side sides[2], int fd)
 /* The eventfd of change_eventfd(). */
 static int change_fd;
 
-/* The two calls of eventfd.register_us, alone, for bench_instructions(). */
+/* Makes the two calls of eventfd.register_us, alone, for bench_instructions(). */
 static void change_eventfd(struct uring *ring, int batch)
 {
 	for (int i = 0; i < batch; i++) {
@@ -258,7 +258,7 @@ static struct registration time_register(struct poster *p, int fd)
 	return r;
 }
 
-/* The rate of the poster when no thread changes the eventfd. */
+/* Returns the rate of the poster when no thread changes the eventfd. */
 static double time_posts(struct poster *p)
 {
 	struct timespec ts = { .tv_nsec = RUN_MS * 1000000L };
@@ -291,7 +291,7 @@ static void report_registrations(const char *prefix, const struct registration *
 	       field_median(runs, offsetof(struct registration, beside)));
 }
 
-/* The number of sleeps in a cycle, which shows waits without a clock. */
+/* Counts the sleeps in a cycle, which shows waits without a clock. */
 static void report_sleeps(const char *id, struct registration runs[2][RUNS], const char *peer)
 {
 	double sleeps[2][RUNS];

@@ -255,7 +255,7 @@ static void bench_stall(void)
 	       immediate.us, immediate.ipis, immediate.ms);
 }
 
-/* The order of the RFC, which is the order of the descriptors. */
+/* Measures the order of the RFC, which is the order of the descriptors. */
 static void bench_unsorted(void)
 {
 	double ipis[2][ROUNDS], ms[2][ROUNDS];

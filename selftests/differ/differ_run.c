@@ -199,7 +199,10 @@ static void fill_transfer(struct run *run, const struct op *op, struct io_uring_
 		memset(buffer, ++run->written, sizeof(run->buffers[0]));
 }
 
-/* A short timeout expires in this step, or in the step in which its chain issues it. */
+/*
+ * Notes a short timeout, which expires in this step, or in the step in which
+ * its chain issues it.
+ */
 static void note_timer(struct run *run, const struct op *op)
 {
 	run->is_timer[op->user_data] = op->events == 1;

@@ -480,7 +480,7 @@ static unsigned int next_random(unsigned int *seed)
 	return *seed >> 8;
 }
 
-/* A query from parts of a random line of the control file. */
+/* Makes a query from parts of a random line of the control file. */
 static void generate(char *query, size_t room, unsigned int *seed, char *lines[], int count)
 {
 	char file[256], module[64], function[128], part[512];

@@ -131,7 +131,7 @@ static unsigned long signal_mask(unsigned int gene)
 	       ~(1UL << (SIGUSR1 - 1) | 1UL << (SIGSEGV - 1) | 1UL << (SIGBUS - 1));
 }
 
-/* ENTER by value, and at times a seek, which a ring refuses. */
+/* Calls ENTER by value, and at times a seek, which a ring refuses. */
 void do_short_submit(struct worker *w, const struct op *op)
 {
 	unsigned int to_submit = number(op->gene[0]);
@@ -152,7 +152,7 @@ void do_short_submit(struct worker *w, const struct op *op)
 		expect(w, "SUBMIT consumed too much", -ERANGE, ALLOWED(EINVAL));
 }
 
-/* The cheapest calls, several times. */
+/* Makes the cheapest calls, several times. */
 void do_burst(struct worker *w, const struct op *op)
 {
 	struct miniring_enter args = { .to_submit = op->gene[0] % 6 };
@@ -286,7 +286,7 @@ void do_register_oddly(struct worker *w, const struct op *op)
 		  op->gene[2] % 4 ? op->gene[2] / 4 % 2 : number(op->gene[2] / 4));
 }
 
-/* Registered buffers: new ones, or those of another ring. */
+/* Registers buffers: new buffers, or those of another ring. */
 void do_buffers(struct worker *w, const struct op *op)
 {
 	struct io_uring_clone_buffers clone = {

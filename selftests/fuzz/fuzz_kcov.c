@@ -23,7 +23,7 @@ bool kcov_available(void)
 	return !access(KCOV_FILE, R_OK | W_OK);
 }
 
-/* The range from the first to the last function of the module, by kallsyms. */
+/* Reads the range from the first to the last function of the module from kallsyms. */
 bool kcov_find_text(void)
 {
 	FILE *symbols = fopen("/proc/kallsyms", "re");

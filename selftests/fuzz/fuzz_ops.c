@@ -6,7 +6,7 @@
 /* Number of interruptions of the parent before its child must end. */
 #define CHILD_TICKS 25
 
-/* A process that has all files of this process, and also runs the next operations. */
+/* Forks a process with all files of this process, which also runs the next operations. */
 static void do_fork(struct worker *w, const struct op *op)
 {
 	if (w->child)

@@ -26,7 +26,7 @@ static unsigned int *word(struct slot *s, unsigned int offset)
 	return (unsigned int *)(s->window[REGION_SQ] + offset % WINDOW / 4 * 4);
 }
 
-/* A request that may wait, about any file with that number. */
+/* Makes a request that may wait, about any file with that number. */
 static void fill_waiting(struct io_uring_sqe *sqe, struct rng *rng)
 {
 	static const unsigned char opcodes[] = {
@@ -102,7 +102,7 @@ static unsigned long buffer(struct worker *w, struct rng *rng)
 	}
 }
 
-/* A request that transfers data, from or to a file of bounded memory. */
+/* Makes a request that transfers data, from or to a file of bounded memory. */
 static void fill_transfer(struct io_uring_sqe *sqe, struct rng *rng)
 {
 	static const unsigned char opcodes[] = {

@@ -22,7 +22,7 @@ pub enum Spec {
 }
 
 impl Spec {
-    /// The keyword.
+    /// Returns the keyword.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Func => "func",

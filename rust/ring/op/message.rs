@@ -94,8 +94,8 @@ impl AtOnce for Message {
         self.target.as_ref()
     }
 
-    /// `EBADF`; `EBADFD` if the target is no ring or not enabled; `EINVAL`; `ENOMEM`; `EAGAIN`
-    /// while the target's eventfd changes, in the `quiesce` model.
+    /// Sends the message. Returns 0. `EBADF`; `EBADFD` if the target is no ring or not enabled;
+    /// `EINVAL`; `ENOMEM`; `EAGAIN` while the target's eventfd changes, in the `quiesce` model.
     fn run(
         &mut self,
         ring: &Core,

@@ -245,8 +245,8 @@ impl Update {
 }
 
 impl AtOnce for Update {
-    /// `ENOENT` if there is no such request. A change fails with `EALREADY` if the request has an
-    /// owner.
+    /// Ends or changes the poll request. Returns 0. `ENOENT` if there is no such request. A change
+    /// fails with `EALREADY` if the request has an owner.
     fn run(
         &mut self,
         ring: &Core,

@@ -265,8 +265,9 @@ impl Update {
 }
 
 impl AtOnce for Update {
-    /// `ENOENT` if there is no such timeout. A change of time fails with `EALREADY` if the timeout
-    /// is expiring or being restarted. An absolute time of a multishot timeout is `EINVAL`.
+    /// Ends or changes the timeout. Returns 0. `ENOENT` if there is no such timeout. A change of
+    /// time fails with `EALREADY` if the timeout is expiring or being restarted. An absolute time
+    /// of a multishot timeout is `EINVAL`.
     fn run(
         &mut self,
         ring: &Core,
