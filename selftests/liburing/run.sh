@@ -1,25 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # run.sh io_uring|miniring SECONDS TEST...: run tests of liburing, or other programs of
-# /miniring, in a folder with nothing but exec-target.t, which some of them execute, and no
-# longer than SECONDS each. What a test prints comes between "::begin TEST" and "::end TEST
-# STATUS". Where the kernel has histograms of events, there is between them also one
-# ":: RING KIND VALUES" for each thing that the test asked of io_uring or miniring.
+# /miniring, at most SECONDS each. The folder of a test has only exec-target.t, which some
+# tests execute. The output of a test comes between "::begin TEST" and "::end TEST STATUS".
+# If the kernel has histograms of events, a line ":: RING KIND VALUES" follows there for each
+# request, ring or registration that the test made on io_uring or miniring.
 
 backend=$1 limit=$2
 shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 tracing=/sys/kernel/tracing
 
-# What io_uring's tracepoints do not tell, from the registers and memory that a
-# function of the kernel's starts with: on x86-64 a prep function has the request in di
-# and the SQE in si, a system call its registers' place in di.
+# Probes for values that io_uring's tracepoints lack, from the registers at the start of a
+# kernel function. On x86-64 a prep function has the request in di and the SQE in si. A
+# system call has the address of its registers in di.
 probes="
 p:liburing/msg_ring io_msg_ring_prep command=+16(%si):u64
 p:liburing/enter __x64_sys_io_uring_enter flags=+56(%di):u32 min_wait=+u12(+72(%di)):u32
 p:liburing/register __x64_sys_io_uring_register fd=+112(%di):s32 opcode=+104(%di):u32
 "
-# RING KIND EVENT KEYS [FILTER]. io_uring's event of a registration is for one of a ring.
+# RING KIND EVENT KEYS [FILTER]. io_uring's event of a registration needs a ring.
 recorded="
 io_uring op io_uring/io_uring_submit_req opcode,flags
 io_uring setup io_uring/io_uring_create flags

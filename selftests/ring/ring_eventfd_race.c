@@ -495,7 +495,7 @@ TEST_F_TIMEOUT(change, eventfd_keeps_count_over_100000_changes, 3600)
 	pthread_join(j.thread, NULL);
 	TH_LOG("%lu cycles; calls: %lu with, %lu without, %lu amid changes; %llu signals",
 	       cycles, j.present, j.absent, j.changing, j.signals);
-	TH_LOG("%lu looks at them, %lu of them at a sum", j.looks, j.sums);
+	TH_LOG("%lu checks of the count, %lu of them of a sum", j.looks, j.sums);
 	EXPECT_LT(0, cycles);
 	if (!quiesce && given)
 		EXPECT_EQ(CYCLES, cycles);
