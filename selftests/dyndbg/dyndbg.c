@@ -10,8 +10,7 @@
 #include "log.h"
 #include "modules.h"
 
-#define DIR		"/sys/kernel/debug/miniring/"
-#define CONTROL		DIR "control"
+#define DIR		DEBUGFS "miniring/"
 #define KERNEL		"/proc/dynamic_debug/control"
 #define COMMAND		"/sys/kernel/debug/miniring_keys_test/command"
 #define SAY		"/sys/module/miniring_pr_debug/parameters/say"
@@ -192,13 +191,13 @@ TEST_F(control, query_replaces_adds_and_removes_flags)
 
 TEST_F(control, write_of_several_queries_applies_once)
 {
-	long applies = stat("applies"), coalesced = stat("coalesced");
+	long applies = stat_of("applies"), coalesced = stat_of("coalesced");
 
 	EXPECT_EQ(0, put(CONTROL,
 			 "func write +p; func register_eventfd +p\nfunc write -p\n"
 			 "# and\nfile register.rs +p;;"));
-	EXPECT_EQ(applies + 1, stat("applies"));
-	EXPECT_LT(coalesced, stat("coalesced"));
+	EXPECT_EQ(applies + 1, stat_of("applies"));
+	EXPECT_LT(coalesced, stat_of("coalesced"));
 	EXPECT_STREQ("_", flags_of(CONTROL, "]write "));
 	EXPECT_STREQ("p", flags_of(CONTROL, "]register_eventfd "));
 }
@@ -663,7 +662,7 @@ TEST_F(kernel_sites, sites_of_a_module_loaded_before_miniring_change)
 
 TEST_F(kernel_sites, kernel_sites_change_query_by_query_in_one_apply)
 {
-	long applies = stat("applies");
+	long applies = stat_of("applies");
 	char *by_kernel, *by_us;
 
 	put(KERNEL, "module p* +m; file *.c -p\nfunc *init* +pt; module pci =f");
@@ -674,7 +673,7 @@ TEST_F(kernel_sites, kernel_sites_change_query_by_query_in_one_apply)
 			 "kernel func *init* +pt;kernel module pci =f"));
 	by_us = slurp(KERNEL);
 	EXPECT_EQ(-1, differ_at(by_kernel, by_us));
-	EXPECT_EQ(applies + 1, stat("applies"));
+	EXPECT_EQ(applies + 1, stat_of("applies"));
 	free(by_kernel);
 	free(by_us);
 }

@@ -12,7 +12,6 @@
 #include "log.h"
 #include "modules.h"
 
-#define CONTROL		DEBUGFS "miniring/control"
 #define DEVICE		"/dev/miniring_many_sites"
 #define MODULE		"miniring_many_sites"
 #define SAY		"/sys/module/miniring_pr_debug/parameters/say"
@@ -73,17 +72,17 @@ TEST_F(sites, sites_are_listed_while_their_module_is_loaded)
 
 TEST_F(sites, sites_go_on_and_off_by_one_apply_each)
 {
-	long applies = stat("applies"), keys = stat("keys"), batches = stat("batches");
+	long applies = stat_of("applies"), keys = stat_of("keys"), batches = stat_of("batches");
 
 	EXPECT_EQ(0, put(CONTROL, "module " MODULE " +p"));
 	EXPECT_EQ(SITES, on());
-	EXPECT_EQ(applies + 1, stat("applies"));
-	EXPECT_EQ(keys + SITES, stat("keys"));
+	EXPECT_EQ(applies + 1, stat_of("applies"));
+	EXPECT_EQ(keys + SITES, stat_of("keys"));
 	if (backend_is("batched"))
-		EXPECT_EQ(batches + SITES / 256, stat("batches"));
+		EXPECT_EQ(batches + SITES / 256, stat_of("batches"));
 	EXPECT_EQ(0, put(CONTROL, "module " MODULE " -p"));
 	EXPECT_EQ(0, on());
-	EXPECT_EQ(applies + 2, stat("applies"));
+	EXPECT_EQ(applies + 2, stat_of("applies"));
 }
 
 TEST_F(sites, sites_of_other_modules_are_selected_by_queries)
@@ -140,20 +139,20 @@ static bool toggling_ends;
 
 static void *toggle(void *arg)
 {
-	long applies = stat("applies");
+	long applies = stat_of("applies");
 
 	while (!__atomic_load_n(&toggling_ends, __ATOMIC_RELAXED)) {
 		put(CONTROL, "module " MODULE " +p");
 		put(CONTROL, "module " MODULE " -p");
 	}
-	*(long *)arg = stat("applies") - applies;
+	*(long *)arg = stat_of("applies") - applies;
 	return NULL;
 }
 
 /* The unload comes while keys are queued, being applied, on, or off again. */
 TEST_F(sites, sites_can_be_toggled_while_their_module_comes_and_goes)
 {
-	long before = stat("applies"), applies = 0;
+	long before = stat_of("applies"), applies = 0;
 	struct timespec start, now;
 	pthread_t thread;
 	int i;
@@ -172,7 +171,7 @@ TEST_F(sites, sites_can_be_toggled_while_their_module_comes_and_goes)
 		EXPECT_EQ(0, load(MODULE, ""));
 	}
 	/* The thread may not have run yet. */
-	while (stat("applies") - before <= 3)
+	while (stat_of("applies") - before <= 3)
 		usleep(1000);
 	__atomic_store_n(&toggling_ends, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
@@ -205,12 +204,12 @@ FIXTURE_TEARDOWN(dyndbg)
 
 TEST_F(dyndbg, dyndbg_parameter_turns_all_sites_of_the_module_on)
 {
-	long applies = stat("applies");
+	long applies = stat_of("applies");
 
 	ASSERT_EQ(0, load(MODULE, "dyndbg=+p"));
 	EXPECT_EQ(SITES, on());
 	EXPECT_EQ(SITES, lines_with("[" MODULE "]group_"));
-	EXPECT_EQ(applies + 1, stat("applies"));
+	EXPECT_EQ(applies + 1, stat_of("applies"));
 	EXPECT_EQ(0, put(DEVICE, "\n"));
 	EXPECT_TRUE(logged(self->log, ";" MODULE ": octal 07"));
 	EXPECT_EQ(0, put(CONTROL, "module " MODULE " -p"));

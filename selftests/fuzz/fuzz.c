@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include "kselftest.h"
+#include "clock.h"
 #include "fuzz.h"
 #include "rings.h"
 
@@ -54,10 +55,7 @@ static struct {
 
 static double now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
+	return now_ns() / 1e9;
 }
 
 static bool is_over(void)

@@ -13,16 +13,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/uio.h>
+#include "modules.h"
 #include "rng.h"
 #include "uring.h"
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
-
-#define CONTROL "/sys/kernel/debug/miniring/control"
-#define STATS "/sys/kernel/debug/miniring/stats"
-#define BACKEND "/sys/kernel/debug/miniring/backend"
-#define REACH "/sys/kernel/debug/miniring/reach"
-#define KERNEL_CONTROL "/proc/dynamic_debug/control"
 
 /* Programs. */
 

@@ -46,12 +46,12 @@ TEST_F(keys, keys_go_back_and_forth)
 
 TEST_F(keys, last_request_wins_enable_then_disable)
 {
-	long entries = stat("entries"), coalesced = stat("coalesced");
+	long entries = stat_of("entries"), coalesced = stat_of("coalesced");
 
 	EXPECT_EQ(0, command("queue_on off\nqueue_off off\napply"));
 	EXPECT_EQ(OFF, state("off"));
-	EXPECT_EQ(entries, stat("entries"));
-	EXPECT_EQ(coalesced + 1, stat("coalesced"));
+	EXPECT_EQ(entries, stat_of("entries"));
+	EXPECT_EQ(coalesced + 1, stat_of("coalesced"));
 }
 
 TEST_F(keys, last_request_wins_disable_then_enable)
@@ -62,44 +62,44 @@ TEST_F(keys, last_request_wins_disable_then_enable)
 
 TEST_F(keys, thousand_requests_for_one_key_are_merged)
 {
-	long coalesced = stat("coalesced");
+	long coalesced = stat_of("coalesced");
 	int i;
 
 	for (i = 0; i < 500; i++)
 		ASSERT_EQ(0, command("queue_on off\nqueue_off off"));
 	EXPECT_EQ(0, command("queue_on off\napply"));
 	EXPECT_EQ(ON(2), state("off"));
-	EXPECT_EQ(coalesced + 1000, stat("coalesced"));
+	EXPECT_EQ(coalesced + 1000, stat_of("coalesced"));
 }
 
 TEST_F(keys, request_for_the_current_state_patches_nothing)
 {
-	long entries = stat("entries"), keys = stat("keys");
+	long entries = stat_of("entries"), keys = stat_of("keys");
 
 	EXPECT_EQ(0, command("queue_on on\nqueue_off off\napply"));
 	EXPECT_EQ(ON(2), state("on"));
 	EXPECT_EQ(OFF, state("off"));
-	EXPECT_EQ(entries, stat("entries"));
-	EXPECT_EQ(keys, stat("keys"));
+	EXPECT_EQ(entries, stat_of("entries"));
+	EXPECT_EQ(keys, stat_of("keys"));
 }
 
 TEST_F(keys, apply_without_requests_is_not_counted)
 {
-	long applies = stat("applies");
+	long applies = stat_of("applies");
 
 	EXPECT_EQ(0, command("apply\napply"));
-	EXPECT_EQ(applies, stat("applies"));
+	EXPECT_EQ(applies, stat_of("applies"));
 }
 
 TEST_F(keys, all_branches_of_a_key_change_together)
 {
-	long entries = stat("entries"), batches = stat("batches");
+	long entries = stat_of("entries"), batches = stat_of("batches");
 
 	EXPECT_EQ(0, command("queue_on many\napply"));
 	EXPECT_EQ(ON(MANY), state("many"));
 	if (ON_BACKEND("batched")) {
-		EXPECT_EQ(entries + MANY, stat("entries"));
-		EXPECT_EQ(batches + 2, stat("batches"));
+		EXPECT_EQ(entries + MANY, stat_of("entries"));
+		EXPECT_EQ(batches + 2, stat_of("batches"));
 	}
 	EXPECT_EQ(0, command("queue_off many\napply"));
 	EXPECT_EQ(OFF, state("many"));
@@ -149,12 +149,12 @@ TEST_F(keys, reference_counted_key_alone_is_refused)
 
 TEST_F(keys, key_that_becomes_reference_counted_is_not_changed)
 {
-	long refused = stat("refused");
+	long refused = stat_of("refused");
 
 	EXPECT_EQ(0, command("inc counted\nqueue_off counted\nqueue_on off\ninc counted\napply"));
 	EXPECT_EQ(2002, state("counted"));
 	EXPECT_EQ(ON(2), state("off"));
-	EXPECT_EQ(refused + 1, stat("refused"));
+	EXPECT_EQ(refused + 1, stat_of("refused"));
 	EXPECT_EQ(0, command("dec counted\ndec counted"));
 	EXPECT_EQ(OFF, state("counted"));
 }
@@ -169,11 +169,11 @@ TEST_F(keys, key_sealed_at_boot_is_refused)
 
 TEST_F(keys, hundred_thousand_keys_change_in_one_apply)
 {
-	long keys = stat("keys"), applies = stat("applies");
+	long keys = stat_of("keys"), applies = stat_of("applies");
 
 	EXPECT_EQ(0, command("flood 100000"));
-	EXPECT_EQ(keys + 100000, stat("keys"));
-	EXPECT_EQ(applies + 1, stat("applies"));
+	EXPECT_EQ(keys + 100000, stat_of("keys"));
+	EXPECT_EQ(applies + 1, stat_of("applies"));
 }
 
 #define TRACEFS		"/sys/kernel/tracing/"
@@ -262,9 +262,9 @@ TEST_F(keys, apply_and_its_batches_are_traced)
 /* stats and the tracepoints must agree on the same applies. */
 TEST_F(keys, stats_agree_with_the_trace)
 {
-	long applies = stat("applies"), keys = stat("keys"), entries = stat("entries");
-	long batches = stat("batches"), immediate = stat("immediate");
-	long ns = stat("nanoseconds"), traced[4] = { 0 }, seen = 0;
+	long applies = stat_of("applies"), keys = stat_of("keys"), entries = stat_of("entries");
+	long batches = stat_of("batches"), immediate = stat_of("immediate");
+	long ns = stat_of("nanoseconds"), traced[4] = { 0 }, seen = 0;
 	long r, k, e, s, n;
 	char line[1024];
 	FILE *f;
@@ -295,13 +295,13 @@ TEST_F(keys, stats_agree_with_the_trace)
 	}
 	fclose(f);
 	EXPECT_EQ(3, seen);
-	EXPECT_EQ(applies + 3, stat("applies"));
+	EXPECT_EQ(applies + 3, stat_of("applies"));
 	EXPECT_EQ(4, traced[0]);
-	EXPECT_EQ(keys + traced[0], stat("keys"));
-	EXPECT_EQ(entries + traced[1], stat("entries"));
-	EXPECT_EQ(ns + traced[3], stat("nanoseconds"));
-	EXPECT_EQ(traced[2], (stat("batches") - batches) * (ON_BACKEND("stopped") ? 1 : 3));
-	EXPECT_EQ(ON_BACKEND("immediate") ? 4 : 0, stat("immediate") - immediate);
+	EXPECT_EQ(keys + traced[0], stat_of("keys"));
+	EXPECT_EQ(entries + traced[1], stat_of("entries"));
+	EXPECT_EQ(ns + traced[3], stat_of("nanoseconds"));
+	EXPECT_EQ(traced[2], (stat_of("batches") - batches) * (ON_BACKEND("stopped") ? 1 : 3));
+	EXPECT_EQ(ON_BACKEND("immediate") ? 4 : 0, stat_of("immediate") - immediate);
 }
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
@@ -344,7 +344,7 @@ TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 		"queue_on many\nqueue_off on\napply",
 		"queue_off many\nqueue_on on\napply",
 	};
-	long immediate = stat("immediate");
+	long immediate = stat_of("immediate");
 	int points[2] = { 0 }, i;
 
 	if (access(FAIL_NTH, W_OK))
@@ -376,7 +376,7 @@ TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 		}
 	}
 	TH_LOG("%d and %d points failed, %ld keys changed at once for want of memory",
-	       points[0] - 1, points[1] - 1, stat("immediate") - immediate);
+	       points[0] - 1, points[1] - 1, stat_of("immediate") - immediate);
 	for (i = 0; i < 2; i++)
 		EXPECT_LT(5, points[i] - 1);
 	/*
@@ -384,7 +384,7 @@ TEST_F_TIMEOUT(keys, requests_without_memory_are_not_lost, 240)
 	 * memory: the kernel tries to allocate an array twice, and only one attempt fails here.
 	 */
 	if (ON_BACKEND("stopped"))
-		EXPECT_LT(immediate, stat("immediate"));
+		EXPECT_LT(immediate, stat_of("immediate"));
 }
 
 TEST_HARNESS_MAIN

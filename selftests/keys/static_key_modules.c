@@ -5,10 +5,11 @@
  */
 #define _GNU_SOURCE
 #include "keys.h"
+#include "log.h"
 
 TEST_F(keys, linked_key_changes_in_all_modules)
 {
-	long immediate = stat("immediate");
+	long immediate = stat_of("immediate");
 
 	ASSERT_EQ(0, load("miniring_keys_user", ""));
 	EXPECT_EQ(0, command("queue_on shared\nqueue_on off\napply"));
@@ -19,12 +20,12 @@ TEST_F(keys, linked_key_changes_in_all_modules)
 	EXPECT_EQ(OFF, state("shared"));
 	EXPECT_EQ(OFF, state_of(USER_STATE, "shared"));
 	if (!ON_BACKEND("immediate"))
-		EXPECT_EQ(immediate, stat("immediate"));
+		EXPECT_EQ(immediate, stat_of("immediate"));
 }
 
 TEST_F(keys, key_of_three_modules_changes_in_all_and_after_one_unloads)
 {
-	long entries = stat("entries");
+	long entries = stat_of("entries");
 
 	ASSERT_EQ(0, load("miniring_keys_user", ""));
 	ASSERT_EQ(0, load("miniring_keys_other", ""));
@@ -33,14 +34,14 @@ TEST_F(keys, key_of_three_modules_changes_in_all_and_after_one_unloads)
 	EXPECT_EQ(ON(1), state_of(USER_STATE, "shared"));
 	EXPECT_EQ(ON(1), state_of(OTHER_STATE, "shared"));
 	if (!ON_BACKEND("immediate"))
-		EXPECT_EQ(entries + 3, stat("entries"));
+		EXPECT_EQ(entries + 3, stat_of("entries"));
 	EXPECT_EQ(0, command("queue_off shared"));
 	ASSERT_EQ(0, unload("miniring_keys_user"));
 	EXPECT_EQ(0, command("apply"));
 	EXPECT_EQ(OFF, state("shared"));
 	EXPECT_EQ(OFF, state_of(OTHER_STATE, "shared"));
 	if (!ON_BACKEND("immediate"))
-		EXPECT_EQ(entries + 5, stat("entries"));
+		EXPECT_EQ(entries + 5, stat_of("entries"));
 }
 
 TEST_F(keys, linked_key_changes_after_one_module_unloads)
@@ -68,26 +69,26 @@ TEST_F(keys, module_may_apply_while_it_loads)
 
 TEST_F(keys, request_from_a_module_that_fails_to_load_is_dropped)
 {
-	long dropped = stat("dropped");
+	long dropped = stat_of("dropped");
 
 	ASSERT_EQ(-ECANCELED, load("miniring_keys_user", "queue=1 fail=1"));
-	EXPECT_EQ(dropped + 1, stat("dropped"));
+	EXPECT_EQ(dropped + 1, stat_of("dropped"));
 	EXPECT_EQ(0, command("apply"));
 }
 
 TEST_F(keys, requests_for_an_unloading_module_are_dropped)
 {
-	long dropped = stat("dropped"), applies = stat("applies");
+	long dropped = stat_of("dropped"), applies = stat_of("applies");
 
 	EXPECT_EQ(0, command("queue_on off\nqueue_off on\nqueue_on many"));
 	ASSERT_EQ(0, unload("miniring_keys_test"));
 	self->loaded = false;
-	EXPECT_EQ(dropped + 3, stat("dropped"));
+	EXPECT_EQ(dropped + 3, stat_of("dropped"));
 
 	ASSERT_EQ(0, load("miniring_keys_test", ""));
 	self->loaded = true;
 	EXPECT_EQ(0, command("apply"));
-	EXPECT_EQ(applies, stat("applies"));
+	EXPECT_EQ(applies, stat_of("applies"));
 	EXPECT_EQ(OFF, state("off"));
 }
 
@@ -143,10 +144,10 @@ TEST_F_TIMEOUT(keys, sample_module_changes_thousands_of_branches, 120)
 	EXPECT_EQ(-EINVAL, put(MANY_KEYS, "queued on 100001"));
 
 	/* Some keys are on, and all are requested: nothing stays queued. */
-	dropped = stat("dropped");
+	dropped = stat_of("dropped");
 	EXPECT_EQ(0, put(MANY_KEYS, "requested on 100000"));
 	EXPECT_EQ(0, unload("miniring_many_keys"));
-	EXPECT_EQ(dropped + 100000, stat("dropped"));
+	EXPECT_EQ(dropped + 100000, stat_of("dropped"));
 	EXPECT_EQ(0, command("queue_on off\napply"));
 	EXPECT_EQ(ON(2), state("off"));
 }
@@ -176,10 +177,10 @@ TEST_F(keys, request_for_a_read_only_key_is_refused)
 
 TEST_F(keys, request_of_a_failing_init_is_dropped)
 {
-	long dropped = stat("dropped");
+	long dropped = stat_of("dropped");
 
 	EXPECT_EQ(-ENXIO, load("miniring_keys_sealed", "in_init=1 fails=1"));
-	EXPECT_EQ(dropped + 1, stat("dropped"));
+	EXPECT_EQ(dropped + 1, stat_of("dropped"));
 	EXPECT_EQ(0, command("queue_on off\napply"));
 	EXPECT_EQ(ON(2), state("off"));
 }
@@ -218,33 +219,6 @@ TEST_F(keys, request_for_a_key_of_an_unloading_module_is_refused)
 		EXPECT_EQ(0, command("queue_on off\napply"));
 		EXPECT_EQ(ON(2), state("off"));
 	}
-}
-
-/* Opens the kernel log at its end, for reads without waiting. */
-static int open_log(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd >= 0)
-		lseek(fd, 0, SEEK_END);
-	return fd;
-}
-
-/* Returns whether one of the next messages has that text. */
-static bool logged(int fd, const char *message)
-{
-	char record[8192];
-	bool found = false;
-	ssize_t len;
-
-	while ((len = read(fd, record, sizeof(record) - 1)) > 0) {
-		char *text;
-
-		record[len] = '\0';
-		text = strchr(record, ';');
-		found |= text && strstr(text, message);
-	}
-	return found;
 }
 
 TEST_F(keys, rust_sample_prints_the_state_of_its_keys)

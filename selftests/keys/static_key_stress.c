@@ -146,9 +146,9 @@ TEST_F(keys, modules_can_unload_with_keys_queued)
 	EXPECT_LT(0, loader.loads);
 	EXPECT_LT(0, rounds);
 	/* No request of the modules is left: every request was applied or dropped. */
-	applies = stat("applies");
+	applies = stat_of("applies");
 	EXPECT_EQ(0, command("apply"));
-	EXPECT_EQ(applies, stat("applies"));
+	EXPECT_EQ(applies, stat_of("applies"));
 }
 
 /* Runs the code that is being changed, and counts impossible results. */

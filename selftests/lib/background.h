@@ -11,11 +11,7 @@ struct background {
 	bool running, stop;
 };
 
-static inline void background_start(struct background *b, void *(*run)(void *), void *arg)
-{
-	b->stop = false;
-	b->running = !pthread_create(&b->thread, NULL, run, arg);
-}
+void background_start(struct background *b, void *(*run)(void *), void *arg);
 
 /* Returns whether the thread has to end. For the thread. */
 static inline bool background_is_over(struct background *b)
@@ -24,13 +20,6 @@ static inline bool background_is_over(struct background *b)
 }
 
 /* Ends the thread, if it is running. */
-static inline void background_stop(struct background *b)
-{
-	if (!b->running)
-		return;
-	__atomic_store_n(&b->stop, true, __ATOMIC_RELEASE);
-	pthread_join(b->thread, NULL);
-	b->running = false;
-}
+void background_stop(struct background *b);
 
 #endif /* MINIRING_SELFTEST_BACKGROUND_H */

@@ -18,21 +18,7 @@ static inline int command(const char *commands)
  * Returns the count of a key and the number of its taken branches, as 1000 * count + taken: one
  * number that a failing test can show.
  */
-static inline int state_of(const char *file, const char *key)
-{
-	char name[64], line[256];
-	int count, taken, state = -1;
-	FILE *f = fopen(file, "re");
-
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %d %d", name, &count, &taken) == 3 &&
-		    !strcmp(name, key))
-			state = 1000 * count + taken;
-	fclose(f);
-	return state;
-}
+int state_of(const char *file, const char *key);
 
 #define OFF		0
 #define ON(branches)	(1000 + (branches))

@@ -7,7 +7,7 @@
 #ifndef MINIRING_SELFTEST_KEYS_H
 #define MINIRING_SELFTEST_KEYS_H
 
-#include <time.h>
+#include "clock.h"
 #include "harness.h"
 #include "key_state.h"
 #include "modules.h"
@@ -24,10 +24,7 @@
 
 static inline time_t seconds(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return now_ms() / 1000;
 }
 
 static inline bool time_is_up(time_t start)

@@ -1,43 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Shared by ring tests and ring programs without a harness: results as text, and clocks. */
+/*
+ * Shared by ring tests and ring programs without a harness: completions as text that a failure
+ * can show, waits, and clocks.
+ */
 #ifndef MINIRING_SELFTEST_RING_BASE_H
 #define MINIRING_SELFTEST_RING_BASE_H
 
-#include <time.h>
+#include <stdbool.h>
+#include "clock.h"
 #include "uring.h"
 
 /* Returns "7" for a result, "-EINVAL" for an error. */
-static inline const char *result_name(int res)
-{
-	static __thread char text[32];
-	const char *name = res < 0 ? strerrorname_np(-res) : NULL;
+const char *result_name(int res);
 
-	if (name)
-		snprintf(text, sizeof(text), "-%s", name);
-	else
-		snprintf(text, sizeof(text), "%d", res);
-	return text;
-}
+/* Reaps the next completion: "user_data result", or "none". */
+const char *next_cqe(struct uring *ring);
 
-static inline long long now_ns(void)
-{
-	struct timespec ts;
+/*
+ * Waits until the thread sleeps in this system call. Returns false if it does not, or has ended.
+ */
+bool until_asleep_in(int tid, long nr);
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
+/* Waits for completions, at most @ms. */
+int enter_timeout(struct uring *ring, unsigned int min_complete, unsigned int ms);
 
-static inline long long now_ms(void)
-{
-	return now_ns() / 1000000;
-}
+/* Waits in the kernel for the next completion, and returns it as next_cqe() does. */
+const char *wait_next_cqe(struct uring *ring);
 
-static inline void sleep_ms(unsigned int ms)
-{
-	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
+/* Returns an inaccessible page, for pointers that must fault. */
+void *bad_pointer(void);
 
 #endif /* MINIRING_SELFTEST_RING_BASE_H */

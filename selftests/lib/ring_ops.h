@@ -8,26 +8,10 @@
 #include "hang.h"
 #include "uring.h"
 
-static inline struct io_uring_sqe *prep(struct uring *ring, int opcode, int fd,
-					unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = uring_get_sqe(ring);
+struct io_uring_sqe *prep(struct uring *ring, int opcode, int fd, unsigned long long user_data);
 
-	sqe->opcode = opcode;
-	sqe->fd = fd;
-	sqe->user_data = user_data;
-	return sqe;
-}
-
-static inline struct io_uring_sqe *prep_poll(struct uring *ring, int fd, unsigned int events,
-					     unsigned int flags, unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = prep(ring, IORING_OP_POLL_ADD, fd, user_data);
-
-	sqe->poll32_events = events;
-	sqe->len = flags;
-	return sqe;
-}
+struct io_uring_sqe *prep_poll(struct uring *ring, int fd, unsigned int events, unsigned int flags,
+			       unsigned long long user_data);
 
 static inline struct io_uring_sqe *poll_in(struct uring *ring, int fd,
 					   unsigned long long user_data)
@@ -35,59 +19,22 @@ static inline struct io_uring_sqe *poll_in(struct uring *ring, int fd,
 	return prep_poll(ring, fd, POLLIN, 0, user_data);
 }
 
-static inline struct io_uring_sqe *prep_rw(struct uring *ring, int opcode, int fd,
-					   const void *addr, unsigned int len, long long off,
-					   unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = prep(ring, opcode, fd, user_data);
-
-	sqe->addr = (unsigned long)addr;
-	sqe->len = len;
-	sqe->off = off;
-	return sqe;
-}
+struct io_uring_sqe *prep_rw(struct uring *ring, int opcode, int fd, const void *addr,
+			     unsigned int len, long long off, unsigned long long user_data);
 
 /* Reads into a byte that is never checked. */
-static inline struct io_uring_sqe *read_byte(struct uring *ring, int fd,
-					     unsigned long long user_data)
-{
-	static char byte;
+struct io_uring_sqe *read_byte(struct uring *ring, int fd, unsigned long long user_data);
 
-	return prep_rw(ring, IORING_OP_READ, fd, &byte, 1, 0, user_data);
-}
-
-static inline struct io_uring_sqe *prep_timeout(struct uring *ring,
-						const struct __kernel_timespec *ts,
-						unsigned int count, unsigned int flags,
-						unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = prep(ring, IORING_OP_TIMEOUT, -1, user_data);
-
-	sqe->addr = (unsigned long)ts;
-	sqe->len = 1;
-	sqe->off = count;
-	sqe->timeout_flags = flags;
-	return sqe;
-}
+struct io_uring_sqe *prep_timeout(struct uring *ring, const struct __kernel_timespec *ts,
+				  unsigned int count, unsigned int flags,
+				  unsigned long long user_data);
 
 /* A time longer than any test. */
-static inline struct io_uring_sqe *never(struct uring *ring, unsigned long long user_data)
-{
-	static const struct __kernel_timespec ts = { .tv_sec = 1000 };
-
-	return prep_timeout(ring, &ts, 0, 0, user_data);
-}
+struct io_uring_sqe *never(struct uring *ring, unsigned long long user_data);
 
 /* Prepares a POLL_REMOVE, TIMEOUT_REMOVE or ASYNC_CANCEL. */
-static inline struct io_uring_sqe *prep_undo(struct uring *ring, int opcode,
-					     unsigned long long target,
-					     unsigned long long user_data)
-{
-	struct io_uring_sqe *sqe = prep(ring, opcode, -1, user_data);
-
-	sqe->addr = target;
-	return sqe;
-}
+struct io_uring_sqe *prep_undo(struct uring *ring, int opcode, unsigned long long target,
+			       unsigned long long user_data);
 
 /*
  * Prepares one request of each kind that does not complete, on the empty pipe @fd. @user_data
@@ -95,26 +42,9 @@ static inline struct io_uring_sqe *prep_undo(struct uring *ring, int opcode,
  */
 #define FILL_REQUESTS 10
 
-static inline void fill(struct uring *ring, int fd)
-{
-	poll_in(ring, fd, 1);
-	prep_poll(ring, fd, POLLIN, IORING_POLL_ADD_MULTI, 2);
-	read_byte(ring, fd, 3);
-	read_byte(ring, fd, 4)->flags = IOSQE_ASYNC;
-	never(ring, 5)->off = 100;
-	never(ring, 6)->flags = IOSQE_IO_HARDLINK;
-	poll_in(ring, fd, 7)->flags = IOSQE_IO_HARDLINK;
-	read_byte(ring, fd, 8);
-	uring_nop(ring, 9)->flags = IOSQE_IO_DRAIN;
-	read_byte(ring, fd, 10);
-}
+void fill(struct uring *ring, int fd);
 
 /* Returns whether the last file of the other end of pipe @fd is closed, in time. */
-static inline bool closes(int fd)
-{
-	struct pollfd pfd = { .fd = fd };
-
-	return poll(&pfd, 1, HANG_MS) == 1 && pfd.revents & (POLLHUP | POLLERR);
-}
+bool closes(int fd);
 
 #endif /* MINIRING_SELFTEST_RING_OPS_H */

@@ -17,8 +17,6 @@
 #include "ring_ops.h"
 #include "ring_test.h"
 
-#define CONTROL		DEBUGFS "miniring/control"
-
 /* The users of a symbol. */
 enum {
 	LOOKUP = 1,
@@ -125,13 +123,13 @@ TEST_F(without, keys_change_by_the_remaining_backend)
 
 	EXPECT_TRUE(backend_is(immediate ? "immediate" : "batched"));
 	ASSERT_EQ(0, load("miniring_keys_test", ""));
-	changed = stat("immediate");
-	batches = stat("batches");
+	changed = stat_of("immediate");
+	batches = stat_of("batches");
 	EXPECT_EQ(0, command("queue_on off\nqueue_off on\napply"));
 	EXPECT_EQ(ON(2), state("off"));
 	EXPECT_EQ(OFF, state("on"));
-	EXPECT_EQ(changed + (immediate ? 2 : 0), stat("immediate"));
-	EXPECT_EQ(batches + (immediate ? 0 : 1), stat("batches"));
+	EXPECT_EQ(changed + (immediate ? 2 : 0), stat_of("immediate"));
+	EXPECT_EQ(batches + (immediate ? 0 : 1), stat_of("batches"));
 }
 
 TEST_F(without, backend_that_needs_a_missing_symbol_is_refused)
@@ -175,7 +173,7 @@ TEST_F(without, kernel_queries_are_refused_only_without_access_to_the_sites)
 	EXPECT_TRUE(file_is(REACH, refused ? "kernel: no" : "kernel: yes"));
 	EXPECT_EQ(refused ? -EOPNOTSUPP : 0,
 		  put(CONTROL, "+p; kernel module no_such_module +p"));
-	EXPECT_EQ(refused ? 0 : 1, stat("applies"));
+	EXPECT_EQ(refused ? 0 : 1, stat_of("applies"));
 	EXPECT_EQ(0, put(CONTROL, "=_"));
 	EXPECT_EQ(0, put(CONTROL, "func write +p"));
 	free(read_log(self->log));

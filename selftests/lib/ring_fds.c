@@ -1,16 +1,12 @@
-/* SPDX-License-Identifier: GPL-2.0 */
-/*
- * For tests that pass a ring's descriptors on: sockets to send them over, and counts of
- * completions.
- */
-#ifndef MINIRING_SELFTEST_RING_FDS_H
-#define MINIRING_SELFTEST_RING_FDS_H
-
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
-#include "ring_test.h"
+#include "hang.h"
+#include "ring_base.h"
+#include "ring_fds.h"
 
-/* Sends @fd, or receives one if @fd is -1. Returns the received descriptor, 0, or -errno. */
-static inline int pass_fd(int socket, int fd)
+int pass_fd(int socket, int fd)
 {
 	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
 	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
@@ -36,22 +32,7 @@ static inline int pass_fd(int socket, int fd)
 	return fd;
 }
 
-static inline int send_fd(int socket, int fd)
-{
-	return pass_fd(socket, fd);
-}
-
-static inline int recv_fd(int socket)
-{
-	return pass_fd(socket, -1);
-}
-
-struct tally {
-	int total, cancelled;
-};
-
-/* Reaps @nr completions, or as many as come in time, and any others. */
-static inline struct tally tally(struct uring *ring, int nr)
+struct tally tally(struct uring *ring, int nr)
 {
 	long long end = now_ms() + HANG_MS;
 	struct tally seen = {};
@@ -69,5 +50,3 @@ static inline struct tally tally(struct uring *ring, int nr)
 	} while (seen.total < nr && now_ms() < end);
 	return seen;
 }
-
-#endif /* MINIRING_SELFTEST_RING_FDS_H */
