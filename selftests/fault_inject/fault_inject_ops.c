@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Failed allocations and faulting addresses, in requests and in REGISTER of buffers. The rules of
- * fault_inject.h apply to the result of a request as to that of a call.
+ * faults.h apply to the result of a request as to that of a call.
  */
 #include <sched.h>
 #include <sys/uio.h>
