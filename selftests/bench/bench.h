@@ -7,9 +7,8 @@
 #ifndef MINIRING_SELFTEST_BENCH_H
 #define MINIRING_SELFTEST_BENCH_H
 
-#include <sched.h>
 #include <stdbool.h>
-#include <time.h>
+#include "clock.h"
 #include "uring.h"
 
 #define RUNS 9
@@ -24,55 +23,15 @@ struct side {
 	unsigned int flags;	/* IORING_SETUP_* */
 };
 
-static inline void die(const char *what, int ret)
-{
-	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
-	exit(1);
-}
+void die(const char *what, int ret);
 
-static inline long long now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-static inline void open_ring(struct uring *ring, const struct side *side)
-{
-	int ret;
-
-	*ring = (struct uring){ .model = side->model, .p.flags = side->flags };
-	ret = uring_open_on(side->backend, ring, ENTRIES);
-	if (ret)
-		die(side->name, ret);
-}
+void open_ring(struct uring *ring, const struct side *side);
 
 /* Binds the calling thread to @cpu, if there is one. */
-static inline void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static inline int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
+void pin(int cpu);
 
 /* Returns the value that @part of the sorted values are below. */
-static inline double quantile(double *values, size_t nr, double part)
-{
-	if (!nr)
-		return 0;
-	qsort(values, nr, sizeof(*values), by_value);
-	return values[(size_t)((nr - 1) * part + 0.5)];
-}
+double quantile(double *values, size_t nr, double part);
 
 static inline double median(double *values, size_t nr)
 {
@@ -80,16 +39,7 @@ static inline double median(double *values, size_t nr)
 }
 
 /* Prints the fields of every line; the caller ends the line. */
-static inline void report(const char *id, const char *unit, double *values,
-			  const char *peer, double *peers)
-{
-	printf("{\"id\":\"%s\",\"value\":%.2f,\"unit\":\"%s\",", id,
-	       median(values, RUNS), unit);
-	printf("\"peer\":\"%s\",\"peer_value\":%.2f,\"better\":\"lower\",", peer,
-	       median(peers, RUNS));
-	printf("\"spread\":[%.2f,%.2f],\"peer_spread\":[%.2f,%.2f]",
-	       values[0], values[RUNS - 1], peers[0], peers[RUNS - 1]);
-}
+void report(const char *id, const char *unit, double *values, const char *peer, double *peers);
 
 /* Submits a batch of @batch and reaps it. */
 typedef void batch_fn(struct uring *ring, int batch);
@@ -114,36 +64,10 @@ static inline void check(const char *what, int ret)
 }
 
 /* Returns the nanoseconds of one NOP of a batch, submitted and reaped. */
-static inline double time_slice(struct arm *arm)
-{
-	const int calls = arm->batch > 8 ? 64 : 256;
-	long long start, end;
-
-	if (arm->event >= 0)
-		check("register", uring_register_eventfd(arm->ring, arm->event));
-	start = now_ns();
-	for (int i = 0; i < calls; i++)
-		arm->fn(arm->ring, arm->batch);
-	end = now_ns();
-	if (arm->event >= 0)
-		check("unregister", uring_unregister_eventfd(arm->ring));
-	return (double)(end - start) / calls / arm->batch;
-}
+double time_slice(struct arm *arm);
 
 /* Makes one run of all arms, and stores the value of each in @values. */
-static inline void run_arms(struct arm *arms, int nr, double *values)
-{
-	long long end = now_ns() + nr * RUN_MS * 1000000LL;
-
-	for (int i = 0; i < nr; i++)
-		arms[i].nr = 0;
-	do {
-		for (int i = 0; i < nr; i++)
-			arms[i].slices[arms[i].nr++] = time_slice(&arms[i]);
-	} while (now_ns() < end && arms[0].nr < MAX_SLICES);
-	for (int i = 0; i < nr; i++)
-		values[i] = median(arms[i].slices, arms[i].nr);
-}
+void run_arms(struct arm *arms, int nr, double *values);
 
 /* A job to measure: the setup of a new ring, if any, and the batches. */
 struct job {
@@ -160,64 +84,15 @@ static inline void open_for(const struct job *job, struct uring *ring, const str
 }
 
 /* Measures the nanoseconds of one of a batch, the two sides in turns. */
-static inline void bench_ns(const char *id, const struct job *job, const struct side sides[2])
-{
-	static struct arm arms[2];
-	struct uring rings[2];
-	double values[2][RUNS], run_values[2];
-
-	for (int i = 0; i < 2; i++) {
-		open_for(job, &rings[i], &sides[i]);
-		arms[i].fn = job->fn;
-		arms[i].ring = &rings[i];
-		arms[i].batch = job->batch;
-		arms[i].event = -1;
-	}
-	run_arms(arms, 2, run_values);
-	for (int run = 0; run < RUNS; run++) {
-		run_arms(arms, 2, run_values);
-		for (int i = 0; i < 2; i++)
-			values[i][run] = run_values[i];
-	}
-	report(id, "ns", values[0], sides[1].name, values[1]);
-	puts("}");
-	for (int i = 0; i < 2; i++)
-		uring_close(&rings[i]);
-}
+void bench_ns(const char *id, const struct job *job, const struct side sides[2]);
 
 /*
  * Measures instructions, where the time stamp counter counts those (scripts/vm.py --icount): of
  * one of a batch, from its entry to its completion being taken. An interrupt in between does not
  * move the median.
  */
-static inline double count_instructions(const struct job *job, struct uring *ring)
-{
-	static double samples[1001];
+double count_instructions(const struct job *job, struct uring *ring);
 
-	for (int i = 0; i < 1001; i++) {
-		unsigned long long start = __builtin_ia32_rdtsc();
-
-		job->fn(ring, job->batch);
-		samples[i] = (double)(__builtin_ia32_rdtsc() - start) / job->batch;
-	}
-	return median(samples, 1001);
-}
-
-static inline void bench_instructions(const char *id, const struct job *job,
-				      const struct side sides[2])
-{
-	double values[2][RUNS];
-
-	for (int i = 0; i < 2; i++) {
-		struct uring ring;
-
-		open_for(job, &ring, &sides[i]);
-		for (int run = 0; run < RUNS; run++)
-			values[i][run] = count_instructions(job, &ring);
-		uring_close(&ring);
-	}
-	report(id, "instructions", values[0], sides[1].name, values[1]);
-	puts("}");
-}
+void bench_instructions(const char *id, const struct job *job, const struct side sides[2]);
 
 #endif /* MINIRING_SELFTEST_BENCH_H */

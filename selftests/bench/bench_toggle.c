@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+#include "clock.h"
 
 #define STOCK	"/proc/dynamic_debug/control"
 #define OURS	"/sys/kernel/debug/miniring/control"
@@ -112,14 +112,6 @@ static long count_on(void)
 	return on;
 }
 
-static double now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
-}
-
 static struct cost on_and_off(const char *path, const char *on, const char *off)
 {
 	static unsigned long before[MAX_CPUS], after[MAX_CPUS];
@@ -128,10 +120,10 @@ static struct cost on_and_off(const char *path, const char *on, const char *off)
 	int cpus, cpu;
 
 	cpus = read_ipis(before);
-	start = now_ms();
+	start = now_ns() / 1e6;
 	put(path, on);
 	put(path, off);
-	cost.ms = now_ms() - start;
+	cost.ms = now_ns() / 1e6 - start;
 	read_ipis(after);
 	for (cpu = 1; cpu < cpus; cpu++)
 		if (after[cpu] - before[cpu] > cost.ipis)
@@ -188,15 +180,15 @@ static bool spinning, spin_ends;
 
 static void *spin(void *longest)
 {
-	double last = now_ms(), now;
+	double last = now_ns() / 1e6, now;
 	cpu_set_t second;
 
 	CPU_ZERO(&second);
 	CPU_SET(1, &second);
 	if (sched_setaffinity(0, sizeof(second), &second))
 		die("sched_setaffinity");
-	for (last = now_ms(); !__atomic_load_n(&spin_ends, __ATOMIC_RELAXED); last = now) {
-		now = now_ms();
+	for (last = now_ns() / 1e6; !__atomic_load_n(&spin_ends, __ATOMIC_RELAXED); last = now) {
+		now = now_ns() / 1e6;
 		if (__atomic_load_n(&spinning, __ATOMIC_RELAXED) && now - last > *(double *)longest)
 			*(double *)longest = now - last;
 	}
