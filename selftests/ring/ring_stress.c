@@ -31,7 +31,20 @@ struct shared {
 	struct uring ring;
 	pthread_mutex_t lock;
 	unsigned long long sent, sum_sent, taken, errors;
+	pthread_t threads[THREADS];
 };
+
+static void start(struct shared *s, void *(*run)(void *))
+{
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&s->threads[i], NULL, run, s);
+}
+
+static void join(struct shared *s)
+{
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(s->threads[i], NULL);
+}
 
 static void *submit_locked(void *arg)
 {
@@ -97,16 +110,26 @@ static void reap_all(struct uring *ring, struct sum *sum)
 	} while (uring_ready(ring));
 }
 
+/* Ends the submitters. Each of their entries has one completion, seen before or left. */
+static void finish(struct __test_metadata *_metadata, struct shared *s, struct sum *seen)
+{
+	run_for(0);
+	join(s);
+	reap_all(&s->ring, seen);
+	EXPECT_EQ(0, s->errors);
+	EXPECT_LT(0, s->sent);
+	EXPECT_EQ(s->sent, seen->nr);
+	EXPECT_EQ(s->sum_sent, seen->total);
+}
+
 TEST(submitters_that_take_turns_lose_nothing)
 {
 	static struct shared s = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	long long end = now_ms() + STRESS_MS;
-	pthread_t threads[THREADS];
 	struct sum seen = {};
 
 	ASSERT_EQ(0, uring_open(&s.ring, ENTRIES));
-	for (int i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, submit_locked, &s);
+	start(&s, submit_locked);
 	while (now_ms() < end) {
 		int ret = enter_timeout(&s.ring, 8, 100);
 
@@ -115,26 +138,17 @@ TEST(submitters_that_take_turns_lose_nothing)
 		}
 		reap(&s.ring, &seen);
 	}
-	run_for(0);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	reap_all(&s.ring, &seen);
-	EXPECT_EQ(0, s.errors);
-	EXPECT_LT(0, s.sent);
-	EXPECT_EQ(s.sent, seen.nr);
-	EXPECT_EQ(s.sum_sent, seen.total);
+	finish(_metadata, &s, &seen);
 }
 
 TEST(submitters_that_race_for_entries_lose_nothing)
 {
 	static struct shared s;
 	long long end = now_ms() + STRESS_MS;
-	pthread_t threads[THREADS];
 	struct sum seen = {};
 
 	ASSERT_EQ(0, uring_open(&s.ring, ENTRIES));
-	for (int i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, submit_unlocked, &s);
+	start(&s, submit_unlocked);
 	while (now_ms() < end) {
 		while (uring_nop(&s.ring, s.sent + 1))
 			s.sum_sent += ++s.sent;
@@ -143,15 +157,8 @@ TEST(submitters_that_race_for_entries_lose_nothing)
 	}
 	while (uring_load(s.ring.sq.head) != s.ring.sq.filled && now_ms() < end + HANG_MS)
 		sleep_ms(1);
-	run_for(0);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	reap_all(&s.ring, &seen);
-	EXPECT_EQ(0, s.errors);
-	EXPECT_LT(0, s.sent);
+	finish(_metadata, &s, &seen);
 	EXPECT_EQ(s.sent, s.taken);
-	EXPECT_EQ(s.sent, seen.nr);
-	EXPECT_EQ(s.sum_sent, seen.total);
 	EXPECT_EQ(0, uring_load(s.ring.sq.dropped));
 }
 
@@ -311,15 +318,12 @@ TEST(ring_can_be_closed_under_its_users)
 
 	while (now_ms() < end) {
 		struct shared s = {};
-		pthread_t threads[THREADS];
 
 		ASSERT_EQ(0, uring_open(&s.ring, ENTRIES));
-		for (int i = 0; i < THREADS; i++)
-			pthread_create(&threads[i], NULL, use_until_closed, &s);
+		start(&s, use_until_closed);
 		sleep_ms(5);
 		close(s.ring.fd);
-		for (int i = 0; i < THREADS; i++)
-			pthread_join(threads[i], NULL);
+		join(&s);
 		uring_munmap(&s.ring);
 		EXPECT_EQ(0, s.errors);
 	}
