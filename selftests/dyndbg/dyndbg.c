@@ -555,6 +555,14 @@ TEST_F_TIMEOUT(kernel_sites, kernel_sites_change_as_by_the_kernel_for_300_genera
 	free(text);
 }
 
+/* Resets all sites, and reads them again after a module was loaded. */
+static void restart(char **start)
+{
+	reset();
+	free(*start);
+	*start = slurp(KERNEL);
+}
+
 /* Sites with a class. No module in the kernel of a test VM has such sites. */
 TEST_F_TIMEOUT(kernel_sites, class_sites_change_as_by_the_kernel, 120)
 {
@@ -575,9 +583,7 @@ TEST_F_TIMEOUT(kernel_sites, class_sites_change_as_by_the_kernel, 120)
 	size_t i;
 
 	ASSERT_EQ(0, load("miniring_pr_debug", ""));
-	reset();
-	free(self->start);
-	self->start = slurp(KERNEL);
+	restart(&self->start);
 	EXPECT_NE(NULL, strstr(self->start, "red said %s\\n\" class:MINIRING_RED\n"));
 	EXPECT_NE(NULL, strstr(self->start, "nameless said %s\\n\" class unknown, _id:30\n"));
 	for (i = 0; i < ARRAY_SIZE(queries); i++)
@@ -609,9 +615,7 @@ TEST_F_TIMEOUT(kernel_sites, sites_of_overlapping_class_maps_change_as_by_the_ke
 	size_t i;
 
 	ASSERT_EQ(0, load("miniring_classes", ""));
-	reset();
-	free(self->start);
-	self->start = slurp(KERNEL);
+	restart(&self->start);
 	EXPECT_NE(NULL, strstr(self->start, "\"class 62\\n\" class:MINIRING_62\n"));
 	for (i = 0; i < ARRAY_SIZE(queries); i++)
 		EXPECT_TRUE(equal(_metadata, self->start, queries[i], &changed));
@@ -633,9 +637,7 @@ TEST_F(kernel_sites, sites_of_a_module_loaded_before_miniring_change)
 	ASSERT_EQ(0, unload("miniring"));
 	ASSERT_EQ(0, load("miniring_pr_debug", ""));
 	ASSERT_EQ(0, load("miniring", ""));
-	reset();
-	free(self->start);
-	self->start = slurp(KERNEL);
+	restart(&self->start);
 	EXPECT_TRUE(equal(_metadata, self->start, "module miniring_pr_debug +pm", &changed));
 	EXPECT_TRUE(equal(_metadata, self->start, "class MINIRING_RED +p", &changed));
 	EXPECT_EQ(2, changed);
