@@ -14,6 +14,7 @@ use super::{
     },
     key::{
         Key,
+        StaticKey,
         Verdict, //
     },
     queue::QUEUE,
@@ -30,8 +31,6 @@ use kernel::{
     bindings,
     prelude::*,
     time::{
-        delay::fsleep,
-        Delta,
         Instant,
         Monotonic, //
     }, //
@@ -185,12 +184,8 @@ pub(super) fn immediate(key: Key, enable: bool) -> bool {
                 STATS.refused.add(1);
                 return false;
             }
-            // Wait until the other task has enabled the key. Before that the kernel would warn and
-            // leave the key on.
-            Verdict::UnderWay if !enable => {
-                drop(cpus);
-                fsleep(Delta::from_micros(50));
-            }
+            // The kernel would warn and leave the key on.
+            Verdict::UnderWay if !enable => wait_for_update(&cpus),
             Verdict::Changes | Verdict::UnderWay => {
                 // SAFETY: `key` points to a static key (type invariant). `cpus` holds
                 // `cpus_read_lock()`, and the caller holds no lock that nests inside it.
@@ -206,5 +201,23 @@ pub(super) fn immediate(key: Key, enable: bool) -> bool {
                 return true;
             }
         }
+    }
+}
+
+/// Waits until the task that enables a key at this moment has enabled the key. May sleep.
+///
+/// That task holds the jump label mutex from before it stores -1 until after it has stored 1. The
+/// kernel exports neither the mutex nor a function that takes only the mutex. But a change of a key
+/// without branches takes and releases it, and patches nothing.
+///
+/// Locking: the caller holds `APPLY`, so only one task changes the key.
+fn wait_for_update(_cpus: &Cpus) {
+    static WITHOUT_BRANCHES: StaticKey = StaticKey::new();
+    let key = WITHOUT_BRANCHES.key().as_ptr();
+    // SAFETY: `key` points to a static key. `_cpus` holds `cpus_read_lock()`, and the caller holds
+    // no lock that is taken inside of it.
+    unsafe {
+        bindings::static_key_enable_cpuslocked(key);
+        bindings::static_key_disable_cpuslocked(key);
     }
 }

@@ -11,7 +11,7 @@
 #include "bench.h"
 
 #define SLICE 50
-#define SLICES 4
+#define SLICES 10
 #define SAMPLES (SLICE * SLICES)
 #define AFTER_NS 1000000
 
@@ -168,8 +168,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc == 2 && !strcmp(argv[1], "--instructions")) {
-		/* Timers are late by a fraction of a tick in the first seconds after the boot. */
-		sleep(5);
 		count_latency("timeout.latency.instructions", true, sides);
 		count_latency("timeout.latency.instructions.poll", false, sides);
 		return 0;
