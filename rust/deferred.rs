@@ -42,12 +42,13 @@ pub struct Deferrable<T> {
 
 impl<T> Deferrable<T> {
     /// Wraps `value` with a head that is not queued.
-    pub const fn new(value: T) -> Self {
-        Self {
+    #[inline]
+    pub fn new(value: T) -> impl Init<Self> {
+        init!(Self {
             head: Head::new(),
             queued: AtomicFlag::new(false),
             value,
-        }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Four LKML proposals as one loadable module.
 //!
 //! A folder uses only folders to its left: `bindings`, `pure` | `debugfs`, `kallsyms`,
-//! `module_notifier` | `rcu` | `deferred`, `eventfd`, `static_key` | `dyndbg` | `ring`.
+//! `kmalloc`, `module_notifier` | `rcu` | `deferred`, `eventfd`, `static_key` | `dyndbg` | `ring`.
 
 mod bindings;
 mod debugfs;
@@ -11,6 +11,7 @@ pub mod deferred;
 pub mod dyndbg;
 pub mod eventfd;
 mod kallsyms;
+mod kmalloc;
 mod module_notifier;
 pub mod pure;
 pub mod rcu;

@@ -27,6 +27,10 @@ bool miniring_eventfd_signal_if_allowed(struct eventfd_ctx *ctx, __u32 mask);
 void miniring_call_rcu_hurry(struct rcu_head *head, rcu_callback_t func);
 bool miniring_in_softirq(void);
 
+void *miniring_kmalloc_64(void);
+void *miniring_kmalloc_96(void);
+void *miniring_kmalloc_128(void);
+
 bool miniring_percpu_ref_tryget_live(struct percpu_ref *ref);
 bool miniring_percpu_ref_is_dying(struct percpu_ref *ref);
 void miniring_percpu_ref_get(struct percpu_ref *ref);

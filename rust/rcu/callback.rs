@@ -32,16 +32,15 @@ use kernel::{
                 Relaxed,
                 Release, //
             },
-            Atomic,
-            AtomicFlag, //
+            Atomic, //
         },
         rcu::rcu_barrier, //
     },
     types::Opaque, //
 };
 
-/// A [`Callbacks`] exists.
-static READY: AtomicFlag = AtomicFlag::new(false);
+/// 1 while a [`Callbacks`] exists.
+static READY: Atomic<i32> = Atomic::new(0);
 
 /// Number of callbacks queued in softirq context that have not returned. The number includes every
 /// callback that another callback queued.
@@ -146,9 +145,13 @@ unsafe extern "C" fn run_nested(head: *mut bindings::callback_head) {
 /// # Errors
 ///
 /// `ENODEV` if none exists.
-#[inline(never)]
+#[inline]
 pub(super) fn ready() -> Result {
-    if READY.load(Relaxed) {
+    // Not the atomic load of the kernel crate, which costs the call of a C helper.
+    //
+    // SAFETY: The pointer is valid and aligned, and every other access to it is atomic. So is a
+    // volatile load of a word, in the kernel's memory model.
+    if unsafe { READY.as_ptr().read_volatile() } != 0 {
         Ok(())
     } else {
         Err(ENODEV)
@@ -205,14 +208,14 @@ impl Callbacks {
         let callbacks = Self {
             _notifier: Registration::new(&WAIT)?,
         };
-        READY.store(true, Relaxed);
+        READY.store(1, Relaxed);
         Ok(callbacks)
     }
 }
 
 impl Drop for Callbacks {
     fn drop(&mut self) {
-        READY.store(false, Relaxed);
+        READY.store(0, Relaxed);
         wait();
         // `run_nested()`, code of this module, may still run after it decremented the count.
         rcu_barrier();

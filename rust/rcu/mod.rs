@@ -41,7 +41,10 @@ pub use callback::{
     Pace, //
 };
 
-use crate::bindings;
+use crate::{
+    bindings,
+    kmalloc::SizedKmalloc, //
+};
 use core::{
     marker::PhantomData,
     mem::offset_of,
@@ -52,26 +55,58 @@ use kernel::{
     alloc::Flags,
     prelude::*,
     sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
         atomic::{
             ordering::Full,
             Atomic, //
         },
         rcu::Guard,
-        Arc,
-        ArcBorrow,
-        UniqueArc, //
+        Refcount, //
     }, //
 };
 
 /// The allocation that an [`Rcu`] points to: the value, and the head for its callback.
+///
+/// # Invariants
+///
+/// A node is allocated as a [`NodeBox`]. It is shared, from then on until `refs` is 0.
 struct Node<T> {
+    refs: Refcount,
     /// Queued once, when the value is retired.
     retire: Head,
     value: T,
 }
 
+/// A node without other references. Not an [`Arc`](kernel::sync::Arc), which allocates with
+/// `krealloc()`.
+type NodeBox<T> = Box<Node<T>, SizedKmalloc>;
+
+// SAFETY: `dec_ref` frees the node when the count is 0, and each reference is counted.
+unsafe impl<T> AlwaysRefCounted for Node<T> {
+    fn inc_ref(&self) {
+        self.refs.inc();
+    }
+
+    unsafe fn dec_ref(node: ptr::NonNull<Self>) {
+        // SAFETY: The caller owns a reference.
+        if unsafe { node.as_ref() }.refs.dec_and_test() {
+            // SAFETY: The node is allocated as a `NodeBox` (type invariant), and this was the last
+            // reference.
+            drop(unsafe { NodeBox::from_raw(node.as_ptr()) });
+        }
+    }
+}
+
+/// Returns a pointer that owns the only reference to `node`.
+fn share<T>(node: NodeBox<T>) -> ptr::NonNull<Node<T>> {
+    ptr::NonNull::from(NodeBox::leak(node))
+}
+
 /// A value that can be published in an [`Rcu`], once.
-pub struct Unpublished<T>(Pin<UniqueArc<Node<T>>>);
+pub struct Unpublished<T>(NodeBox<T>);
 
 impl<T> Unpublished<T> {
     /// Allocates a node for `value`, with the head of the callback that will free it.
@@ -80,18 +115,22 @@ impl<T> Unpublished<T> {
     ///
     /// `ENOMEM` if there is no memory, `ENODEV` if no [`Callbacks`] exists to wait for the
     /// callback.
-    pub fn new(value: T, flags: Flags) -> Result<Self> {
+    #[inline(always)]
+    pub fn new(value: impl Init<T>, flags: Flags) -> Result<Self> {
         callback::ready()?;
-        let node = Node {
+        // In place: on the way through the stack, memory that is not initialised is copied too.
+        let node = init!(Node {
+            refs: Refcount::new(1),
             retire: Head::new(),
-            value,
-        };
-        Ok(Self(UniqueArc::new(node, flags)?.into()))
+            value <- value,
+        });
+        Ok(Self(NodeBox::init(node, flags)?))
     }
 
     /// Turns the value into a reference, which cannot be published.
     pub fn into_shared(self) -> Shared<T> {
-        Shared(Arc::from(self.0))
+        // SAFETY: The pointer owns a reference.
+        Shared(unsafe { ARef::from_raw(share(self.0)) })
     }
 }
 
@@ -102,11 +141,11 @@ impl<T> Unpublished<T> {
 ///
 /// # Invariants
 ///
-/// `ptr` is null or came from [`Arc::into_raw`], and owns the reference. The reference is dropped a
-/// grace period after `ptr` was replaced, or later.
+/// `ptr` is null or owns a reference to a node. The reference is dropped a grace period after `ptr`
+/// was replaced, or later.
 pub struct Rcu<T: Send + Sync + 'static> {
     ptr: Atomic<*mut Node<T>>,
-    _owns: PhantomData<Arc<Node<T>>>,
+    _owns: PhantomData<ARef<Node<T>>>,
 }
 
 impl<T: Send + Sync + 'static> Rcu<T> {
@@ -122,16 +161,12 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     ///
     /// Context: any; does not sleep.
     pub fn load<'a>(&'a self, _guard: &'a Guard) -> Option<Borrowed<'a, T>> {
-        let ptr = self.dereference();
-        if ptr.is_null() {
-            return None;
-        }
         // SAFETY:
-        // - `ptr` came from `Arc::into_raw` (type invariant).
+        // - `ptr` is null or owns a reference (type invariant).
         // - The reference lives until a grace period after `ptr` was replaced (type invariant),
         //   which cannot end before the guard is dropped.
-        // - No `UniqueArc` of the node exists: publishing consumes an `Unpublished`.
-        Some(Borrowed(unsafe { ArcBorrow::from_raw(ptr) }))
+        // - No `NodeBox` of the node exists: publishing consumes an `Unpublished`.
+        unsafe { self.dereference().as_ref() }.map(Borrowed)
     }
 
     /// Returns whether the pointer is null now. Context: any; does not sleep.
@@ -155,13 +190,17 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     /// # Errors
     ///
     /// `EBUSY` if the pointer is not null; `new` is dropped.
+    #[inline(always)]
     pub fn publish(&self, new: Unpublished<T>) -> Result {
-        let new = Arc::into_raw(Arc::from(new.0)).cast_mut();
-        // INVARIANT: `new` owns a reference from `into_raw`, and replaces null.
-        if self.ptr.cmpxchg(ptr::null_mut(), new, Full).is_err() {
-            // SAFETY: `new` came from `into_raw`, and was not published, so its reference is not
-            // used.
-            drop(unsafe { Arc::from_raw(new) });
+        let new = share(new.0);
+        // INVARIANT: `new` owns a reference, and replaces null.
+        if self
+            .ptr
+            .cmpxchg(ptr::null_mut(), new.as_ptr(), Full)
+            .is_err()
+        {
+            // SAFETY: `new` was not published, so it still owns its reference.
+            drop(unsafe { ARef::from_raw(new) });
             return Err(EBUSY);
         }
         Ok(())
@@ -171,11 +210,9 @@ impl<T: Send + Sync + 'static> Rcu<T> {
     ///
     /// A reader finds either the old or the new value. Does not sleep, allocate or wait.
     pub fn replace(&self, new: Option<Unpublished<T>>) -> Option<Retired<T>> {
-        let new = new.map_or(ptr::null_mut(), |new| {
-            Arc::into_raw(Arc::from(new.0)).cast_mut()
-        });
-        // INVARIANT: `new` is null or owns a reference from `into_raw`. The reference of `old` is
-        // passed to `Retired`, which keeps it for a grace period.
+        let new = new.map_or(ptr::null_mut(), |new| share(new.0).as_ptr());
+        // INVARIANT: `new` is null or owns a reference. The reference of `old` is passed to
+        // `Retired`, which keeps it for a grace period.
         let old = self.ptr.xchg(new, Full);
         ptr::NonNull::new(old).map(Retired)
     }
@@ -190,12 +227,12 @@ impl<T: Send + Sync + 'static> Drop for Rcu<T> {
 }
 
 /// A value that is borrowed under an RCU read lock.
-pub struct Borrowed<'a, T>(ArcBorrow<'a, Node<T>>);
+pub struct Borrowed<'a, T>(&'a Node<T>);
 
 impl<T> Borrowed<'_, T> {
     /// Takes a reference, which keeps the value after the read lock is released.
     pub fn to_shared(&self) -> Shared<T> {
-        Shared(self.0.into())
+        Shared(ARef::from(self.0))
     }
 }
 
@@ -212,7 +249,7 @@ impl<T> Deref for Borrowed<'_, T> {
 ///
 /// # Invariants
 ///
-/// Owns a reference from [`Arc::into_raw`] to a node whose `retire` head is not queued.
+/// Owns a reference to a node whose `retire` head is not queued.
 pub struct Retired<T: Send + Sync + 'static>(ptr::NonNull<Node<T>>);
 
 impl<T: Send + Sync + 'static> Deref for Retired<T> {
@@ -247,12 +284,12 @@ impl<T: Send + Sync + 'static> Drop for Retired<T> {
 unsafe extern "C" fn retired<T>(head: *mut bindings::callback_head) {
     // SAFETY: `head` is the field `retire` of a `Node<T>` (caller).
     let node = unsafe { head.byte_sub(offset_of!(Node<T>, retire)) }.cast::<Node<T>>();
-    // SAFETY: The reference came from `Arc::into_raw`, and this callback owns it (caller).
-    drop(unsafe { Arc::from_raw(node.cast_const()) });
+    // SAFETY: The node is not null, and this callback owns a reference to it (caller).
+    unsafe { Node::dec_ref(ptr::NonNull::new_unchecked(node)) };
 }
 
 /// A reference to a value that is, or was, published in an [`Rcu`].
-pub struct Shared<T>(Arc<Node<T>>);
+pub struct Shared<T>(ARef<Node<T>>);
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
@@ -271,9 +308,9 @@ impl<T> Deref for Shared<T> {
 impl<T> Shared<T> {
     /// Turns the reference into a pointer to the value that owns the reference.
     pub fn into_raw(self) -> *const T {
-        let node = Arc::into_raw(self.0);
+        let node = ARef::into_raw(self.0);
         // SAFETY: The node is alive: `node` owns a reference.
-        unsafe { &raw const (*node).value }
+        unsafe { &raw const (*node.as_ptr()).value }
     }
 
     /// Makes a `Shared` of a pointer that [`Shared::into_raw`] returned.
@@ -284,8 +321,11 @@ impl<T> Shared<T> {
     pub unsafe fn from_raw(value: *const T) -> Self {
         // SAFETY: `value` is the field `value` of a node: it came from `Shared::into_raw` (caller).
         let node = unsafe { value.byte_sub(offset_of!(Node<T>, value)) };
-        // SAFETY: `node` owns a reference that came from `Arc::into_raw` (caller).
-        Self(unsafe { Arc::from_raw(node.cast::<Node<T>>()) })
+        // SAFETY: `node` is not null, and owns a reference (caller).
+        Self(unsafe {
+            let node = node.cast::<Node<T>>().cast_mut();
+            ARef::from_raw(ptr::NonNull::new_unchecked(node))
+        })
     }
 }
 
@@ -297,7 +337,8 @@ mod tests {
         rcu::{
             self,
             rcu_barrier, //
-        }, //
+        },
+        Arc, //
     };
 
     include!("example.rs");
