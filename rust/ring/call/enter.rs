@@ -72,7 +72,7 @@ impl Ring {
     /// # Errors
     ///
     /// As [`Ring::enter`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn submit_and_wait(
         self: &Arc<Self>,
         to_submit: u32,
@@ -87,7 +87,7 @@ impl Ring {
     }
 
     /// Submits, and calls `wait` if all of `to_submit` was consumed.
-    #[inline]
+    #[inline(always)]
     fn submit_then(
         self: &Arc<Self>,
         to_submit: u32,

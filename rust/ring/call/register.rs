@@ -29,7 +29,18 @@ impl Ring {
         if args.opcode >= bindings::IORING_REGISTER_LAST {
             return Err(EINVAL);
         }
-        self.do_register(args.opcode, || match args.opcode {
+        // First, before the arguments are read and before any wait.
+        let ret = self
+            .gate
+            .check_submitter()
+            .and_then(|()| self.carry_out(args));
+        self.trace_register(args.opcode, &ret);
+        ret
+    }
+
+    /// Carries out the operation of [`Ring::register`].
+    fn carry_out(&self, args: &bindings::miniring_register) -> Result<u32> {
+        match args.opcode {
             bindings::IORING_REGISTER_BUFFERS => self.register_buffers(args),
             bindings::IORING_UNREGISTER_BUFFERS => self.unregister_buffers(args),
             bindings::IORING_REGISTER_CLONE_BUFFERS => self.clone_buffers(args),
@@ -48,7 +59,7 @@ impl Ring {
             bindings::IORING_REGISTER_PROBE => probe(args),
             bindings::IORING_REGISTER_ENABLE_RINGS => self.enable(args),
             _ => Err(EINVAL),
-        })
+        }
     }
 
     /// Carries out a register operation on the eventfd, by value. `value` is a descriptor, or 0 to
@@ -57,25 +68,28 @@ impl Ring {
     /// # Errors
     ///
     /// `EINVAL` for any other operation, else as [`Ring::register`].
+    #[inline(always)]
     pub(crate) fn register_value(&self, opcode: u32, value: u32) -> Result<u32> {
-        match opcode {
-            bindings::IORING_REGISTER_EVENTFD | bindings::IORING_REGISTER_EVENTFD_ASYNC => self
-                .do_register(opcode, || {
-                    self.register_eventfd(opcode, || Ok(value as i32))
-                }),
-            bindings::IORING_UNREGISTER_EVENTFD if value == 0 => {
-                self.do_register(opcode, || self.unregister_eventfd())
+        let fd = match opcode {
+            bindings::IORING_REGISTER_EVENTFD | bindings::IORING_REGISTER_EVENTFD_ASYNC => {
+                Some(value as i32)
             }
-            _ => Err(EINVAL),
-        }
+            bindings::IORING_UNREGISTER_EVENTFD if value == 0 => None,
+            _ => return Err(EINVAL),
+        };
+        let ret = match (self.gate.check_submitter(), fd) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(fd)) => self.register_eventfd(opcode, || Ok(fd)),
+            (Ok(()), None) => self.unregister_eventfd(),
+        };
+        self.trace_register(opcode, &ret);
+        ret
     }
 
-    /// Checks the submitter, carries out `operation` and traces the result.
-    #[inline]
-    fn do_register(&self, opcode: u32, operation: impl FnOnce() -> Result<u32>) -> Result<u32> {
-        // Check the submitter before reading the arguments and before any wait.
-        let ret = self.gate.check_submitter().and_then(|()| operation());
-        let number = match &ret {
+    /// Traces the result of an operation.
+    #[inline(always)]
+    fn trace_register(&self, opcode: u32, ret: &Result<u32>) {
+        let number = match ret {
             Ok(number) => *number as isize,
             Err(error) => error.to_errno() as isize,
         };
@@ -83,7 +97,6 @@ impl Ring {
             let buffers = self.gate.access().map(|access| access.buffers.len());
             (buffers.unwrap_or(0), self.notifier.has_eventfd())
         });
-        ret
     }
 
     /// Registers buffers. `EFAULT` without an array of iovecs, and the errors of
@@ -119,15 +132,13 @@ impl Ring {
     /// eventfd is registered.
     ///
     /// `EBUSY` if an eventfd is registered; `EBADF` or `EINVAL` for a bad descriptor; `ENOMEM`.
+    #[inline(always)]
     fn register_eventfd(&self, opcode: u32, fd: impl FnOnce() -> Result<i32>) -> Result<u32> {
         let async_only = opcode == bindings::IORING_REGISTER_EVENTFD_ASYNC;
-        let mut still = self.notifier.still()?;
-        if self.notifier.is_registered(&mut still) {
-            return Err(EBUSY);
-        }
-        let eventfd = EventFd::from_fd(fd()?)?;
-        let evfd = EvFd::new(eventfd, async_only, self.visible());
-        self.notifier.register(&mut still, evfd)?;
+        self.notifier.register(|| {
+            let eventfd = EventFd::from_fd(fd()?)?;
+            Ok(EvFd::new(eventfd, async_only, self.visible()))
+        })?;
         dyn_debug!(
             register_eventfd,
             "an eventfd is registered, async only: {async_only}\n"
@@ -136,9 +147,9 @@ impl Ring {
     }
 
     /// Unregisters the eventfd. `ENXIO` if none is registered.
+    #[inline(always)]
     fn unregister_eventfd(&self) -> Result<u32> {
-        let mut still = self.notifier.still()?;
-        self.notifier.unregister(&mut still)?;
+        self.notifier.unregister()?;
         dyn_debug!(unregister_eventfd, "the eventfd is unregistered\n");
         Ok(0)
     }

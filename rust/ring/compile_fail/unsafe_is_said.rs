@@ -28,7 +28,7 @@ fn of_another_ring(ring: &Ring, of_another: &mut Owned) {
     ring.pending.rename(of_another, 1);
 }
 
-/// Would read the slot while a `Still` may write it: the caller announced itself in another ring.
+/// Would read the slot while an updater may write it: the caller announced itself in another ring.
 fn a_race(other: &Ring, ring: &Ring) -> Result {
     let elsewhere = other.notifier.in_flight()?;
     let hold = ring.notifier.hold(&elsewhere);

@@ -219,6 +219,7 @@ impl Completion {
     /// are kept in entries of `spare`, which has an entry for each CQE.
     ///
     /// Returns the number of published CQEs, if this call published any. Context: any.
+    #[inline(always)]
     pub(crate) fn post(
         &self,
         shared: &Shared,
@@ -250,10 +251,12 @@ impl Completion {
         let before = state.published;
         state.timeouts = state.timeouts.wrapping_add(of.timeouts());
         state.push(shared, cqe);
-        self.publish(&state, shared, before)
+        let published = self.publish(&state, shared, before);
+        self.count_timeouts(&state, of.timeouts());
+        published
     }
 
-    #[inline]
+    #[inline(always)]
     fn post_with(
         &self,
         shared: &Shared,
@@ -287,6 +290,7 @@ impl Completion {
             state.overflow.push_back(entry.fill(*cqe));
         }
         let published = self.publish(&state, shared, before);
+        self.count_timeouts(&state, timeouts);
         drop(state);
         if overflows {
             dyn_debug!(post_with, "the CQ is full: completions are kept\n");
@@ -319,15 +323,23 @@ impl Completion {
     }
 
     /// Publishes the CQEs behind the first `before` CQEs.
+    #[inline]
     fn publish(&self, state: &State, shared: &Shared, before: Published) -> Option<Published> {
         let published = state.published != before;
         if published {
             shared.publish_cq_tail(state.published as u32);
             self.published.store(state.published, Release);
         }
-        // Stored last: a waiter that sees this count finds the CQEs published.
-        self.timeouts.store(state.timeouts, Release);
         published.then_some(state.published)
+    }
+
+    /// Counts `timeouts` more CQEs of timeouts, for readers without the lock. Called after
+    /// [`Completion::publish`], so that a waiter that sees the count finds the CQEs published.
+    #[inline]
+    fn count_timeouts(&self, state: &State, timeouts: u64) {
+        if timeouts != 0 {
+            self.timeouts.store(state.timeouts, Release);
+        }
     }
 
     /// Copies the first completions that wait for room to `first`, in order. Returns their number,

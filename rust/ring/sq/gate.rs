@@ -247,7 +247,7 @@ impl Gate {
     }
 
     /// Takes the mutex, and counts the acquisition, as does [`Gate::lock_second`].
-    #[inline]
+    #[inline(always)]
     fn lock(&self) -> Guard<'_, (), MutexBackend> {
         let lock = self.lock.lock();
         self.tally.locked(&lock);
@@ -309,9 +309,12 @@ impl Gate {
     /// # Errors
     ///
     /// `EEXIST` if another task is the only issuer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn access(&self) -> Result<Access<'_>> {
-        self.access_by(Self::lock)
+        match self.access_without_lock()? {
+            Some(access) => Ok(access),
+            None => self.access_with_lock(self.lock()),
+        }
     }
 
     /// Gains access to two rings. Takes their mutexes in the order of their addresses.
@@ -325,36 +328,54 @@ impl Gate {
         match ptr::from_ref(self).cmp(&ptr::from_ref(other)) {
             Ordering::Less => {
                 let first = self.access()?;
-                Ok((first, other.access_by(Self::lock_second)?))
+                Ok((first, other.access_second()?))
             }
             Ordering::Greater => {
                 let first = other.access()?;
-                Ok((self.access_by(Self::lock_second)?, first))
+                Ok((self.access_second()?, first))
             }
             Ordering::Equal => Err(EEXIST),
         }
     }
 
-    // Inlined, so that the result is not passed in memory.
-    #[inline(always)]
-    fn access_by<'a>(
-        &'a self,
-        lock: impl FnOnce(&'a Self) -> Guard<'a, (), MutexBackend>,
-    ) -> Result<Access<'a>> {
-        if let Some(submitter) = self.elider() {
-            if !self.is_submitter(submitter) || self.inside.get() {
-                return Err(EEXIST);
-            }
-            self.inside.set(true);
-            // INVARIANT: No other `Access` exists:
-            // - An `Access` of the submitter would have set `inside`.
-            // - An `Access` with the mutex exists only before a submitter is claimed, because the
-            //   claim takes the mutex.
-            return Ok(Access::new(self, None));
+    /// Gains access to the second ring of [`Gate::access_two`].
+    fn access_second(&self) -> Result<Access<'_>> {
+        match self.access_without_lock()? {
+            Some(access) => Ok(access),
+            None => self.access_with_lock(self.lock_second()),
         }
-        let lock = lock(self);
+    }
+
+    /// Gains access without the mutex, if the ring's submitter elides it.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the caller is another task, or has access.
+    // Inlined, as are the functions below, so that the result is not passed in memory.
+    #[inline(always)]
+    fn access_without_lock(&self) -> Result<Option<Access<'_>>> {
+        let Some(submitter) = self.elider() else {
+            return Ok(None);
+        };
+        if !self.is_submitter(submitter) || self.inside.get() {
+            return Err(EEXIST);
+        }
+        self.inside.set(true);
+        // INVARIANT: No other `Access` exists:
+        // - An `Access` of the submitter would have set `inside`.
+        // - An `Access` with the mutex exists only before a submitter is claimed, because the claim
+        //   takes the mutex.
+        Ok(Some(Access::new(self, None)))
+    }
+
+    /// Gains access with the mutex.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if another task became the submitter while the caller waited for the mutex.
+    #[inline(always)]
+    fn access_with_lock<'a>(&'a self, lock: Guard<'a, (), MutexBackend>) -> Result<Access<'a>> {
         if self.elider().is_some() {
-            // Another task became the submitter while we waited for the mutex.
             return Err(EEXIST);
         }
         // INVARIANT: The mutex is held, and no submitter elides it: claiming a submitter takes the

@@ -9,8 +9,8 @@
 //! | [`spinlock`] | the lock, also while it signals | the lock |
 //! | [`quiesce`] | reference of its submission or request | waits until there is none |
 //!
-//! A poster of completions holds an [`InFlight`] and calls [`Notifier::signal`]. An updater of the
-//! registration holds a [`Still`]. Both are empty except in the `quiesce` model.
+//! A poster of completions holds an [`InFlight`], which is empty except in the `quiesce` model, and
+//! calls [`Notifier::signal`].
 
 mod evfd;
 mod quiesce;
@@ -49,9 +49,6 @@ pub(crate) struct InFlight<'a>(Option<quiesce::Entered<'a>>);
 
 /// Keeps an updater waiting for a request in flight: an [`InFlight`] that outlives its call.
 pub(crate) struct Hold(Option<quiesce::Kept>);
-
-/// Excludes posters of completions in the `quiesce` model, so that the registration may change.
-pub(crate) struct Still<'a>(Option<quiesce::Excluded<'a>>);
 
 impl Notifier {
     /// Makes a notifier without an eventfd; `model` is one of MINIRING_NOTIFY_*. May sleep.
@@ -100,19 +97,6 @@ impl Notifier {
         }))
     }
 
-    /// Waits until nothing is in flight, in the `quiesce` model. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `EINTR` if a signal interrupts the wait; `ERESTARTNOHAND` if the task has work that only its
-    /// return to userspace can run.
-    pub(crate) fn still(&self) -> Result<Still<'_>> {
-        Ok(Still(match &self.0 {
-            Slot::Quiesce(quiesce) => Some(quiesce.exclude()?),
-            _ => None,
-        }))
-    }
-
     /// Signals the registered eventfd, if any, for CQEs that the caller posted. `published` is the
     /// count of CQEs after the last posted CQE. CQEs published before the registration are not
     /// signalled. `when` tells whether the CQEs are inline with their submission.
@@ -149,15 +133,6 @@ impl Notifier {
         }
     }
 
-    /// Returns whether an eventfd is registered at this moment.
-    pub(crate) fn is_registered(&self, still: &mut Still<'_>) -> bool {
-        match &self.0 {
-            Slot::Rcu(slot) => slot.is_registered(),
-            Slot::Spinlock(slot) => slot.is_registered(),
-            Slot::Quiesce(_) => still.0.as_mut().is_some_and(|still| still.is_registered()),
-        }
-    }
-
     /// Returns whether an eventfd is registered, for readers of the registration. Returns false if
     /// a signal interrupts the wait for an updater.
     pub(crate) fn has_eventfd(&self) -> bool {
@@ -170,30 +145,58 @@ impl Notifier {
         }
     }
 
-    /// Registers `evfd`, to be signalled for completions that are posted later.
+    /// Registers the eventfd that `evfd` makes, to be signalled for completions that are posted
+    /// later. Calls `evfd` once, and only if no eventfd is registered.
+    ///
+    /// Context: process; waits only in the `quiesce` model, until nothing is in flight.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
-    pub(crate) fn register(&self, still: &mut Still<'_>, evfd: EvFd) -> Result {
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`. In the `quiesce` model `EINTR`
+    /// if a signal interrupts the wait, and `ERESTARTNOHAND` if the task has work that only its
+    /// return to userspace can run.
+    #[inline(always)]
+    pub(crate) fn register(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
         match &self.0 {
             Slot::Rcu(slot) => slot.register(evfd),
+            _ => self.register_otherwise(evfd),
+        }
+    }
+
+    /// Registers in the models other than `rcu`.
+    #[inline(never)]
+    fn register_otherwise(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+        match &self.0 {
+            Slot::Rcu(_) => Err(EINVAL),
             Slot::Spinlock(slot) => slot.register(evfd),
-            Slot::Quiesce(_) => still.0.as_mut().ok_or(EINVAL)?.register(evfd),
+            Slot::Quiesce(quiesce) => quiesce.exclude()?.register(evfd),
         }
     }
 
     /// Removes the registration. A concurrent poster may still signal the eventfd, which is put
     /// after its last user. Completions posted later do not signal the eventfd.
     ///
+    /// Context: as [`Notifier::register`].
+    ///
     /// # Errors
     ///
-    /// `ENXIO` if no eventfd is registered.
-    pub(crate) fn unregister(&self, still: &mut Still<'_>) -> Result {
+    /// `ENXIO` if no eventfd is registered; in the `quiesce` model those of the wait, as
+    /// [`Notifier::register`].
+    #[inline(always)]
+    pub(crate) fn unregister(&self) -> Result {
         match &self.0 {
             Slot::Rcu(slot) => slot.unregister(),
+            _ => self.unregister_otherwise(),
+        }
+    }
+
+    /// Removes the registration in the models other than `rcu`.
+    #[inline(never)]
+    fn unregister_otherwise(&self) -> Result {
+        match &self.0 {
+            Slot::Rcu(_) => Err(EINVAL),
             Slot::Spinlock(slot) => slot.unregister(),
-            Slot::Quiesce(_) => still.0.as_mut().ok_or(ENXIO)?.unregister(),
+            Slot::Quiesce(quiesce) => quiesce.exclude()?.unregister(),
         }
     }
 }

@@ -272,21 +272,16 @@ impl Excluded<'_> {
         unsafe { &mut *self.quiesce.slot.get() }
     }
 
-    /// Returns whether an eventfd is registered.
-    pub(super) fn is_registered(&mut self) -> bool {
-        self.slot().is_some()
-    }
-
-    /// Registers `evfd`.
+    /// Registers the eventfd that `evfd` makes.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
-    pub(super) fn register(&mut self, evfd: EvFd) -> Result {
-        let new = Unpublished::new(Deferrable::new(evfd), GFP_KERNEL)?.into_shared();
-        if self.is_registered() {
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`.
+    pub(super) fn register(&mut self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+        if self.slot().is_some() {
             return Err(EBUSY);
         }
+        let new = Unpublished::new(Deferrable::new(evfd()?), GFP_KERNEL)?.into_shared();
         *self.slot() = Some(new);
         Ok(())
     }

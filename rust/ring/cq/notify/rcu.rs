@@ -58,14 +58,18 @@ impl Slot {
         !self.0.is_null()
     }
 
-    /// Registers `evfd`. Does not wait for posters.
+    /// Registers the eventfd that `evfd` makes. Does not wait for posters.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
-    pub(super) fn register(&self, evfd: EvFd) -> Result {
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`.
+    #[inline(always)]
+    pub(super) fn register(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+        if self.is_registered() {
+            return Err(EBUSY);
+        }
         self.0
-            .publish(Unpublished::new(Deferrable::new(evfd), GFP_KERNEL)?)
+            .publish(Unpublished::new(Deferrable::new(evfd()?), GFP_KERNEL)?)
     }
 
     /// Removes the registration. Does not wait for posters.
@@ -73,6 +77,7 @@ impl Slot {
     /// # Errors
     ///
     /// `ENXIO` if no eventfd is registered.
+    #[inline(always)]
     pub(super) fn unregister(&self) -> Result {
         self.0.replace(None).map(drop).ok_or(ENXIO)
     }

@@ -52,13 +52,16 @@ impl Slot {
         self.0.lock().is_some()
     }
 
-    /// Registers `evfd`.
+    /// Registers the eventfd that `evfd` makes.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`.
-    pub(super) fn register(&self, evfd: EvFd) -> Result {
-        let new = Unpublished::new(Deferrable::new(evfd), GFP_KERNEL)?.into_shared();
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`.
+    pub(super) fn register(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+        if self.is_registered() {
+            return Err(EBUSY);
+        }
+        let new = Unpublished::new(Deferrable::new(evfd()?), GFP_KERNEL)?.into_shared();
         let mut slot = self.0.lock();
         if slot.is_some() {
             drop(slot);
