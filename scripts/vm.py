@@ -108,6 +108,8 @@ class Options:
     append: str = ""
     # A folder whose files are added to /miniring.
     also: str = ""
+    # The stage has the module. Without it, another script vouches for a whole stage.
+    module: bool = True
     # Check for memory leaks of the command, if the kernel has kmemleak.
     kmemleak: bool = False
     # One CPU, whose time stamp counter counts instructions: times can be repeated exactly.
@@ -311,7 +313,7 @@ def run(command, **options):
     """
     options = Options(**options)
     stage = BUILD / options.kernel / "stage"
-    if not (stage / "miniring.ko").exists():
+    if not (stage / "miniring.ko").exists() and (options.module or not stage.is_dir()):
         sys.exit("miniring: error: nothing is staged for the VM: run make stage "
                  f"KERNEL={options.kernel}")
     if options.also and not pathlib.Path(options.also).is_dir():
@@ -356,6 +358,8 @@ def main():
     parser.add_argument("--limit", type=int, default=Options.limit, help="seconds")
     parser.add_argument("--append", default="", help="kernel parameters")
     parser.add_argument("--also", default="", help="a folder whose content is in /miniring too")
+    parser.add_argument("--no-module", dest="module", action="store_false",
+                        help="the stage has no module")
     parser.add_argument("--kmemleak", action="store_true",
                         help="look for leaks of what the command made, if the kernel can")
     parser.add_argument("--icount", action="store_true",
