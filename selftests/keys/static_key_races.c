@@ -201,6 +201,7 @@ TEST_F(keys, keys_change_while_a_cpu_comes_and_goes)
 	TH_LOG("%d rounds, in which the CPU went %d times", i, cycles);
 }
 
+#define ATTEMPTS	10
 #define MANY_KEYS	DEBUGFS "miniring_many_keys"
 
 /* Reads the clock on the first CPU, which also applies. */
@@ -222,18 +223,42 @@ static void *watch(void *arg)
 	return arg;
 }
 
+/* Makes @change, and returns how long that took, in milliseconds; negative if it failed. */
+static double watched(const char *change)
+{
+	double start = now_ns() / 1e6, ms;
+	unsigned long seen;
+
+	longest_ms = 0;
+	__atomic_store_n(&watching, true, __ATOMIC_RELAXED);
+	if (put(MANY_KEYS, change))
+		return -1;
+	ms = now_ns() / 1e6 - start;
+	/* A gap is noticed at its end, by the next read of the clock. */
+	seen = __atomic_load_n(&looks, __ATOMIC_ACQUIRE);
+	while (__atomic_load_n(&looks, __ATOMIC_ACQUIRE) < seen + 2)
+		sched_yield();
+	__atomic_store_n(&watching, false, __ATOMIC_RELAXED);
+	return ms;
+}
+
 /*
  * An apply of many batches does not keep its CPU: another runnable task runs in between.
  * "stopped" applies in one step, by design.
+ *
+ * A busy host may stop the CPU of the VM for longer than a batch takes. One attempt without that is
+ * enough: an apply that keeps its CPU fails in each.
  */
-TEST_F_TIMEOUT(keys, apply_lets_other_tasks_run_between_batches, 120)
+TEST_F_TIMEOUT(keys, apply_lets_other_tasks_run_between_batches, 300)
 {
 	bool immediate = ON_BACKEND("immediate");
-	const char *on = immediate ? "queued on 500" : "queued on 20000";
-	unsigned long seen;
-	double start, ms;
-	cpu_set_t first;
+	const char * const changes[] = {
+		immediate ? "queued on 500" : "queued on 20000",
+		immediate ? "queued off 500" : "queued off 20000",
+	};
 	pthread_t thread;
+	cpu_set_t first;
+	double ms;
 
 	if (ON_BACKEND("stopped"))
 		SKIP(return, "there is nothing in between");
@@ -243,20 +268,16 @@ TEST_F_TIMEOUT(keys, apply_lets_other_tasks_run_between_batches, 120)
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(first), &first));
 	watching = false;
 	watch_ends = false;
-	longest_ms = 0;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, watch, NULL));
 	usleep(20000);
-	__atomic_store_n(&watching, true, __ATOMIC_RELAXED);
-	start = now_ns() / 1e6;
-	EXPECT_EQ(0, put(MANY_KEYS, on));
-	ms = now_ns() / 1e6 - start;
-	/* A gap is noticed at its end, by the next read of the clock. */
-	seen = __atomic_load_n(&looks, __ATOMIC_ACQUIRE);
-	while (__atomic_load_n(&looks, __ATOMIC_ACQUIRE) < seen + 2)
-		sched_yield();
-	__atomic_store_n(&watching, false, __ATOMIC_RELAXED);
+	for (int i = 0; i < ATTEMPTS; i++) {
+		ms = watched(changes[i % 2]);
+		if (ms < 0 || longest_ms < ms / 4)
+			break;
+	}
 	__atomic_store_n(&watch_ends, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
+	EXPECT_LT(0, ms);
 	EXPECT_LT(0, longest_ms);
 	EXPECT_LT(longest_ms, ms / 4)
 		TH_LOG("the longest of %.0f ms without the CPU: %.1f ms", ms, longest_ms);
