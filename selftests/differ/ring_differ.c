@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(differ)
 {
 }
 
-TEST_F(differ, io_uring_agrees_with_itself)
+TEST_F_TIMEOUT(differ, io_uring_agrees_with_itself, 600)
 {
 	judge.tested = URING_IO_URING;
 	run(CONTROL, true, self->counts);
@@ -67,7 +67,7 @@ TEST_F(differ, io_uring_agrees_with_itself)
 	EXPECT_LE(self->counts[UNSTABLE] * 10, CONTROL);
 }
 
-TEST_F(differ, miniring_agrees_with_io_uring)
+TEST_F_TIMEOUT(differ, miniring_agrees_with_io_uring, 900)
 {
 	run(PROGRAMS, true, self->counts);
 	EXPECT_EQ(0, self->counts[BROKEN]);
@@ -76,7 +76,7 @@ TEST_F(differ, miniring_agrees_with_io_uring)
 }
 
 /* Change one result of io_uring, in a program of several steps. */
-TEST_F(differ, changed_result_is_found_in_a_reduced_program)
+TEST_F_TIMEOUT(differ, changed_result_is_found_in_a_reduced_program, 300)
 {
 	struct program program;
 	unsigned int made, ops = 0;

@@ -7,9 +7,6 @@
 #include <sys/syscall.h>
 #include "uring.h"
 
-/* The ioctl of a 32-bit program has no room for two numbers. */
-#define URING_BY_VALUE	(sizeof(long) == 8)
-
 enum uring_backend uring_backend(void)
 {
 	const char *name = getenv("MINIRING_BACKEND");
@@ -62,10 +59,6 @@ int uring_enter_arg(struct uring *ring, unsigned int to_submit, unsigned int min
 	if (ring->backend == URING_IO_URING)
 		ret = syscall(__NR_io_uring_enter, ring->fd, to_submit,
 			      min_complete, flags, arg, argsz);
-	else if (URING_BY_VALUE && !arg &&
-		 flags == (min_complete ? IORING_ENTER_GETEVENTS : 0))
-		ret = ioctl(ring->fd, MINIRING_IOC_SUBMIT,
-			    MINIRING_SUBMIT(to_submit, min_complete));
 	else
 		ret = ioctl(ring->fd, MINIRING_IOC_ENTER, &enter);
 	return ret < 0 ? -errno : ret;
@@ -85,28 +78,6 @@ int uring_register(struct uring *ring, unsigned int opcode, const void *arg, uns
 	else
 		ret = ioctl(ring->fd, MINIRING_IOC_REGISTER, &reg);
 	return ret < 0 ? -errno : ret;
-}
-
-/* The operations on an eventfd, whose argument can be passed by value. */
-static int uring_register_value(struct uring *ring, unsigned int opcode, int value)
-{
-	int ret = ioctl(ring->fd, MINIRING_IOC_EVENTFD, MINIRING_REGISTER(opcode, value));
-
-	return ret < 0 ? -errno : ret;
-}
-
-int uring_register_eventfd(struct uring *ring, int fd)
-{
-	if (ring->backend == URING_IO_URING || !URING_BY_VALUE)
-		return uring_register(ring, IORING_REGISTER_EVENTFD, &fd, 1);
-	return uring_register_value(ring, IORING_REGISTER_EVENTFD, fd);
-}
-
-int uring_unregister_eventfd(struct uring *ring)
-{
-	if (ring->backend == URING_IO_URING || !URING_BY_VALUE)
-		return uring_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
-	return uring_register_value(ring, IORING_UNREGISTER_EVENTFD, 0);
 }
 
 size_t uring_map_len(const struct io_uring_params *p)

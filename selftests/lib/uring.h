@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/miniring.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,17 +77,52 @@ int uring_setup(enum uring_backend backend, unsigned int entries, unsigned int m
 int uring_enter_arg(struct uring *ring, unsigned int to_submit, unsigned int min_complete,
 		    unsigned int flags, const void *arg, size_t argsz);
 
+int uring_register(struct uring *ring, unsigned int opcode, const void *arg, unsigned int nr_args);
+
+/*
+ * Calls with two numbers, which miniring has by value. Inline, as benchmarks count their
+ * instructions. The ioctl of a 32-bit program has no room for two numbers.
+ */
+
+#define URING_BY_VALUE	(sizeof(long) == 8)
+
 static inline int uring_enter(struct uring *ring, unsigned int to_submit,
 			      unsigned int min_complete, unsigned int flags)
 {
-	return uring_enter_arg(ring, to_submit, min_complete, flags, NULL, 0);
+	int ret;
+
+	if (ring->backend == URING_IO_URING)
+		ret = syscall(__NR_io_uring_enter, ring->fd, to_submit,
+			      min_complete, flags, NULL, 0);
+	else if (URING_BY_VALUE && flags == (min_complete ? IORING_ENTER_GETEVENTS : 0))
+		ret = ioctl(ring->fd, MINIRING_IOC_SUBMIT,
+			    MINIRING_SUBMIT(to_submit, min_complete));
+	else
+		return uring_enter_arg(ring, to_submit, min_complete, flags, NULL, 0);
+	return ret < 0 ? -errno : ret;
 }
 
-int uring_register(struct uring *ring, unsigned int opcode, const void *arg, unsigned int nr_args);
+/* @opcode is an operation on an eventfd, and @value its descriptor, or 0 to unregister. */
+static inline int uring_change_eventfd(struct uring *ring, unsigned int opcode, int value)
+{
+	bool registers = opcode != IORING_UNREGISTER_EVENTFD;
+	int ret;
 
-int uring_register_eventfd(struct uring *ring, int fd);
+	if (ring->backend == URING_IO_URING || !URING_BY_VALUE)
+		return uring_register(ring, opcode, registers ? &value : NULL, registers);
+	ret = ioctl(ring->fd, MINIRING_IOC_EVENTFD, MINIRING_REGISTER(opcode, value));
+	return ret < 0 ? -errno : ret;
+}
 
-int uring_unregister_eventfd(struct uring *ring);
+static inline int uring_register_eventfd(struct uring *ring, int fd)
+{
+	return uring_change_eventfd(ring, IORING_REGISTER_EVENTFD, fd);
+}
+
+static inline int uring_unregister_eventfd(struct uring *ring)
+{
+	return uring_change_eventfd(ring, IORING_UNREGISTER_EVENTFD, 0);
+}
 
 /* Mappings. */
 
