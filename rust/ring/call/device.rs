@@ -168,7 +168,7 @@ fn returned(result: Result<u32>) -> c_long {
 /// Makes a call.
 ///
 /// Not `MiscDevice::ioctl`, whose result is passed in memory. Each call by value is a function of
-/// its own, which saves only the registers that it uses. Both together are 3 % of a NOP.
+/// its own, which saves only the registers that it uses.
 ///
 /// # Safety
 ///
