@@ -49,7 +49,10 @@ struct call {
 /* Allows every allocation to fail, and keeps their traces out of the log. */
 void faults_configure(void);
 
-/* Fails every point of @call. Returns the error found, or NULL. */
+/*
+ * Fails every point of @call, and then every copy alone, which counts the copies exactly. Returns
+ * the error found, or NULL.
+ */
 const char *fail_each(const struct call *call, struct state *s);
 
 /* Frees the objects of @s. */
