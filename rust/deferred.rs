@@ -6,15 +6,14 @@
 //! io_uring also defers a signal that `eventfd_signal_allowed()` forbids: `call_rcu_hurry()` may be
 //! called in any context and needs no memory.
 
-use crate::{
-    bindings,
-    rcu::{
-        Head,
-        Pace,
-        Shared, //
-    }, //
+use crate::rcu::{
+    Callback,
+    Head,
+    Pace,
+    Shared, //
 };
 use core::{
+    marker::PhantomData,
     mem::offset_of,
     ops::Deref, //
 };
@@ -73,26 +72,26 @@ impl<T: Deferred> Deferrable<T> {
         // - The value is alive: the callback gets the reference.
         // - The head is not queued: the flag was clear, and stays set until the callback has begun.
         // - A `Shared` comes from an `Unpublished`, whose constructor called `ready()`.
-        unsafe { Head::queue(&raw const (*this).head, run::<T>, Pace::Hurry) };
+        unsafe { Head::queue::<Run<T>>(&raw const (*this).head, Pace::Hurry) };
     }
 }
 
 /// Runs the call that [`Deferrable::defer`] queued.
-///
-/// # Safety
-///
-/// `head` is the field of a `Deferrable<T>`. The caller owns the reference that
-/// [`Deferrable::defer`] gave up.
-unsafe extern "C" fn run<T: Deferred>(head: *mut bindings::callback_head) {
-    // SAFETY: `head` is the field `head` of a `Deferrable<T>` (caller).
-    let this = unsafe { head.byte_sub(offset_of!(Deferrable<T>, head)) };
-    // SAFETY: The reference came from `Shared::into_raw`, and this callback owns it (caller).
-    let this = unsafe { Shared::from_raw(this.cast_const().cast::<Deferrable<T>>()) };
-    // Clear the flag before running, with a full barrier. A caller that still saw the flag set is
-    // covered by this run; a later caller queues a new run. A plain store has no such barrier: see
-    // `loom_rcu.rs`.
-    this.queued.xchg(false, Full);
-    this.value.run();
+struct Run<T>(PhantomData<T>);
+
+impl<T: Deferred> Callback for Run<T> {
+    unsafe fn run(head: *mut Head) {
+        // SAFETY: `head` is the field of a `Deferrable<T>`: only `Deferrable::defer` queues this
+        // callback.
+        let this = unsafe { head.byte_sub(offset_of!(Deferrable<T>, head)) };
+        // SAFETY: The reference came from `Shared::into_raw`, and this callback owns it.
+        let this = unsafe { Shared::from_raw(this.cast_const().cast::<Deferrable<T>>()) };
+        // Clear the flag before running, with a full barrier. A caller that still saw the flag set
+        // is covered by this run; a later caller queues a new run. A plain store has no such
+        // barrier: see `loom_rcu.rs`.
+        this.queued.xchg(false, Full);
+        this.value.run();
+    }
 }
 
 #[kunit_tests(miniring_deferred)]

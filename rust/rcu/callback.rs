@@ -5,9 +5,8 @@
 //! A callback is code of the module that queued it, so a module must not be freed before its
 //! callbacks have returned. A C module calls `rcu_barrier()` in its exit function. Here
 //! [`Callbacks`] waits for all modules, in a module notifier: after the exit function of a module
-//! and before its memory is freed. A module that queues a callback uses the symbol of
-//! [`Head::queue`]. So the module with the notifier cannot be unloaded before the users of the
-//! symbol.
+//! and before its memory is freed. A module that queues a callback uses the symbol of `queue`. So
+//! the module with the notifier cannot be unloaded before the users of the symbol.
 //!
 //! One `rcu_barrier()` does not wait for a callback that another callback queues. Such callbacks
 //! are counted, and the notifier repeats the barrier until the count is 0. So callbacks must not
@@ -46,8 +45,18 @@ static READY: Atomic<i32> = Atomic::new(0);
 /// callback that another callback queued.
 static NESTED: Atomic<i32> = Atomic::new(0);
 
-/// An RCU callback, called with the queued head. Context: softirq; must not sleep.
-pub type Callback = unsafe extern "C" fn(*mut bindings::callback_head);
+/// An RCU callback.
+pub trait Callback {
+    /// Runs after a grace period. Context: softirq; must not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `head` was queued by [`Head::queue`] for this callback.
+    unsafe fn run(head: *mut Head);
+}
+
+/// An RCU callback as `call_rcu()` takes it.
+type Function = unsafe extern "C" fn(*mut bindings::callback_head);
 
 /// The delay before a callback is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,62 +68,34 @@ pub enum Pace {
 }
 
 /// The head of one callback, embedded in the object that the callback gets.
-#[repr(C)]
-pub struct Head {
-    rcu: Opaque<bindings::callback_head>,
-    /// Written before the head is queued with [`run_nested`].
-    callback: Opaque<Callback>,
-}
+#[repr(transparent)]
+pub struct Head(Opaque<bindings::callback_head>);
 
 // SAFETY: A head is queued once at a time. Only `queue`, `call_rcu()` and the callback access a
 // head, one after the other.
 unsafe impl Send for Head {}
-// SAFETY: A shared reference gives no access to the fields.
+// SAFETY: A shared reference gives no access to the field.
 unsafe impl Sync for Head {}
 
 impl Head {
     /// Makes a head that is not queued.
     pub const fn new() -> Self {
-        Self {
-            rcu: Opaque::uninit(),
-            callback: Opaque::uninit(),
-        }
+        Self(Opaque::uninit())
     }
 
-    /// Queues `callback`, to be called with `this` after a grace period.
+    /// Queues the callback `C`, to be run with `this` after a grace period.
     ///
     /// Context: any; does not sleep.
     ///
     /// # Safety
     ///
-    /// * `this` is not queued, is valid until the callback is called, and is in an object whose
+    /// * `this` is not queued, is valid until the callback runs, and is in an object whose
     ///   constructor called [`ready`].
-    /// * The callback may be called with `this`.
-    // Not generic and not inlined: other modules must call this copy, to hold a reference to this
-    // module.
-    #[inline(never)]
-    pub unsafe fn queue(this: *const Self, callback: Callback, pace: Pace) {
-        // SAFETY: `this` is valid (caller).
-        let (rcu, stored) = unsafe { (&raw const (*this).rcu, &raw const (*this).callback) };
-        let rcu = Opaque::cast_into(rcu);
-        // SAFETY: Only reads the preemption count.
-        let nested = unsafe { bindings::miniring_in_softirq() };
-        let called = if nested {
-            NESTED.fetch_add(1, Relaxed);
-            // SAFETY: The head is not queued (caller), so no other code accesses it.
-            unsafe { Opaque::cast_into(stored).write(callback) };
-            run_nested
-        } else {
-            callback
-        };
-        // SAFETY: The head is valid and not queued, and the callback may be called with it
-        // (caller).
-        unsafe {
-            match pace {
-                Pace::Lazy => bindings::call_rcu(rcu, Some(called)),
-                Pace::Hurry => bindings::miniring_call_rcu_hurry(rcu, Some(called)),
-            }
-        }
+    /// * `C` may run with `this`.
+    #[inline]
+    pub unsafe fn queue<C: Callback>(this: *const Self, pace: Pace) {
+        // SAFETY: As required of the caller.
+        unsafe { queue(this, run::<C>, run_nested::<C>, pace) }
     }
 }
 
@@ -124,19 +105,51 @@ impl Default for Head {
     }
 }
 
-/// Calls a callback that was queued in softirq context, and decrements the count.
+/// Queues `callback`, or in softirq context `nested`.
 ///
 /// # Safety
 ///
-/// `head` was queued by [`Head::queue`], which stored the callback.
-unsafe extern "C" fn run_nested(head: *mut bindings::callback_head) {
-    // SAFETY: `head` is the first field of a `Head`, in which the callback was stored (caller).
+/// As [`Head::queue`], for both functions.
+// Not generic and not inlined: other modules must call this copy, to hold a reference to this
+// module.
+#[inline(never)]
+unsafe fn queue(this: *const Head, callback: Function, nested: Function, pace: Pace) {
+    // SAFETY: `this` is valid (caller).
+    let rcu = Opaque::cast_into(unsafe { &raw const (*this).0 });
+    // SAFETY: Only reads the preemption count.
+    let function = if unsafe { bindings::miniring_in_softirq() } {
+        NESTED.fetch_add(1, Relaxed);
+        nested
+    } else {
+        callback
+    };
+    // SAFETY: The head is valid and not queued, and the function may be called with it (caller).
     unsafe {
-        let stored = &raw const (*head.cast::<Head>()).callback;
-        let callback = Opaque::cast_into(stored).read();
-        // The callback may free the object that has `head`.
-        callback(head);
+        match pace {
+            Pace::Lazy => bindings::call_rcu(rcu, Some(function)),
+            Pace::Hurry => bindings::miniring_call_rcu_hurry(rcu, Some(function)),
+        }
     }
+}
+
+/// Runs a callback.
+///
+/// # Safety
+///
+/// `head` was queued by [`Head::queue`] for `C`.
+unsafe extern "C" fn run<C: Callback>(head: *mut bindings::callback_head) {
+    // SAFETY: `head` is a `Head` that was queued for `C` (caller).
+    unsafe { C::run(head.cast()) };
+}
+
+/// Runs a callback that was queued in softirq context, and decrements the count.
+///
+/// # Safety
+///
+/// As [`run`].
+unsafe extern "C" fn run_nested<C: Callback>(head: *mut bindings::callback_head) {
+    // SAFETY: As required of the caller. The callback may free the object that has `head`.
+    unsafe { run::<C>(head) };
     NESTED.fetch_sub(1, Release);
 }
 
@@ -168,6 +181,8 @@ pub(super) fn wait() {
             break;
         }
     }
+    // `run_nested()` may still run after it decremented the count.
+    rcu_barrier();
 }
 
 /// Waits for the callbacks of a module that is being unloaded.
@@ -217,7 +232,5 @@ impl Drop for Callbacks {
     fn drop(&mut self) {
         READY.store(0, Relaxed);
         wait();
-        // `run_nested()`, code of this module, may still run after it decremented the count.
-        rcu_barrier();
     }
 }

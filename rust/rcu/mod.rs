@@ -41,10 +41,7 @@ pub use callback::{
     Pace, //
 };
 
-use crate::{
-    bindings,
-    kmalloc::SizedKmalloc, //
-};
+use crate::kmalloc::SizedKmalloc;
 use core::{
     marker::PhantomData,
     mem::offset_of,
@@ -118,13 +115,14 @@ impl<T> Unpublished<T> {
     #[inline(always)]
     pub fn new(value: impl Init<T>, flags: Flags) -> Result<Self> {
         callback::ready()?;
-        // In place: on the way through the stack, memory that is not initialised is copied too.
-        let node = init!(Node {
+        // In place: on the way through the stack, memory that is not initialised is copied too. Not
+        // `NodeBox::init()`, which is a call of its own.
+        let node = NodeBox::new_uninit(flags)?;
+        Ok(Self(node.write_init(init!(Node {
             refs: Refcount::new(1),
             retire: Head::new(),
             value <- value,
-        });
-        Ok(Self(NodeBox::init(node, flags)?))
+        }))?))
     }
 
     /// Turns the value into a reference, which cannot be published.
@@ -270,22 +268,23 @@ impl<T: Send + Sync + 'static> Drop for Retired<T> {
         // - The callback gets the reference that `self` owns.
         unsafe {
             let head = &raw const (*self.0.as_ptr()).retire;
-            Head::queue(head, retired::<T>, Pace::Lazy);
+            Head::queue::<Retire<T>>(head, Pace::Lazy);
         }
     }
 }
 
-/// Drops the reference of a retired node, after a grace period. Context: softirq; must not sleep.
-///
-/// # Safety
-///
-/// `head` is the `retire` head of a `Node<T>`. The caller owns the reference that `Retired` gave
-/// up.
-unsafe extern "C" fn retired<T>(head: *mut bindings::callback_head) {
-    // SAFETY: `head` is the field `retire` of a `Node<T>` (caller).
-    let node = unsafe { head.byte_sub(offset_of!(Node<T>, retire)) }.cast::<Node<T>>();
-    // SAFETY: The node is not null, and this callback owns a reference to it (caller).
-    unsafe { Node::dec_ref(ptr::NonNull::new_unchecked(node)) };
+/// Drops the reference of a retired node.
+struct Retire<T>(PhantomData<T>);
+
+impl<T> Callback for Retire<T> {
+    unsafe fn run(head: *mut Head) {
+        // SAFETY: `head` is the field `retire` of a `Node<T>`: only `Retired<T>` queues this
+        // callback.
+        let node = unsafe { head.byte_sub(offset_of!(Node<T>, retire)) }.cast::<Node<T>>();
+        // SAFETY: The node is not null, and this callback owns the reference that `Retired` gave
+        // up.
+        unsafe { Node::dec_ref(ptr::NonNull::new_unchecked(node)) };
+    }
 }
 
 /// A reference to a value that is, or was, published in an [`Rcu`].

@@ -13,8 +13,8 @@ use kernel::error::Result;
 
 static HEAD: Head = Head::new();
 
-pub fn f(callback: Callback) {
-    Head::queue(&raw const HEAD, callback, Pace::Lazy);
+pub fn f<C: Callback>() {
+    Head::queue::<C>(&raw const HEAD, Pace::Lazy);
 }
 
 pub fn g() -> Result {
