@@ -33,6 +33,7 @@ impl EventFd {
     /// # Errors
     ///
     /// `EBADF` if `fd` is not open, `EINVAL` if it is not an eventfd.
+    #[inline(always)]
     pub fn from_fd(fd: i32) -> Result<Self> {
         // SAFETY: `eventfd_ctx_fdget()` may be called with any number.
         let ctx = from_err_ptr(unsafe { bindings::eventfd_ctx_fdget(fd) })?;

@@ -44,6 +44,7 @@ pub(crate) fn create(shared: &Shared, flags: u32) {
 
 /// Traces that a register operation ended with `ret`. `registered` returns the number of registered
 /// buffers, and whether an eventfd is registered; it is called only if the event is enabled.
+#[inline(always)]
 pub(crate) fn register(
     shared: &Shared,
     opcode: u32,

@@ -12,7 +12,10 @@ use crate::{
             trace,
             uaccess::read, //
         },
-        cq::notify::EvFd,
+        cq::notify::{
+            EvFd,
+            Register, //
+        },
         Ring, //
     }, //
 };
@@ -48,7 +51,7 @@ impl Ring {
                 if args.nr_args != 1 {
                     return Err(EINVAL);
                 }
-                self.register_eventfd(args.opcode, || read(args.arg))
+                self.register_eventfd(args.opcode, Descriptor::At(args.arg))
             }
             bindings::IORING_UNREGISTER_EVENTFD => {
                 if args.arg != 0 || args.nr_args != 0 {
@@ -79,7 +82,7 @@ impl Ring {
         };
         let ret = match (self.gate.check_submitter(), fd) {
             (Err(error), _) => Err(error),
-            (Ok(()), Some(fd)) => self.register_eventfd(opcode, || Ok(fd)),
+            (Ok(()), Some(fd)) => self.register_eventfd(opcode, Descriptor::Value(fd)),
             (Ok(()), None) => self.unregister_eventfd(),
         };
         self.trace_register(opcode, &ret);
@@ -93,10 +96,14 @@ impl Ring {
             Ok(number) => *number as isize,
             Err(error) => error.to_errno() as isize,
         };
-        trace::register(&self.shared, opcode, number, || {
-            let buffers = self.gate.access().map(|access| access.buffers.len());
-            (buffers.unwrap_or(0), self.notifier.has_eventfd())
-        });
+        trace::register(&self.shared, opcode, number, || self.registered());
+    }
+
+    /// Returns the number of registered buffers, and whether an eventfd is registered.
+    #[cold]
+    fn registered(&self) -> (usize, bool) {
+        let buffers = self.gate.access().map(|access| access.buffers.len());
+        (buffers.unwrap_or(0), self.notifier.has_eventfd())
     }
 
     /// Registers buffers. `EFAULT` without an array of iovecs, and the errors of
@@ -128,16 +135,17 @@ impl Ring {
         Ok(0)
     }
 
-    /// Registers the eventfd of the descriptor that `fd` returns. Calls `fd` once, and only if no
-    /// eventfd is registered.
+    /// Registers an eventfd.
     ///
-    /// `EBUSY` if an eventfd is registered; `EBADF` or `EINVAL` for a bad descriptor; `ENOMEM`.
+    /// `EBUSY` if an eventfd is registered; `EBADF` or `EINVAL` for a bad descriptor; `EFAULT`;
+    /// `ENOMEM`.
     #[inline(always)]
-    fn register_eventfd(&self, opcode: u32, fd: impl FnOnce() -> Result<i32>) -> Result<u32> {
+    fn register_eventfd(&self, opcode: u32, descriptor: Descriptor) -> Result<u32> {
         let async_only = opcode == bindings::IORING_REGISTER_EVENTFD_ASYNC;
-        self.notifier.register(|| {
-            let eventfd = EventFd::from_fd(fd()?)?;
-            Ok(EvFd::new(eventfd, async_only, self.visible()))
+        self.notifier.register(&EventFdArgs {
+            ring: self,
+            descriptor,
+            async_only,
         })?;
         dyn_debug!(
             register_eventfd,
@@ -161,5 +169,31 @@ impl Ring {
         }
         self.enable_rings()?;
         Ok(0)
+    }
+}
+
+/// Where the descriptor of an eventfd is.
+enum Descriptor {
+    Value(i32),
+    /// At an address of the current process.
+    At(u64),
+}
+
+/// The arguments of the registration of an eventfd.
+struct EventFdArgs<'a> {
+    ring: &'a Ring,
+    descriptor: Descriptor,
+    async_only: bool,
+}
+
+impl Register for EventFdArgs<'_> {
+    #[inline(always)]
+    fn evfd(&self) -> Result<EvFd> {
+        let fd = match self.descriptor {
+            Descriptor::Value(fd) => fd,
+            Descriptor::At(address) => read(address)?,
+        };
+        let eventfd = EventFd::from_fd(fd)?;
+        Ok(EvFd::new(eventfd, self.async_only, self.ring.visible()))
     }
 }

@@ -19,6 +19,7 @@ mod spinlock;
 
 pub(crate) use evfd::{
     EvFd,
+    Register,
     When, //
 };
 
@@ -145,31 +146,30 @@ impl Notifier {
         }
     }
 
-    /// Registers the eventfd that `evfd` makes, to be signalled for completions that are posted
-    /// later. Calls `evfd` once, and only if no eventfd is registered.
+    /// Registers an eventfd, to be signalled for completions that are posted later.
     ///
     /// Context: process; waits only in the `quiesce` model, until nothing is in flight.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`. In the `quiesce` model `EINTR`
-    /// if a signal interrupts the wait, and `ERESTARTNOHAND` if the task has work that only its
-    /// return to userspace can run.
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of [`Register::evfd`]. In the `quiesce`
+    /// model `EINTR` if a signal interrupts the wait, and `ERESTARTNOHAND` if the task has work that
+    /// only its return to userspace can run.
     #[inline(always)]
-    pub(crate) fn register(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+    pub(crate) fn register(&self, args: &impl Register) -> Result {
         match &self.0 {
-            Slot::Rcu(slot) => slot.register(evfd),
-            _ => self.register_otherwise(evfd),
+            Slot::Rcu(slot) => slot.register(args),
+            _ => self.register_otherwise(args),
         }
     }
 
     /// Registers in the models other than `rcu`.
     #[inline(never)]
-    fn register_otherwise(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+    fn register_otherwise(&self, args: &impl Register) -> Result {
         match &self.0 {
             Slot::Rcu(_) => Err(EINVAL),
-            Slot::Spinlock(slot) => slot.register(evfd),
-            Slot::Quiesce(quiesce) => quiesce.exclude()?.register(evfd),
+            Slot::Spinlock(slot) => slot.register(args),
+            Slot::Quiesce(quiesce) => quiesce.exclude()?.register(args),
         }
     }
 

@@ -10,8 +10,8 @@
 //! Locking: `Excluded` holds a mutex, which is taken with no other lock held.
 
 use super::evfd::{
-    EvFd,
     Posted,
+    Register,
     Registered, //
 };
 use crate::{
@@ -272,16 +272,16 @@ impl Excluded<'_> {
         unsafe { &mut *self.quiesce.slot.get() }
     }
 
-    /// Registers the eventfd that `evfd` makes.
+    /// Registers an eventfd.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`.
-    pub(super) fn register(&mut self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of [`Register::evfd`].
+    pub(super) fn register(&mut self, args: &impl Register) -> Result {
         if self.slot().is_some() {
             return Err(EBUSY);
         }
-        let new = Unpublished::new(Deferrable::new(evfd()?), GFP_KERNEL)?.into_shared();
+        let new = Unpublished::new(Deferrable::new(args.evfd()?), GFP_KERNEL)?.into_shared();
         *self.slot() = Some(new);
         Ok(())
     }

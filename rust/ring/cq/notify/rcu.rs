@@ -15,8 +15,8 @@
 //! The other models are in [`super::spinlock`] and [`super::quiesce`].
 
 use super::evfd::{
-    EvFd,
     Posted,
+    Register,
     Registered, //
 };
 use crate::{
@@ -58,18 +58,18 @@ impl Slot {
         !self.0.is_null()
     }
 
-    /// Registers the eventfd that `evfd` makes. Does not wait for posters.
+    /// Registers an eventfd. Does not wait for posters.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`.
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of [`Register::evfd`].
     #[inline(always)]
-    pub(super) fn register(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+    pub(super) fn register(&self, args: &impl Register) -> Result {
         if self.is_registered() {
             return Err(EBUSY);
         }
         self.0
-            .publish(Unpublished::new(Deferrable::new(evfd()?), GFP_KERNEL)?)
+            .publish(Unpublished::new(Deferrable::new(args.evfd()?), GFP_KERNEL)?)
     }
 
     /// Removes the registration. Does not wait for posters.

@@ -7,8 +7,8 @@
 //! No code posts a CQE in that wake-up.
 
 use super::evfd::{
-    EvFd,
     Posted,
+    Register,
     Registered, //
 };
 use crate::{
@@ -52,16 +52,16 @@ impl Slot {
         self.0.lock().is_some()
     }
 
-    /// Registers the eventfd that `evfd` makes.
+    /// Registers an eventfd.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of `evfd`.
-    pub(super) fn register(&self, evfd: impl FnOnce() -> Result<EvFd>) -> Result {
+    /// `EBUSY` if an eventfd is registered; `ENOMEM`; those of [`Register::evfd`].
+    pub(super) fn register(&self, args: &impl Register) -> Result {
         if self.is_registered() {
             return Err(EBUSY);
         }
-        let new = Unpublished::new(Deferrable::new(evfd()?), GFP_KERNEL)?.into_shared();
+        let new = Unpublished::new(Deferrable::new(args.evfd()?), GFP_KERNEL)?.into_shared();
         let mut slot = self.0.lock();
         if slot.is_some() {
             drop(slot);
