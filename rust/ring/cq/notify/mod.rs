@@ -38,6 +38,12 @@ use quiesce::Quiesce;
 /// The registration of a ring, in its model.
 enum Slot {
     Rcu(rcu::Slot),
+    Other(Other),
+}
+
+/// The registration in a model that the `rcu` model is compared with. Calls for these models are
+/// not inlined.
+enum Other {
     Spinlock(spinlock::Slot),
     Quiesce(Arc<Quiesce>),
 }
@@ -60,9 +66,11 @@ impl Notifier {
     pub(crate) fn new(model: u32) -> Result<Self> {
         Ok(Self(match model {
             bindings::MINIRING_NOTIFY_RCU => Slot::Rcu(rcu::Slot::new()),
-            bindings::MINIRING_NOTIFY_SPINLOCK => Slot::Spinlock(spinlock::Slot::new()?),
+            bindings::MINIRING_NOTIFY_SPINLOCK => {
+                Slot::Other(Other::Spinlock(spinlock::Slot::new()?))
+            }
             bindings::MINIRING_NOTIFY_QUIESCE => {
-                Slot::Quiesce(Arc::pin_init(Quiesce::new(), GFP_KERNEL)?)
+                Slot::Other(Other::Quiesce(Arc::pin_init(Quiesce::new(), GFP_KERNEL)?))
             }
             _ => return Err(EINVAL),
         }))
@@ -78,7 +86,7 @@ impl Notifier {
     #[inline]
     pub(crate) fn in_flight(&self) -> Result<InFlight<'_>> {
         Ok(InFlight(match &self.0 {
-            Slot::Quiesce(quiesce) => Some(Quiesce::enter(quiesce.as_arc_borrow())?),
+            Slot::Other(Other::Quiesce(quiesce)) => Some(Quiesce::enter(quiesce.as_arc_borrow())?),
             _ => None,
         }))
     }
@@ -86,14 +94,16 @@ impl Notifier {
     /// Returns whether [`Notifier::in_flight`], or a change of the registration, may wait.
     #[inline]
     pub(crate) fn may_wait(&self) -> bool {
-        matches!(self.0, Slot::Quiesce(_))
+        matches!(self.0, Slot::Other(Other::Quiesce(_)))
     }
 
     /// Announces that completions may be posted. Returns `None` where [`Notifier::in_flight`] would
     /// wait. Context: any.
     pub(crate) fn try_in_flight(&self) -> Option<InFlight<'_>> {
         Some(InFlight(match &self.0 {
-            Slot::Quiesce(quiesce) => Some(Quiesce::try_enter(quiesce.as_arc_borrow())?),
+            Slot::Other(Other::Quiesce(quiesce)) => {
+                Some(Quiesce::try_enter(quiesce.as_arc_borrow())?)
+            }
             _ => None,
         }))
     }
@@ -120,17 +130,7 @@ impl Notifier {
         };
         match &self.0 {
             Slot::Rcu(slot) => slot.signal(posted),
-            _ => self.signal_otherwise(in_flight, posted),
-        }
-    }
-
-    /// Signals the eventfd in the models other than `rcu`.
-    #[inline(never)]
-    fn signal_otherwise(&self, in_flight: &InFlight<'_>, posted: Posted<'_>) {
-        match (&self.0, &in_flight.0) {
-            (Slot::Spinlock(slot), _) => slot.signal(posted),
-            (Slot::Quiesce(_), Some(entered)) => entered.signal(posted),
-            _ => (),
+            Slot::Other(slot) => slot.signal(in_flight, posted),
         }
     }
 
@@ -139,8 +139,8 @@ impl Notifier {
     pub(crate) fn has_eventfd(&self) -> bool {
         match &self.0 {
             Slot::Rcu(slot) => slot.is_registered(),
-            Slot::Spinlock(slot) => slot.is_registered(),
-            Slot::Quiesce(quiesce) => {
+            Slot::Other(Other::Spinlock(slot)) => slot.is_registered(),
+            Slot::Other(Other::Quiesce(quiesce)) => {
                 Quiesce::enter(quiesce.as_arc_borrow()).is_ok_and(|entered| entered.is_registered())
             }
         }
@@ -159,17 +159,7 @@ impl Notifier {
     pub(crate) fn register(&self, args: &impl Register) -> Result {
         match &self.0 {
             Slot::Rcu(slot) => slot.register(args),
-            _ => self.register_otherwise(args),
-        }
-    }
-
-    /// Registers in the models other than `rcu`.
-    #[inline(never)]
-    fn register_otherwise(&self, args: &impl Register) -> Result {
-        match &self.0 {
-            Slot::Rcu(_) => Err(EINVAL),
-            Slot::Spinlock(slot) => slot.register(args),
-            Slot::Quiesce(quiesce) => quiesce.exclude()?.register(args),
+            Slot::Other(slot) => slot.register(args),
         }
     }
 
@@ -186,17 +176,34 @@ impl Notifier {
     pub(crate) fn unregister(&self) -> Result {
         match &self.0 {
             Slot::Rcu(slot) => slot.unregister(),
-            _ => self.unregister_otherwise(),
+            Slot::Other(slot) => slot.unregister(),
+        }
+    }
+}
+
+impl Other {
+    #[inline(never)]
+    fn signal(&self, in_flight: &InFlight<'_>, posted: Posted<'_>) {
+        match (self, &in_flight.0) {
+            (Self::Spinlock(slot), _) => slot.signal(posted),
+            (Self::Quiesce(_), Some(entered)) => entered.signal(posted),
+            (Self::Quiesce(_), None) => (),
         }
     }
 
-    /// Removes the registration in the models other than `rcu`.
     #[inline(never)]
-    fn unregister_otherwise(&self) -> Result {
-        match &self.0 {
-            Slot::Rcu(_) => Err(EINVAL),
-            Slot::Spinlock(slot) => slot.unregister(),
-            Slot::Quiesce(quiesce) => quiesce.exclude()?.unregister(),
+    fn register(&self, args: &impl Register) -> Result {
+        match self {
+            Self::Spinlock(slot) => slot.register(args),
+            Self::Quiesce(quiesce) => quiesce.exclude()?.register(args),
+        }
+    }
+
+    #[inline(never)]
+    fn unregister(&self) -> Result {
+        match self {
+            Self::Spinlock(slot) => slot.unregister(),
+            Self::Quiesce(quiesce) => quiesce.exclude()?.unregister(),
         }
     }
 }
