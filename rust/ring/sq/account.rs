@@ -8,7 +8,7 @@
 //!
 //! Locking: the mutex is a leaf.
 
-use super::buffers::Pinned;
+use super::pinned::Pinned;
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::{
@@ -175,7 +175,7 @@ impl Charge {
     /// # Errors
     ///
     /// `ENOMEM` without memory, or beyond RLIMIT_MEMLOCK.
-    pub(crate) fn new(account: &Arc<Account>, pages: &[Pinned]) -> Result<Self> {
+    pub(super) fn new(account: &Arc<Account>, pages: &[Pinned]) -> Result<Self> {
         let mut charge = Self {
             account: account.clone(),
             pages: 0,

@@ -6,23 +6,21 @@
 //! The table is issuer state. A request takes a reference to its buffer while it is prepared, and
 //! does not use the table later. The last reference unpins the memory.
 
-use super::account::{
-    Account,
-    Charge, //
+use super::{
+    account::{
+        Account,
+        Charge, //
+    },
+    pinned::Pinned, //
 };
 use crate::{
     bindings,
     ring::abi::uaccess::read_iovec, //
 };
-use core::{
-    marker::PhantomData,
-    mem::ManuallyDrop, //
-};
+use core::marker::PhantomData;
 use kernel::{
     alloc::flags::__GFP_NOWARN,
-    error::to_result,
     page::{
-        page_align,
         PAGE_MASK,
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -169,75 +167,6 @@ impl Table {
             Some(Some(buffer)) => Ok(buffer.clone()),
             _ => Err(EFAULT),
         }
-    }
-}
-
-/// A page with a long-term pin.
-///
-/// # Invariants
-///
-/// The value owns a pin of the page.
-#[repr(transparent)]
-pub(crate) struct Pinned(*mut bindings::page);
-
-impl Pinned {
-    /// Pins the pages that hold `len` bytes at the user address `addr`, for reading and writing.
-    /// May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `EOVERFLOW` if the range wraps around or is too long; `ENOMEM`; `EFAULT` if a page cannot be
-    /// written or pinned long-term; and the errors of `pin_user_pages_fast()`.
-    fn pin(addr: usize, len: usize) -> Result<KVVec<Self>> {
-        let end = addr
-            .checked_add(len)
-            .and_then(page_align)
-            .ok_or(EOVERFLOW)?;
-        let nr = (end >> PAGE_SHIFT) - (addr >> PAGE_SHIFT);
-        if nr > c_int::MAX as usize / size_of::<Self>() {
-            return Err(EOVERFLOW);
-        }
-        let mut pages = KVVec::<Self>::with_capacity(nr, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-        // SAFETY: `pages` has room for `nr` pointers.
-        let pinned = unsafe {
-            bindings::pin_user_pages_fast(
-                addr,
-                nr as c_int,
-                bindings::FOLL_WRITE | bindings::FOLL_LONGTERM,
-                pages.spare_capacity_mut().as_mut_ptr().cast(),
-            )
-        };
-        to_result(pinned)?;
-        // SAFETY: `pinned` pointers were written, at most `nr`.
-        // INVARIANT: Each of these pages is pinned.
-        unsafe { pages.inc_len(pinned as usize) };
-        if pages.len() != nr {
-            return Err(EFAULT);
-        }
-        Ok(pages)
-    }
-
-    /// Returns the address of the head page, and the number of pages of the compound page. A page
-    /// that is not compound is its own head.
-    pub(crate) fn compound(&self) -> (usize, usize) {
-        // SAFETY: The pin keeps the page and its compound page (type invariants).
-        let (head, nr) = unsafe {
-            let head = bindings::miniring_compound_head(self.0);
-            (head, bindings::miniring_compound_nr(head))
-        };
-        (head as usize, nr)
-    }
-
-    /// Returns the page and its pin.
-    fn into_raw(self) -> *mut bindings::page {
-        ManuallyDrop::new(self).0
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        // SAFETY: `self` owns the pin (type invariants).
-        unsafe { bindings::unpin_user_page(self.0) };
     }
 }
 

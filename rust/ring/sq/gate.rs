@@ -401,7 +401,7 @@ impl<'a> Access<'a> {
     /// Counts a submission.
     #[inline]
     pub(crate) fn count_submit(&mut self) {
-        self.gate.tally.submitted(self);
+        self.gate.tally.submitted();
     }
 }
 

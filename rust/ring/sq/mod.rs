@@ -5,6 +5,7 @@
 pub(crate) mod account;
 pub(crate) mod buffers;
 pub(crate) mod gate;
+mod pinned;
 pub(crate) mod polled;
 pub(crate) mod position;
 pub(crate) mod tally;

@@ -4,7 +4,6 @@
 //!
 //! Both counts are exact. The holder of the issuer state counts, so counting costs one addition.
 
-use super::gate::Access;
 use crate::ring::abi::relaxed;
 use kernel::sync::{
     atomic::{
@@ -47,9 +46,9 @@ impl Tally {
         add_one(&self.locks);
     }
 
-    /// Counts a submission. `_access` proves exclusion.
+    /// Counts a submission. The caller has an [`Access`](super::gate::Access).
     #[inline]
-    pub(crate) fn submitted(&self, _access: &Access<'_>) {
+    pub(super) fn submitted(&self) {
         add_one(&self.submits);
     }
 }
