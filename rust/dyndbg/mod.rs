@@ -28,15 +28,13 @@ mod kernel_sites;
 mod site;
 
 pub(crate) use files::FILES;
-pub use site::{
-    register,
-    Descriptor, //
-};
+pub use site::Descriptor;
 
 use crate::kallsyms::{
     Missing,
     Symbols, //
 };
+use core::slice;
 use kernel::prelude::*;
 
 /// The toggler, from the module's load until its unload.
@@ -61,4 +59,35 @@ impl Toggler {
             _sites: site::OwnSites::new()?,
         })
     }
+}
+
+/// Registers sites, for [`register_sites!`](crate::register_sites).
+///
+/// # Errors
+///
+/// `EEXIST` if the sites are registered already, `ENOMEM`.
+///
+/// # Safety
+///
+/// * Between `begin` and `end` are the descriptors of a module that exists.
+/// * `dyndbg` is null or a string.
+#[inline(never)]
+pub unsafe fn register(
+    begin: *const Descriptor,
+    end: *const Descriptor,
+    dyndbg: *const c_char,
+) -> Result {
+    let bytes = end.addr().wrapping_sub(begin.addr());
+    // SAFETY: Between `begin` and `end` are descriptors (caller).
+    let sites = unsafe { slice::from_raw_parts(begin, bytes / size_of::<Descriptor>()) };
+    let Some(site) = sites.first() else {
+        return Ok(());
+    };
+    // SAFETY: The module exists (caller).
+    unsafe { site::add(sites)? };
+    if !dyndbg.is_null() {
+        // SAFETY: `dyndbg` is not null, so it is a string (caller).
+        control::at_load(site.module(), unsafe { CStr::from_char_ptr(dyndbg) });
+    }
+    Ok(())
 }

@@ -10,7 +10,6 @@
 //! A module registers its sites with [`register_sites!`](crate::register_sites). They are
 //! unregistered when the module is unloaded.
 
-use super::control;
 use crate::{
     module_notifier::{
         Announced,
@@ -108,7 +107,7 @@ impl Descriptor {
     }
 
     /// Returns the module name that was compiled in.
-    fn module(&self) -> &CStr {
+    pub(super) fn module(&self) -> &CStr {
         // SAFETY: The descriptor is initialised, and its module name does not change.
         unsafe { CStr::from_char_ptr((*self.0.get()).modname) }
     }
@@ -277,39 +276,22 @@ macro_rules! register_sites {
     }};
 }
 
-/// Registers sites, for [`register_sites!`](crate::register_sites).
+/// Adds the sites of a module.
+///
+/// # Errors
+///
+/// `EEXIST` if the sites are registered already, `ENOMEM`.
 ///
 /// # Safety
 ///
-/// * Between `begin` and `end` are the descriptors of a module that exists.
-/// * `dyndbg` is null or a string.
-#[inline(never)]
-pub unsafe fn register(
-    begin: *const Descriptor,
-    end: *const Descriptor,
-    dyndbg: *const c_char,
-) -> Result {
-    let bytes = end.addr().wrapping_sub(begin.addr());
-    // SAFETY: Between `begin` and `end` are descriptors (caller).
-    let sites = unsafe {
-        core::slice::from_raw_parts(begin, bytes / core::mem::size_of::<Descriptor>())
-        //
-    };
-    let Some(site) = sites.first() else {
-        return Ok(());
-    };
-    {
-        let mut tables = OWN.lock();
-        if tables.0.iter().any(|table| core::ptr::eq(*table, sites)) {
-            return Err(EEXIST);
-        }
-        // INVARIANT: The module exists (caller).
-        tables.0.push(sites, GFP_KERNEL)?;
+/// The module exists.
+pub(super) unsafe fn add(sites: &'static [Descriptor]) -> Result {
+    let mut tables = OWN.lock();
+    if tables.0.iter().any(|table| core::ptr::eq(*table, sites)) {
+        return Err(EEXIST);
     }
-    if !dyndbg.is_null() {
-        // SAFETY: `dyndbg` is not null, so it is a string (caller).
-        control::at_load(site.module(), unsafe { CStr::from_char_ptr(dyndbg) });
-    }
+    // INVARIANT: The module exists (caller).
+    tables.0.push(sites, GFP_KERNEL)?;
     Ok(())
 }
 
