@@ -19,6 +19,14 @@ mod ring;
 pub mod static_key;
 
 use kernel::prelude::*;
+use ring::{
+    call::{
+        device,
+        workers, //
+    },
+    req::rings,
+    sys::task_work, //
+};
 
 module! {
     type: Miniring,
@@ -36,8 +44,8 @@ module! {
 struct Miniring {
     _directory: debugfs::Directory,
     #[pin]
-    _device: ring::Registration,
-    _workers: ring::Workers,
+    _device: device::Registration,
+    _workers: workers::Workers,
     _toggler: dyndbg::Toggler,
     _static_keys: static_key::StaticKeys,
     _callbacks: rcu::Callbacks,
@@ -46,7 +54,7 @@ struct Miniring {
 impl kernel::InPlaceModule for Miniring {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let symbols = kallsyms::Symbols::find();
-        ring::find_task_work(symbols);
+        task_work::find(symbols);
         // The fields are made in the order of dependency, and dropped in the order of declaration.
         // The interfaces to userspace come last, and no later step fails. Otherwise the module
         // could be freed while one of its files is open.
@@ -56,11 +64,11 @@ impl kernel::InPlaceModule for Miniring {
             _static_keys: static_key::StaticKeys::new(symbols)?,
             _toggler: dyndbg::Toggler::new(symbols)?,
             // SAFETY: The init function of a module is called once, and makes `_device` later.
-            _workers: unsafe { ring::Workers::new()? },
-            _device <- ring::Registration::new(),
+            _workers: unsafe { workers::Workers::new()? },
+            _device <- device::Registration::new(),
             _directory: debugfs::Directory::new()
                 .with(&dyndbg::FILES)
-                .with(&ring::FILES),
+                .with(&rings::FILES),
         })
     }
 }

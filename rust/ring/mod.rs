@@ -17,21 +17,12 @@
 //! order.
 
 mod abi;
-mod call;
+pub(crate) mod call;
 mod cq;
 mod op;
-mod req;
+pub(crate) mod req;
 mod sq;
-mod sys;
-
-pub(crate) use self::{
-    call::{
-        device::Registration,
-        workers::Workers, //
-    },
-    req::rings::FILES,
-    sys::task_work::find as find_task_work, //
-};
+pub(crate) mod sys;
 
 use self::{
     abi::{

@@ -2,7 +2,7 @@
 
 //! IORING_OP_ASYNC_CANCEL, and the cancellation of all that a ring or a process has in flight.
 
-use super::{
+use super::common::{
     AtOnce,
     Context, //
 };
@@ -12,7 +12,10 @@ use crate::{
     ring::{
         abi::sqe::Sqe,
         req::{
-            core::Core,
+            core::{
+                Core,
+                Target, //
+            },
             operation::Wait,
             poster::Poster,
             request::{
@@ -24,10 +27,7 @@ use crate::{
                 end_chain, //
             },
             sequenced::Sequenced,
-            target::{
-                Files,
-                Target, //
-            }, //
+            target::Files, //
         }, //
     }, //
 };

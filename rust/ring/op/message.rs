@@ -2,7 +2,7 @@
 
 //! IORING_OP_MSG_RING: a completion for another ring.
 
-use super::{
+use super::common::{
     AtOnce,
     Context, //
 };
@@ -21,10 +21,12 @@ use crate::{
             notify::When, //
         },
         req::{
-            core::Core,
+            core::{
+                Core,
+                Target, //
+            },
             poster::Poster,
-            request::Request,
-            target::Target, //
+            request::Request, //
         }, //
     }, //
 };

@@ -2,7 +2,7 @@
 
 //! IORING_OP_NOP.
 
-use super::Context;
+use super::common::Context;
 use crate::{
     bindings,
     ring::{
@@ -13,11 +13,9 @@ use crate::{
                 Operation,
                 OwnedOf, //
             },
-            outcome::{
-                Issued,
-                Outcome, //
-            },
-            poster::Poster, //
+            outcome::Outcome,
+            poster::Poster,
+            request::Issued, //
         }, //
     }, //
 };

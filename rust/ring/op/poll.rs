@@ -4,8 +4,10 @@
 
 use super::{
     cancel::cancel,
-    AtOnce,
-    Context, //
+    common::{
+        AtOnce,
+        Context, //
+    }, //
 };
 use crate::{
     bindings,
@@ -13,7 +15,10 @@ use crate::{
     ring::{
         abi::sqe::Sqe,
         req::{
-            core::Core,
+            core::{
+                Core,
+                Target, //
+            },
             defer::{
                 defer,
                 hand_over, //
@@ -23,17 +28,14 @@ use crate::{
                 OwnedOf,
                 Wait, //
             },
-            outcome::{
-                Issued,
-                Outcome, //
-            },
+            outcome::Outcome,
             poster::Poster,
             request::{
+                Issued,
                 Owned,
                 Request,
                 Step, //
-            },
-            target::Target, //
+            }, //
         }, //
     }, //
 };
@@ -104,7 +106,7 @@ impl Operation for Poll {
         };
         // SAFETY: `this` is owned until it is armed. The request holds the target, and `disarm`
         // takes its wakers off the target's queues before the request drops it.
-        let armed = unsafe { this.wakers.arm(this, target, events) };
+        let armed = unsafe { this.arm(target, events) };
         let once = events & bindings::CONST_EPOLLONESHOT != 0;
         if request.is_elsewhere() {
             request.wakers.disarm();

@@ -9,14 +9,14 @@
 //! own signals, so the submitter's task retries.
 
 use super::{
+    common::Context,
     poll::ALWAYS,
     transfer::{
         check_ioprio,
         Facts,
         Plain,
         Transfer, //
-    },
-    Context, //
+    }, //
 };
 use crate::{
     bindings,
@@ -27,19 +27,19 @@ use crate::{
             uaccess::read_iovec, //
         },
         req::{
+            core::Target,
             defer::hand_over,
             operation::{
                 Operation,
                 OwnedOf,
                 Wait, //
             },
-            outcome::{
-                Issued,
-                Outcome, //
-            },
+            outcome::Outcome,
             poster::Poster,
-            request::Step,
-            target::Target, //
+            request::{
+                Issued,
+                Step, //
+            }, //
         },
         sq::buffers::{
             Buffer,
@@ -572,7 +572,7 @@ fn wait_for(mut request: OwnedOf<Rw>) -> Result<(), OwnedOf<Rw>> {
     };
     // SAFETY: `this` is owned until it is armed. The request holds the target, and `disarm` takes
     // its wakers off the target's queues before the request drops it.
-    match unsafe { this.wakers.arm(this, target, events) } {
+    match unsafe { this.arm(target, events) } {
         Ok(0) if request.is_elsewhere() => {
             request.wakers.disarm();
             Err(request)

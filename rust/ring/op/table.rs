@@ -4,19 +4,19 @@
 
 use super::{
     cancel::Cancel,
+    common::Context,
     message::Message,
     nop::Nop,
     poll::{
         self,
         Poll, //
     },
+    prepared::Op,
     rw::Rw,
     timeout::{
         self,
         Timeout, //
-    },
-    Context,
-    Op, //
+    }, //
 };
 use crate::{
     bindings,

@@ -6,7 +6,7 @@
 //! interrupt context. A worker does the rest. The worker also restarts a multishot timer, so that
 //! no interval, however short, keeps the CPU in interrupts.
 
-use super::AtOnce;
+use super::common::AtOnce;
 use crate::{
     bindings,
     pure::ownership::Word,
@@ -22,12 +22,10 @@ use crate::{
                 OwnedOf,
                 Wait, //
             },
-            outcome::{
-                Issued,
-                Outcome, //
-            },
+            outcome::Outcome,
             poster::Poster,
             request::{
+                Issued,
                 Owned,
                 Request,
                 Step, //
@@ -206,7 +204,7 @@ fn start(request: OwnedOf<Timeout>, time: Time) -> Issued {
     let this = request.to_arc();
     // SAFETY: The timer belongs to the request, whose `disarm` stops it. `issue` calls this before
     // the first start, and `event` after it stopped the timer. Only an owner starts it.
-    unsafe { this.timer.start(time) };
+    unsafe { this.start_timer(time) };
     match release(request) {
         Ok(()) => Issued::Pending,
         Err((request, Word::Cancel)) => request.done(Outcome::cancelled()),
@@ -315,6 +313,6 @@ fn change(owned: &mut OwnedOf<Timeout>, time: Time) -> Result {
     Sequenced::remove(request);
     // SAFETY: The timer belongs to the request, whose `disarm` stops it. `try_stop` just stopped
     // the timer, and only an owner starts it.
-    unsafe { request.timer.start(timeout.time) };
+    unsafe { request.start_timer(timeout.time) };
     Ok(())
 }

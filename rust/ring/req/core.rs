@@ -6,7 +6,11 @@ use super::{
     drain::Drain,
     pending::Pending,
     rings::Counted,
-    sequenced::Sequenced, //
+    sequenced::Sequenced,
+    target::{
+        self,
+        Pollable, //
+    }, //
 };
 use crate::{
     bindings,
@@ -49,6 +53,12 @@ use kernel::{
         Arc, //
     }, //
 };
+
+/// An open file of the submitter, which may be a ring.
+pub(crate) type Target = target::Target<Core>;
+
+/// Returns the ring of a file, or `None` if the file is no ring.
+pub(crate) type RingOf = target::RingOf<Core>;
 
 /// The part of a ring that outlives its file: requests in flight hold it.
 #[pin_data(PinnedDrop)]
@@ -174,6 +184,14 @@ impl Core {
         // Read the head first: userspace moves the head up to the tail that it sees.
         let head = self.shared.cq_head();
         self.completion.overflowed() || self.shared.cq_tail() != head
+    }
+}
+
+impl Pollable for Core {
+    unsafe fn poll(&self, table: &mut bindings::poll_table) -> u32 {
+        // SAFETY: The ring lives as long as the entries of `table` (caller).
+        unsafe { self.cq_wait.poll(ptr::null_mut(), table) };
+        self.ready_for()
     }
 }
 

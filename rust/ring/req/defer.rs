@@ -23,8 +23,8 @@
 
 use super::{
     operation::Wait,
-    outcome::Issued,
     request::{
+        Issued,
         Owned,
         Request,
         Step, //

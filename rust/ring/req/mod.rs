@@ -5,6 +5,7 @@
 pub(crate) mod core;
 pub(crate) mod defer;
 pub(crate) mod drain;
+mod events;
 pub(crate) mod operation;
 pub(crate) mod outcome;
 pub(crate) mod pending;

@@ -7,19 +7,19 @@
 //! `io_issue_defs[]`. So this file names no operation, and a request has no type parameter.
 
 use super::{
-    core::Core,
-    outcome::{
-        Issued,
-        Outcome, //
+    core::{
+        Core,
+        Target, //
     },
+    outcome::Outcome,
     poster::Poster,
     request::{
+        Issued,
         Owned,
         Request,
         Step, //
     },
-    sequenced::Sequenced,
-    target::Target, //
+    sequenced::Sequenced, //
 };
 use crate::{
     bindings,
@@ -27,7 +27,10 @@ use crate::{
         Claim,
         Word, //
     },
-    ring::sys::queues::Kind, //
+    ring::{
+        cq::completion::Of,
+        sys::queues::Kind, //
+    }, //
 };
 use core::{
     any::TypeId,
@@ -37,7 +40,10 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
 };
 
 /// The kind of event that an issued operation waits for.
@@ -324,6 +330,16 @@ impl Request {
     /// Returns whether the operation is an `O`. Context: any.
     pub(crate) fn is<O: Operation>(&self) -> bool {
         (self.def.id)() == TypeId::of::<O>()
+    }
+
+    /// Returns how the completion is counted: as that of a timeout if the timer was ever started. A
+    /// TIMEOUT that was refused, or belongs to a failed chain, counts like any request.
+    pub(crate) fn counts_as(&self) -> Of {
+        if self.waits_for(Wait::Time) && self.timer.ready.load(Relaxed) {
+            Of::Timeout
+        } else {
+            Of::Other
+        }
     }
 
     /// Returns whether the next event completes the request. Context: any.

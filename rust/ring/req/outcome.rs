@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The results of requests, and of attempts to issue them.
+//! The results of requests.
 
-use super::request::Owned;
 use kernel::prelude::*;
 
 /// The result of a request.
@@ -40,11 +39,4 @@ impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         Self::new(error.to_errno())
     }
-}
-
-/// The result of an attempt to issue a request.
-pub(crate) enum Issued {
-    Done(Owned, Outcome),
-    /// A wake-up, a timer, a worker or task work continues the request.
-    Pending,
 }

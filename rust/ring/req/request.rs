@@ -11,7 +11,10 @@
 //! workqueue.
 
 use super::{
-    core::Core,
+    core::{
+        Core,
+        Target, //
+    },
     operation::{
         Data,
         Def,
@@ -20,10 +23,7 @@ use super::{
     outcome::Outcome,
     per_task::Counted,
     run,
-    target::{
-        Files,
-        Target, //
-    },
+    target::Files,
     timer::Timer,
     wakers::Wakers, //
 };
@@ -193,6 +193,13 @@ unsafe impl Sync for Request {}
 ///
 /// The request's `ownership` is held, and this is the only value that represents it.
 pub(crate) struct Owned(Arc<Request>);
+
+/// The result of an attempt to issue a request.
+pub(crate) enum Issued {
+    Done(Owned, Outcome),
+    /// A wake-up, a timer, a worker or task work continues the request.
+    Pending,
+}
 
 /// Memory for a request, and for its completion if the CQ is full.
 pub(crate) struct Room {

@@ -8,12 +8,10 @@
 
 use super::{
     core::Core,
-    outcome::{
-        Issued,
-        Outcome, //
-    },
+    outcome::Outcome,
     poster::Poster,
     request::{
+        Issued,
         Owned,
         Request,
         Step, //

@@ -2,10 +2,9 @@
 
 //! The target of a request: an open file.
 //!
-//! A request holds the [`Core`] of a ring, and not the file. A request with the file of its own
-//! ring would keep the ring open for ever, as would two rings that poll each other.
+//! A request holds the part of a ring that can be polled, and not the file. A request with the file
+//! of its own ring would keep the ring open for ever, as would two rings that poll each other.
 
-use super::core::Core;
 use crate::bindings;
 use core::ptr;
 use kernel::{
@@ -44,18 +43,29 @@ pub(crate) fn file(fd: i32) -> Option<ARef<File>> {
     Some(unsafe { LocalFile::assume_no_fdget_pos(file) })
 }
 
-/// Returns the ring of a file, or `None` if the file is no ring.
-pub(crate) type RingOf = fn(&File) -> Option<Arc<Core>>;
-
-/// An open file of the submitter.
-pub(crate) enum Target {
-    File(ARef<File>),
-    Ring(Arc<Core>),
+/// A ring that can be polled.
+pub(crate) trait Pollable {
+    /// Adds `table` to the wait queue of the CQ. Returns the events (`EPOLL*`) that the ring is
+    /// ready for. Context: any.
+    ///
+    /// # Safety
+    ///
+    /// The caller removes the entries that `table` adds before the ring is dropped.
+    unsafe fn poll(&self, table: &mut bindings::poll_table) -> u32;
 }
 
-impl Target {
+/// Returns the ring of a file, or `None` if the file is no ring.
+pub(crate) type RingOf<R> = fn(&File) -> Option<Arc<R>>;
+
+/// An open file of the submitter. `R` is a ring.
+pub(crate) enum Target<R> {
+    File(ARef<File>),
+    Ring(Arc<R>),
+}
+
+impl<R: Pollable> Target<R> {
     /// Returns the target that the current task has open as `fd`.
-    pub(crate) fn get(fd: i32, ring_of: RingOf) -> Option<Self> {
+    pub(crate) fn get(fd: i32, ring_of: RingOf<R>) -> Option<Self> {
         let file = file(fd)?;
         Some(match ring_of(&file) {
             Some(ring) => Self::Ring(ring),
@@ -67,7 +77,7 @@ impl Target {
     pub(crate) fn id(&self) -> usize {
         match self {
             Self::File(file) => file.as_ptr() as usize,
-            Self::Ring(ring) => ptr::from_ref::<Core>(ring) as usize,
+            Self::Ring(ring) => ptr::from_ref::<R>(ring) as usize,
         }
     }
 
@@ -119,12 +129,9 @@ impl Target {
         match self {
             // SAFETY: The file is open, and the entries of `table` are removed in time (caller).
             Self::File(file) => unsafe { bindings::miniring_vfs_poll(file.as_ptr(), table) },
-            Self::Ring(ring) => {
-                // SAFETY: The ring lives as long as this target, and the entries of `table` are
-                // removed before the target is dropped (caller).
-                unsafe { ring.cq_wait.poll(ptr::null_mut(), table) };
-                ring.ready_for()
-            }
+            // SAFETY: The ring lives as long as this target, and the entries of `table` are removed
+            // before the target is dropped (caller).
+            Self::Ring(ring) => unsafe { ring.poll(table) },
         }
     }
 }

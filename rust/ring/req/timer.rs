@@ -2,33 +2,23 @@
 
 //! A request's timer.
 
-use super::{
-    operation::Wait,
-    request::{
-        Owned,
-        Request, //
-    }, //
-};
-use crate::{
-    bindings,
-    ring::cq::completion::Of, //
-};
+use crate::bindings;
 use core::mem::offset_of;
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic,
-            AtomicFlag, //
-        },
-        ArcBorrow, //
+    sync::atomic::{
+        ordering::Relaxed,
+        Atomic,
+        AtomicFlag, //
     },
     types::Opaque, //
 };
 
 /// The value of `due` of a timeout that waits for its time only.
 pub(super) const NEVER: i64 = i64::MAX;
+
+/// The callback of a timer. Context: hard interrupt.
+pub(super) type Expired = unsafe extern "C" fn(*mut bindings::hrtimer) -> bindings::hrtimer_restart;
 
 /// A request's timer, and the CQE count that a timeout waits for.
 #[pin_data]
@@ -53,6 +43,9 @@ pub(crate) struct Time {
 }
 
 impl Timer {
+    /// Offset of the `hrtimer` that the callback gets, in bytes.
+    pub(super) const OFFSET: usize = offset_of!(Self, timer);
+
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             timer: Opaque::uninit(),
@@ -62,20 +55,20 @@ impl Timer {
         })
     }
 
-    /// Starts the timer. The callback runs in hard interrupt context.
+    /// Starts the timer.
     ///
     /// # Safety
     ///
-    /// - The timer is a field of a [`Request`], and is stopped before the request is dropped.
+    /// - The timer is pinned, and is stopped before it is dropped.
     /// - The timer is neither running nor expiring, and only the caller can start it.
-    pub(crate) unsafe fn start(&self, time: Time) {
+    /// - `expired` may be called with the timer.
+    pub(super) unsafe fn start(&self, time: Time, expired: Expired) {
         let mode = if time.absolute {
             bindings::hrtimer_mode_HRTIMER_MODE_ABS
         } else {
             bindings::hrtimer_mode_HRTIMER_MODE_REL
         };
-        // SAFETY: The timer is pinned, at rest, and a field of a `Request` (caller). The callback
-        // finds the request by the field's offset.
+        // SAFETY: The timer is pinned and at rest, and the callback may be called with it (caller).
         unsafe {
             bindings::hrtimer_setup(
                 self.timer.get(),
@@ -104,35 +97,6 @@ impl Timer {
         if self.ready.load(Relaxed) {
             // SAFETY: The timer is initialised, as `ready` is set.
             unsafe { bindings::hrtimer_cancel(self.timer.get()) };
-        }
-    }
-}
-
-/// Handles a timer that expires: gains the request's ownership, or tells the owner. Context: hard
-/// interrupt.
-///
-/// # Safety
-///
-/// `timer` is the field of a [`Timer`] that `Timer::start` started.
-unsafe extern "C" fn expired(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-    const OFFSET: usize = offset_of!(Request, timer) + offset_of!(Timer, timer);
-    // SAFETY: `timer` is a field of a request's `Timer` (caller). Before the request is dropped, it
-    // stops the timer and waits for this callback.
-    let request = unsafe { ArcBorrow::from_raw(timer.byte_sub(OFFSET).cast::<Request>()) };
-    if let Some(owned) = Owned::claim(request) {
-        owned.expired();
-    }
-    bindings::hrtimer_restart::HRTIMER_NORESTART
-}
-
-impl Request {
-    /// Returns how the completion is counted: as that of a timeout if the timer was ever started. A
-    /// TIMEOUT that was refused, or belongs to a failed chain, counts like any request.
-    pub(crate) fn counts_as(&self) -> Of {
-        if self.waits_for(Wait::Time) && self.timer.ready.load(Relaxed) {
-            Of::Timeout
-        } else {
-            Of::Other
         }
     }
 }

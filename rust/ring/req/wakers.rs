@@ -2,28 +2,16 @@
 
 //! A request's entries in the wait queues of the file that it polls.
 //!
-//! A wake-up gains the ownership and queues a worker or task work, or tells the owner. Lock order:
-//! the wait queue's lock, then the workqueue's or the task's own; no lock of a ring.
-//!
 //! A wait queue may be freed before the file, after a wake-up with `POLLFREE`
 //! (`wake_up_pollfree()`). The queue's memory then stays for an RCU grace period. So `head` is
 //! followed under the RCU read lock only, and a wake-up with `POLLFREE` clears `head` as its last
 //! step.
 
-use super::{
-    defer::go_on,
-    request::{
-        Owned,
-        Request,
-        Step, //
-    },
-    target::Target, //
+use super::target::{
+    Pollable,
+    Target, //
 };
-use crate::{
-    bindings,
-    pure::ownership::Claim,
-    ring::sys::queues::Kind, //
-};
+use crate::bindings;
 use core::ptr;
 use kernel::{
     prelude::*,
@@ -37,12 +25,15 @@ use kernel::{
             Atomic,
             AtomicFlag, //
         },
-        rcu::read_lock,
-        ArcBorrow, //
+        rcu::read_lock, //
     },
     task::Task,
     types::Opaque, //
 };
+
+/// The function of an entry: handles a wake-up. Context: any, under the lock of the wait queue.
+pub(super) type Wake =
+    unsafe extern "C" fn(*mut bindings::wait_queue_entry, c_uint, c_int, *mut c_void) -> c_int;
 
 /// An entry in a wait queue.
 ///
@@ -51,7 +42,7 @@ use kernel::{
 /// While `head` is not null, `wait` is initialised. `wait` is in that queue, or `list_del_init()`
 /// removed it.
 #[repr(C)]
-struct Waker {
+pub(super) struct Waker {
     wait: Opaque<bindings::wait_queue_entry>,
     head: Atomic<*mut bindings::wait_queue_head>,
 }
@@ -73,7 +64,9 @@ pub(crate) struct Wakers {
 #[repr(C)]
 struct Table<'a> {
     table: bindings::poll_table,
-    request: &'a Request,
+    wakers: &'a Wakers,
+    wake: Wake,
+    private: *mut c_void,
     entries: u32,
     result: Result,
 }
@@ -86,15 +79,15 @@ impl Waker {
         }
     }
 
-    /// Adds the entry to `head`, to wake `request`.
+    /// Adds the entry to `head`.
     ///
     /// # Safety
     ///
     /// - `head` is a wait queue, and the entry is in none.
-    /// - The entry is removed before `request` is dropped.
-    unsafe fn add(&self, request: &Request, head: *mut bindings::wait_queue_head) {
+    /// - The entry is one of the wakers of `table`, and is removed before they are dropped.
+    unsafe fn add(&self, table: &Table<'_>, head: *mut bindings::wait_queue_head) {
         let wait = self.wait.get();
-        let exclusive = request.wakers.events() & bindings::CONST_EPOLLEXCLUSIVE != 0;
+        let exclusive = table.wakers.events() & bindings::CONST_EPOLLEXCLUSIVE != 0;
         // SAFETY: The entry is in no queue, so only this function accesses it. `head` is a wait
         // queue (caller).
         unsafe {
@@ -102,8 +95,8 @@ impl Waker {
                 wait,
                 bindings::wait_queue_entry {
                     flags: 0,
-                    private: ptr::from_ref(request).cast_mut().cast(),
-                    func: Some(wake),
+                    private: table.private,
+                    func: Some(table.wake),
                     entry: bindings::list_head::default(),
                 },
             );
@@ -114,6 +107,28 @@ impl Waker {
                 bindings::add_wait_queue(head, wait);
             }
         }
+    }
+
+    /// Returns the waker of an entry, and what `arm` was given as `private`.
+    ///
+    /// # Safety
+    ///
+    /// `wait` is an entry that `Wakers::arm` added, in a queue whose lock is held for `'a`.
+    pub(super) unsafe fn of<'a>(wait: *mut bindings::wait_queue_entry) -> (&'a Self, *mut c_void) {
+        // SAFETY: `wait` is the first field of a `Waker`, which exists until it is removed from the
+        // queue (caller).
+        unsafe { (&*wait.cast::<Self>(), (*wait).private) }
+    }
+
+    /// Removes the entry from its queue. The wakers may be dropped afterwards.
+    ///
+    /// # Safety
+    ///
+    /// The entry is in a queue, whose lock is held.
+    pub(super) unsafe fn take(&self) {
+        // SAFETY: The entry is in the queue, whose lock is held (caller).
+        unsafe { bindings::miniring_wait_take(self.wait.get()) };
+        self.head.store(ptr::null_mut(), Release);
     }
 
     fn is_in(&self, head: *mut bindings::wait_queue_head) -> bool {
@@ -155,8 +170,14 @@ impl Wakers {
         self.of_task.load(Relaxed)
     }
 
-    /// Adds the entries to the wait queues of `target`. Returns those of `events` that the target
-    /// is ready for. May sleep.
+    /// Lets the next event complete the request.
+    pub(super) fn report_once(&self) {
+        self.events
+            .store(self.events() | bindings::CONST_EPOLLONESHOT, Relaxed);
+    }
+
+    /// Adds the entries to the wait queues of `target`, to call `wake` with `private`. Returns
+    /// those of `events` that the target is ready for. May sleep.
     ///
     /// # Errors
     ///
@@ -164,12 +185,14 @@ impl Wakers {
     ///
     /// # Safety
     ///
-    /// - These are the wakers of `request`, which the caller owns, and are disarmed.
-    /// - They are disarmed again before the request or the target is dropped.
-    pub(crate) unsafe fn arm(
+    /// - The wakers are pinned and disarmed, and only the caller can arm them.
+    /// - They are disarmed again before they or the target are dropped.
+    /// - `wake` may be called with the entries, until then.
+    pub(super) unsafe fn arm(
         &self,
-        request: &Request,
-        target: &Target,
+        wake: Wake,
+        private: *mut c_void,
+        target: &Target<impl Pollable>,
         events: u32,
     ) -> Result<u32> {
         self.events.store(events, Relaxed);
@@ -179,7 +202,9 @@ impl Wakers {
                 _qproc: Some(queue),
                 _key: events,
             },
-            request,
+            wakers: self,
+            wake,
+            private,
             entries: 0,
             result: Ok(()),
         };
@@ -190,9 +215,8 @@ impl Wakers {
         if table.entries == 0 || table.result.is_err() {
             if ready != 0 {
                 self.disarm();
-                // Report once: no wait queue can wake the request again.
-                self.events
-                    .store(events | bindings::CONST_EPOLLONESHOT, Relaxed);
+                // No wait queue can wake the request again.
+                self.report_once();
                 return Ok(ready);
             }
             table.result?;
@@ -219,7 +243,7 @@ unsafe extern "C" fn queue(
 ) {
     // SAFETY: `table` is the first field of a `Table` (caller).
     let table = unsafe { &mut *table.cast::<Table<'_>>() };
-    let wakers = &table.request.wakers;
+    let wakers = table.wakers;
     // SAFETY: The current task has signal handlers, which it keeps while it runs this function.
     let signals = unsafe { &raw mut (*(*Task::current_raw()).sighand).signalfd_wqh };
     if head == signals {
@@ -237,65 +261,6 @@ unsafe extern "C" fn queue(
     };
     table.entries += 1;
     // SAFETY: `Wakers::arm` was called with disarmed entries, and this call has not used the entry.
-    // Its caller disarms the entry before the request is dropped.
-    unsafe { waker.add(table.request, head) };
-}
-
-/// Handles a wake-up of a request. Context: any, under the lock of the wait queue.
-///
-/// # Safety
-///
-/// `wait` is the first field of a [`Waker`] in a queue whose lock is held.
-unsafe extern "C" fn wake(
-    wait: *mut bindings::wait_queue_entry,
-    _mode: c_uint,
-    _flags: c_int,
-    key: *mut c_void,
-) -> c_int {
-    let key = key as usize as u32;
-    // SAFETY: `wait` is the first field of a `Waker` in a queue (caller). The request lives until
-    // its entries are removed.
-    let (waker, request) = unsafe {
-        (
-            &*wait.cast::<Waker>(),
-            ArcBorrow::from_raw((*wait).private.cast::<Request>().cast_const()),
-        )
-    };
-    if key & bindings::CONST_POLLFREE != 0 {
-        if request.ownership.cancel() == Claim::Gained {
-            // SAFETY: The ownership was just gained.
-            let owned = unsafe { Owned::assume(request.into()) };
-            owned.enqueue(Step::Finish, Kind::Prompt);
-        }
-        // SAFETY: The entry is in the queue, whose lock is held (caller). Once `head` is null, the
-        // request may be freed.
-        unsafe { bindings::miniring_wait_take(wait) };
-        waker.head.store(ptr::null_mut(), Release);
-        return 1;
-    }
-    let events = request.wakers.events();
-    if key != 0 && key & events & 0xffff == 0 {
-        return 0;
-    }
-    if key & bindings::CONST_EPOLL_URING_WAKE != 0 {
-        // A completion caused this wake-up, and the owner may be posting that completion now.
-        // Reporting the wake-up could cause another one, without end. `arm` stores the events
-        // before it adds an entry.
-        request
-            .wakers
-            .events
-            .store(events | bindings::CONST_EPOLLONESHOT, Relaxed);
-    }
-    if let Some(owned) = Owned::claim(request) {
-        if key != 0 && owned.reports_once() {
-            // The request is about to complete, so remove its entry now. A stale entry would slow
-            // other wake-ups.
-            //
-            // SAFETY: The entry is in the queue, whose lock is held (caller).
-            unsafe { bindings::miniring_wait_take(wait) };
-            waker.head.store(ptr::null_mut(), Release);
-        }
-        go_on(owned, Step::Event(key));
-    }
-    1
+    // Its caller disarms the entry before the wakers are dropped.
+    unsafe { waker.add(table, head) };
 }
