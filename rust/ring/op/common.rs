@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the operations share.
+//! The context of preparing an operation, and a trait of operations that end when they are issued.
 
 use crate::{
     bindings,
