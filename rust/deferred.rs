@@ -86,9 +86,9 @@ impl<T: Deferred> Callback for Run<T> {
         let this = unsafe { head.byte_sub(offset_of!(Deferrable<T>, head)) };
         // SAFETY: The reference came from `Shared::into_raw`, and this callback owns it.
         let this = unsafe { Shared::from_raw(this.cast_const().cast::<Deferrable<T>>()) };
-        // Clear the flag before running, with a full barrier. A caller that still saw the flag set
-        // is covered by this run; a later caller queues a new run. A plain store has no such
-        // barrier: see `loom_rcu.rs`.
+        // Clear the flag before running, with a full barrier. This run also does the work of a
+        // caller that still saw the flag set; a later caller queues a new run. `loom_rcu.rs` shows
+        // what a plain store, without the barrier, misses.
         this.queued.xchg(false, Full);
         this.value.run();
     }

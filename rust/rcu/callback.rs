@@ -5,12 +5,13 @@
 //! A callback is code of the module that queued it, so a module must not be freed before its
 //! callbacks have returned. A C module calls `rcu_barrier()` in its exit function. Here
 //! [`Callbacks`] waits for all modules, in a module notifier: after the exit function of a module
-//! and before its memory is freed. A module that queues a callback uses the symbol of `queue`. So
-//! the module with the notifier cannot be unloaded before the users of the symbol.
+//! and before its memory is freed. Each of these modules depends on this one, because it calls the
+//! function `queue`. So this module, which has the notifier, is unloaded last, and then waits for
+//! its own callbacks.
 //!
-//! One `rcu_barrier()` does not wait for a callback that another callback queues. Such callbacks
-//! are counted, and the notifier repeats the barrier until the count is 0. So callbacks must not
-//! queue each other for ever.
+//! One `rcu_barrier()` does not wait for a callback that another callback queues. The callbacks that
+//! callbacks queue are counted, and the notifier repeats the barrier until the count is 0. So
+//! callbacks must not queue each other for ever.
 
 use crate::{
     bindings,

@@ -3,23 +3,23 @@
 //! Task work: continues a request in its submitter's task.
 //!
 //! Polling a signalfd shows the signals of the polling task, and waits on that task's queue. So
-//! requests on a signalfd continue in task work of the submitter. A worker queues that task work:
-//! the wake-up runs under the lock of the task's signals, so it cannot.
+//! requests on a signalfd continue in task work of the submitter. The wake-up cannot queue the task
+//! work, because it runs under the lock of the task's signals. A worker queues the task work.
 //!
 //! Task work also continues these poll requests:
 //!
-//! * A poll that the submitter itself wakes, by a system call. Task work saves the wake-up of
-//!   another CPU, and posts the CQE before that system call returns.
-//! * A poll that is woken while its submitter issues requests, and a multishot poll that finds an
-//!   event when it is issued. Their CQEs come after those of all requests that the call submits. If
-//!   a worker reported the event, a later update of the poll in the SQ would find the event again:
-//!   the submitter had no chance to consume it.
+//! * A poll that the submitter itself wakes, by a system call. No other CPU has to be woken, and
+//!   the CQE is posted before that system call returns.
+//! * A poll that is woken while its submitter submits, and a multishot poll that finds an event when
+//!   it is issued. The event is reported when all SQEs of the submission were issued. If a worker
+//!   reported the event at once, and a later SQE of the submission updated the poll, the poll would
+//!   report the same event twice.
 //!
 //! A worker continues any other request.
 //!
-//! The owner of a request passes its ownership to the callback, and a canceller tells the callback.
-//! The callback runs when the task next returns to userspace, or exits. Each queued callback holds
-//! a reference to the module.
+//! The task work owns the request, and a canceller tells the owner to cancel. Task work runs when
+//! the task next returns to userspace, or exits. While it is queued, it holds a reference to the
+//! module.
 
 use super::{
     operation::Wait,

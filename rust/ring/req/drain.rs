@@ -2,14 +2,18 @@
 
 //! IOSQE_IO_DRAIN: requests that wait for all earlier requests, and hold up the later ones.
 //!
-//! A ring counts its live requests: those issued and not completed. A drained request, and each
-//! request behind it, waits in a list until none is alive. Then the first request of the list is
-//! issued, with all requests behind it up to the next drained request. A drained request is issued
-//! alone. A chain counts as many as it has requests, and is issued as a whole.
+//! A ring counts its live requests: those issued and not completed. From a drained request on, a
+//! ring is draining: the drained request and each request behind it go to a list. Whenever no
+//! request is alive, the head of the list is issued. If the head is drained, it is issued alone.
+//! Otherwise all requests up to the next drained one are issued. A chain is issued as a whole, and
+//! each of its requests is counted.
 //!
-//! As with io_uring, draining ends in two cases. A drained request that is no chain completes while
-//! no request waits, or a request is submitted while no request is alive. Until then each request
-//! waits for the earlier requests, even after a drained chain has completed.
+//! As with io_uring, draining ends in one of two cases:
+//!
+//! * a drained request that is no chain completes, and the list is empty;
+//! * a request is submitted while no request is alive.
+//!
+//! So new requests still go to the list after a drained chain has completed.
 //!
 //! Locking: only the lock of [`super::pending::Pending`] nests inside the spinlock.
 

@@ -3,9 +3,9 @@
 //! A request's entries in the wait queues of the file that it polls.
 //!
 //! A wait queue may be freed before the file, after a wake-up with `POLLFREE`
-//! (`wake_up_pollfree()`). The queue's memory then stays for an RCU grace period. So `head` is
-//! followed under the RCU read lock only, and a wake-up with `POLLFREE` clears `head` as its last
-//! step.
+//! (`wake_up_pollfree()`). The queue's memory then stays for an RCU grace period. So an entry's
+//! pointer to the queue, `head`, is followed only under the RCU read lock. A wake-up with `POLLFREE`
+//! clears `head` as its last step, because the owner may then free the entry.
 
 use super::target::{
     Pollable,

@@ -3,11 +3,12 @@
 //! Issuer state, and the gate in front of it.
 //!
 //! Only a submitter touches issuer state: the cached SQ head, the registered buffers, and the batch
-//! of completions to post. So only submitters exclude each other. The CQ has its own lock, for
-//! posting in any context.
+//! of completions to post. So submitters exclude each other, and nobody else. The CQ has its own
+//! lock, for posting in any context.
 //!
-//! Exclusion is a value, [`Access`]. Either the ring's mutex is held, or the ring is SINGLE_ISSUER
-//! and `current` is its submitter. A task makes one call at a time, so a submitter needs no lock.
+//! The [`Gate`] gives a submitter an [`Access`], the proof of exclusion. Either the ring's mutex is
+//! held, or the ring is SINGLE_ISSUER and `current` is its submitter. The only submitter needs no
+//! lock, because a task makes one call at a time.
 //!
 //! Locking: the mutex is the outermost lock of a ring. Of two rings, the mutex at the lower address
 //! is taken first.

@@ -3,11 +3,11 @@
 //! The `quiesce` model: an updater waits for every submission and request in flight, as in old
 //! versions of io_uring.
 //!
-//! A submission and each request hold a reference ([`Entered`], [`Kept`]). An updater kills the
+//! A submission holds a reference as an [`Entered`], a request as a [`Kept`]. An updater kills the
 //! reference count, waits until the count is zero, changes the registration and resurrects the
-//! count ([`Excluded`]). There is one updater at a time.
+//! count ([`Excluded`]). Meanwhile new submissions wait. There is one updater at a time.
 //!
-//! Locking: `Excluded` holds a mutex, which is taken with no other lock held.
+//! Locking: an updater keeps a mutex locked, which it takes with no other lock held.
 
 use super::evfd::{
     Posted,
