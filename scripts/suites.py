@@ -63,7 +63,7 @@ def results(output):
         failed = any(test["status"] == "failed" for test in tests.values())
         if not mark or not status:
             tests["(did not end)"] = {"status": "failed", "lines": lines[-12:]}
-        elif status.group() not in ("0", "4", "77") and not failed:
+        elif status.group() not in ("0", "4", "77") and not (failed and status.group() == "1"):
             tests["(exit status)"] = {"status": "failed",
                                       "lines": lines[-12:] + [f"status {status.group()}"]}
         elif not tests:

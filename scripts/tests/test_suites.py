@@ -47,6 +47,11 @@ class Results(unittest.TestCase):
         tests = suites.results("::begin a\nok 1 b\nSegmentation fault\n::end a 139 1\n")["a"]
         self.assertEqual(tests["(exit status)"]["lines"], ["Segmentation fault", "status 139"])
 
+    def test_suite_that_was_killed_after_a_failed_test_says_so(self):
+        tests = suites.results("::begin a\nnot ok 1 b\nTerminated\n::end a 143 1\n")["a"]
+        self.assertEqual([test["status"] for test in tests.values()], ["failed", "failed"])
+        self.assertIn("(exit status)", tests)
+
     def test_exit_status_of_skipped_suite_is_no_failure(self):
         self.assertEqual(suites.results("::begin a\nok 1 b # SKIP c\n::end a 4 1\n"),
                          {"a": {"b": {"status": "skipped", "lines": []}}})
