@@ -16,6 +16,7 @@
 #   make differ       PROGRAMS programs made up from SEED, on io_uring and on miniring
 #   make planted      whether the tests catch the bugs of selftests/planted
 #   make rfc-crash    two VMs: the RFC's order of calls kills one, miniring's does not
+#   make try          the kernel without and with SERIES: tests, log and figures
 #   make clean
 #
 # KERNEL=stock or debug picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM, but
@@ -30,7 +31,7 @@ THREADS ?= 4
 BOOTS ?= 3
 PROGRAMS ?= 2000
 
-export KERNEL CPUS LIMIT BOOTS
+export KERNEL CPUS LIMIT BOOTS SERIES CONFIG DEBUG EACH ONLY
 
 ifneq ($(KDIR),)
 all:
@@ -75,8 +76,10 @@ planted:
 	@scripts/planted
 rfc-crash: stage
 	@scripts/rfc-crash
+try:
+	@scripts/try
 clean:
 	@# The folder itself may be a mount point or a link.
 	[ ! -d build ] || find -H build -mindepth 1 -delete
 
-.PHONY: all stage run test bench profile profile-keys check vm fuzz differ planted rfc-crash clean
+.PHONY: all stage run test bench profile profile-keys check vm fuzz differ planted rfc-crash try clean
