@@ -16,7 +16,7 @@
 #   make differ       PROGRAMS programs made up from SEED, on io_uring and on miniring
 #   make planted      whether the tests catch the bugs of selftests/planted
 #   make rfc-crash    two VMs: the RFC's order of calls kills one, miniring's does not
-#   make try          the kernel without and with SERIES: tests, log and figures
+#   make try          the kernel without and with SERIES, or BASE and HEAD of TREE: what changes
 #   make clean
 #
 # KERNEL=stock or debug picks the test kernel; CPUS= and LIMIT= (seconds) go to the VM, but
@@ -31,7 +31,7 @@ THREADS ?= 4
 BOOTS ?= 3
 PROGRAMS ?= 2000
 
-export KERNEL CPUS LIMIT BOOTS SERIES CONFIG DEBUG EACH ONLY
+export KERNEL CPUS LIMIT BOOTS SERIES TREE BASE HEAD CONFIG DEBUG EACH ONLY
 
 ifneq ($(KDIR),)
 all:

@@ -5,6 +5,8 @@
 scripts/try runs this in the toolchain root, with these settings in the environment:
 
   SERIES   an mbox, a mail or a folder of patches
+  TREE     instead of SERIES: a git checkout of a kernel, with the commits BASE and HEAD; the
+           series is BASE..HEAD, and the kernel without it is BASE
   CONFIG   a file with more options for both kernels
   DEBUG    1: the debug kernel's checkers in both
   EACH     1: also after each patch of the series
@@ -40,6 +42,7 @@ BUILD = TOP / "build"
 OUT = BUILD / "tried"
 CACHE = pathlib.Path(os.environ["XDG_CACHE_HOME"]) / "miniring"
 BOOTS = int(os.environ.get("BOOTS") or 3)
+TREE = os.environ.get("TREE")
 ONLY = (os.environ.get("ONLY") or "").split()
 # Limits in seconds for the tests of a VM and for a boot, to end a hang, on a busy host too.
 LIMIT, BOOT_LIMIT = 5400, 900
@@ -83,6 +86,21 @@ def side():
             "unseen": list(UNSEEN)}
 
 
+def given():
+    """Reads what is to be tried."""
+    if not TREE:
+        return series.read(os.environ["SERIES"])
+    return series.read_commits(TREE, os.environ["BASE"], os.environ.get("HEAD") or "HEAD")
+
+
+def objects():
+    """Returns the folder with the objects of the user's repository; None without one."""
+    if not TREE:
+        return None
+    return series.git(TREE, "rev-parse", "--path-format=absolute", "--git-path",
+                      "objects").strip()
+
+
 def base_kernel():
     """Returns the name of the kernel without the series."""
     kind = "try-debug" if os.environ.get("DEBUG") == "1" else "try"
@@ -109,7 +127,7 @@ def series_kernel(base, patches):
                        "cp", "-a", "--reflink=auto", CACHE / base / "tree", partial / "tree")
         if lines:
             sys.exit("\n".join(lines))
-        _, notes = series.apply(patches, CACHE / base / "tree", partial / "tree")
+        _, notes = series.apply(patches, CACHE / base / "tree", partial / "tree", objects())
         lines = logged("building the kernel with the series", OUT / "build.log",
                        "scripts/kernel", "--build-copy", partial)
         if lines:
@@ -365,11 +383,10 @@ def try_each(patches, before, base):
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
-    given = pathlib.Path(os.environ["SERIES"])
-    title = {"title": given.name, "notes": []}
+    title = {"title": os.environ.get("SERIES") or TREE, "notes": []}
     before, after = side(), side()
     try:
-        patches = series.read(given)
+        patches = given()
     except series.Rejected as rejected:
         after["steps"]["apply"] = {"ok": False, "lines": [str(rejected)]}
     else:
@@ -378,7 +395,7 @@ def main():
         base = base_kernel()
         try:
             with tempfile.TemporaryDirectory() as folder:
-                series.apply(patches, CACHE / base / "tree", folder)
+                series.apply(patches, CACHE / base / "tree", folder, objects())
         except series.Rejected as rejected:
             after["steps"]["apply"] = {"ok": False, "lines": [str(rejected)]}
         else:
