@@ -38,7 +38,8 @@ STEPS = {
 ORDER = {"fail": 0, "warn": 1, "pass": 2}
 # Lines that a kernel prints if its host is busy, with or without the series.
 BUSY = re.compile(r"interrupt took (too long|\d+ ns)|hogged CPU for|RT throttling activated"
-                  r"|clocksource: .*(skew|watchdog)|callback suppressed")
+                  r"|clocksource: .*(skew|watchdog)|callback suppressed"
+                  r"|calibrate_delay_direct\(\)|TSC calibration")
 # Lines that the text prints for a finding, and lines of a report in the kernel log.
 MOST_LINES, REPORT_LINES = 12, 40
 

@@ -116,7 +116,9 @@ class Verdicts(unittest.TestCase):
 
     def test_lines_of_busy_hosts_do_not_count(self):
         after = side(log=LOG + ["[ 9.0] hrtimer: interrupt took 12345 ns",
-                                "[ 9.0] workqueue: f hogged CPU for >10000us 4 times"])
+                                "[ 9.0] workqueue: f hogged CPU for >10000us 4 times",
+                                "[ 0.1] calibrate_delay_direct() dropping min bogoMips "
+                                "estimate 3 = 4000000"])
         self.assertEqual(self.report(after).findings, [])
 
     def test_figure_beyond_its_spread_is_a_warning(self):
