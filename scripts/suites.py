@@ -7,7 +7,7 @@ import subprocess
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 # Limit in seconds for one program, to end a hang, on a busy host too.
-PROGRAM_LIMIT = 1200
+PROGRAM_LIMIT = 2400
 
 
 def programs(kernel, tree):
@@ -23,8 +23,12 @@ def programs(kernel, tree):
 
 def vm_script(suites, last, module=True):
     """Returns the command that runs the suites and marks the begin and end of each."""
-    lines = ["insmod miniring.ko || exit 1"] if module else []
+    # A suite that was ended at its limit may have left the module unloaded.
+    load = "[ -e /sys/module/miniring ] || insmod miniring.ko || exit 1"
+    lines = []
     for suite, (program, backend) in suites.items():
+        if module:
+            lines.append(load)
         lines.append(
             f"echo '::begin {suite}'; t=$(date +%s); MINIRING_BACKEND={backend} "
             f"timeout {PROGRAM_LIMIT} ./selftests/{program}; "
