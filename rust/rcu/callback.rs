@@ -95,7 +95,8 @@ impl Head {
     /// * `C` may run with `this`.
     #[inline]
     pub unsafe fn queue<C: Callback>(this: *const Self, pace: Pace) {
-        // SAFETY: As required of the caller.
+        // SAFETY: `this` is in such an object and not queued, and both functions run `C`, which may
+        // run with `this` (caller).
         unsafe { queue(this, run::<C>, run_nested::<C>, pace) }
     }
 }
@@ -149,7 +150,8 @@ unsafe extern "C" fn run<C: Callback>(head: *mut bindings::callback_head) {
 ///
 /// As [`run`].
 unsafe extern "C" fn run_nested<C: Callback>(head: *mut bindings::callback_head) {
-    // SAFETY: As required of the caller. The callback may free the object that has `head`.
+    // SAFETY: `head` was queued for `C` (caller). It is not used after this call, which may free the
+    // object that has `head`.
     unsafe { run::<C>(head) };
     NESTED.fetch_sub(1, Release);
 }

@@ -217,13 +217,9 @@ static int hold_page(void *page)
 	return fd;
 }
 
-/*
- * Workers that wait for a page stay in the table, so searches find them again and again: 10,000
- * searches, or as many as there is time for.
- */
-TEST_F_TIMEOUT(cancel, two_searches_find_each_request_once, 180)
+/* Workers that wait for a page stay in the table, so searches find them again and again. */
+TEST_F_TIMEOUT(cancel, two_searches_find_each_request_once, 900)
 {
-	long long start = now_ms();
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int file = memfd_create("cancel", MFD_CLOEXEC), holder = hold_page(page);
 	struct uring *ring = &self->ring;
@@ -238,7 +234,7 @@ TEST_F_TIMEOUT(cancel, two_searches_find_each_request_once, 180)
 	ASSERT_EQ(8, uring_submit(ring));
 	sleep_ms(100);
 	ASSERT_EQ(0, uring_ready(ring));
-	for (int i = 0; i < 5000 && now_ms() - start < 30000; i++) {
+	for (int i = 0; i < 5000; i++) {
 		for (int j = 0; j < 2; j++) {
 			struct io_uring_sqe *sqe = cancel(ring, 0, IORING_ASYNC_CANCEL_OP |
 							  IORING_ASYNC_CANCEL_ALL, 50);
