@@ -109,7 +109,8 @@ static double time_alone(struct uring *ring, bool sleeps)
 static void count_latency(const char *id, bool sleeps, const struct side sides[2])
 {
 	static double samples[SAMPLES];
-	double values[2][RUNS];
+	double p50[2][RUNS], p99[2][RUNS];
+	char id_p99[64];
 
 	for (int i = 0; i < 2; i++) {
 		struct uring ring;
@@ -118,11 +119,15 @@ static void count_latency(const char *id, bool sleeps, const struct side sides[2
 		for (int run = 0; run < RUNS; run++) {
 			for (int j = 0; j < SAMPLES; j++)
 				samples[j] = time_alone(&ring, sleeps);
-			values[i][run] = median(samples, SAMPLES);
+			p50[i][run] = median(samples, SAMPLES);
+			p99[i][run] = quantile(samples, SAMPLES, 0.99);
 		}
 		uring_close(&ring);
 	}
-	report(id, "instructions", values[0], sides[1].name, values[1]);
+	report(id, "instructions", p50[0], sides[1].name, p50[1]);
+	puts("}");
+	snprintf(id_p99, sizeof(id_p99), "%s.p99", id);
+	report(id_p99, "instructions", p99[0], sides[1].name, p99[1]);
 	puts("}");
 }
 

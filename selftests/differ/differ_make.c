@@ -11,7 +11,7 @@
  * - "The rest of a chain": in a batch of several chains no result depends on another chain. A
  *   step whose order is free is marked (@loose).
  * - "A cancelled request is not found again": a batch has one request that ends others.
- * - "Requests that one event ends": each read has its own pipe. So has each
+ * - "Reads and writes that one event ends": each read has its own pipe. So has each
  *   poll where the order decides which CQEs fit into a small CQ.
  * - "A silent timeout": a program has silent timeouts, or timeouts that wait for
  *   completions.

@@ -94,17 +94,6 @@ TEST_F(differences, rest_of_a_chain_is_issued_at_once)
 		     wait_text(&self->ring, 3));
 }
 
-TEST_F(differences, polls_complete_in_order_of_submission)
-{
-	poll_in(&self->ring, self->pipe[0], 1);
-	poll_in(&self->ring, self->pipe[0], 2);
-	poll_in(&self->ring, self->pipe[0], 3);
-	ASSERT_EQ(3, uring_submit(&self->ring));
-	ASSERT_EQ(1, write(self->pipe[1], "x", 1));
-	EXPECT_STREQ(on_io_uring() ? "3 1, 2 1, 1 1" : "1 1, 2 1, 3 1",
-		     wait_text(&self->ring, 3));
-}
-
 TEST_F(differences, silent_timeout_does_not_delay_a_timeout_that_counts)
 {
 	struct io_uring_sqe *sqe;

@@ -603,6 +603,18 @@ TEST_F(poll, all_polls_of_one_file_complete)
 	uring_close(&ring);
 }
 
+/* The wait queue of a file wakes the last poll first. */
+TEST_F(poll, polls_complete_in_the_order_of_their_wake_ups)
+{
+	for (int i = 0; i < 8; i++)
+		prep_poll(&self->ring, self->fds[0], POLLIN, 0, i);
+	ASSERT_EQ(8, uring_submit(&self->ring));
+	ASSERT_EQ(1, write(self->fds[1], "x", 1));
+	ASSERT_EQ(8, uring_ready(&self->ring));
+	for (int i = 7; i >= 0; i--, uring_advance(&self->ring, 1))
+		EXPECT_EQ(i, uring_peek(&self->ring)->user_data);
+}
+
 /*
  * Each completion wakes all polls of the ring. Visiting those already queued would take minutes in
  * the kernel.

@@ -106,6 +106,24 @@ TEST_F(timeout, timeouts_expire_in_order_of_time)
 	EXPECT_STREQ("0 -ETIME", next_cqe(&self->ring));
 }
 
+TEST_F(timeout, timeouts_that_expire_together_complete_in_order)
+{
+	struct timespec now;
+	struct __kernel_timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ts.tv_sec = now.tv_sec + 1;
+	ts.tv_nsec = 0;
+	for (int i = 0; i < 8; i++)
+		prep_timeout(&self->ring, &ts, 0, IORING_TIMEOUT_ABS, i);
+	ASSERT_EQ(8, uring_submit(&self->ring));
+	ASSERT_EQ(8, wait_for(&self->ring, 8));
+	for (int i = 0; i < 8; i++, uring_advance(&self->ring, 1)) {
+		EXPECT_EQ(i, uring_peek(&self->ring)->user_data);
+		EXPECT_EQ(-ETIME, uring_peek(&self->ring)->res);
+	}
+}
+
 TEST_F(timeout, timeout_completes_after_its_count_of_completions)
 {
 	prep_timeout(&self->ring, &self->never, 3, 0, 7);
@@ -351,6 +369,19 @@ TEST_F(timeout, timeout_with_the_lower_count_completes_first)
 		snprintf(expected, sizeof(expected), "%d 0", 10 + i);
 		EXPECT_STREQ(expected, next_cqe(&self->ring));
 	}
+}
+
+TEST_F(timeout, timeouts_with_the_same_count_complete_in_order)
+{
+	for (int i = 1; i <= 3; i++)
+		prep_timeout(&self->ring, &self->never, 1, 0, i);
+	uring_nop(&self->ring, 4);
+	ASSERT_EQ(4, uring_submit(&self->ring));
+	ASSERT_EQ(4, wait_for(&self->ring, 4));
+	EXPECT_STREQ("4 0", next_cqe(&self->ring));
+	EXPECT_STREQ("1 0", next_cqe(&self->ring));
+	EXPECT_STREQ("2 0", next_cqe(&self->ring));
+	EXPECT_STREQ("3 0", next_cqe(&self->ring));
 }
 
 TEST_F(timeout, many_timeouts_with_the_same_count_complete)

@@ -4,8 +4,8 @@
 //!
 //! Owns the CQ tail and the overflow list.
 //!
-//! Locking: the spinlock is a leaf, and disables interrupts because timers complete in hard
-//! interrupt context. No task is woken and no eventfd is signalled under the spinlock.
+//! Locking: the spinlock is a leaf, and is taken in process context only. No task is woken and no
+//! eventfd is signalled under the spinlock.
 
 use crate::{
     bindings,
@@ -27,7 +27,7 @@ use kernel::{
         ListArc,
         ListLinks, //
     },
-    new_spinlock_irq,
+    new_spinlock,
     pr_warn_once,
     prelude::*,
     sync::{
@@ -40,7 +40,7 @@ use kernel::{
             Atomic,
             AtomicFlag, //
         },
-        SpinLockIrq,
+        SpinLock,
         UniqueArc, //
     }, //
 };
@@ -161,7 +161,7 @@ struct State {
 #[pin_data]
 pub(crate) struct Completion {
     #[pin]
-    state: SpinLockIrq<State>,
+    state: SpinLock<State>,
     /// `state.published`, for readers without the lock.
     published: Atomic<Published>,
     /// `state.timeouts`, for readers without the lock.
@@ -173,7 +173,7 @@ pub(crate) struct Completion {
 impl Completion {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            state <- new_spinlock_irq!(State {
+            state <- new_spinlock!(State {
                 published: 0,
                 timeouts: 0,
                 limit: 0,
@@ -203,7 +203,9 @@ impl Completion {
     }
 
     /// Returns the number of published CQEs that count for timeouts: the CQEs of other requests.
-    /// The number is negative while CQEs of timeouts wait for room, as in io_uring. Context: any.
+    /// The number is negative while CQEs of timeouts wait for room, as in io_uring.
+    ///
+    /// Context: process.
     pub(crate) fn counted(&self) -> i64 {
         let state = self.state.lock();
         state.published.wrapping_sub(state.timeouts) as i64
@@ -218,7 +220,7 @@ impl Completion {
     /// Posts `cqes`, in order. `timeouts` is the number of CQEs of timeouts. CQEs that do not fit
     /// are kept in entries of `spare`, which has an entry for each CQE.
     ///
-    /// Returns the number of published CQEs, if this call published any. Context: any.
+    /// Returns the number of published CQEs, if this call published any. Context: process.
     #[inline(always)]
     pub(crate) fn post(
         &self,
@@ -242,7 +244,7 @@ impl Completion {
         self.post_with(shared, &[cqe], of.timeouts(), || entry.take())
     }
 
-    /// Posts one CQE and returns the number of published CQEs, if the CQE fits. Context: any.
+    /// Posts one CQE and returns the number of published CQEs, if the CQE fits. Context: process.
     pub(crate) fn try_post(&self, shared: &Shared, cqe: Cqe, of: Of) -> Option<Published> {
         let mut state = self.state.lock();
         if !state.overflow.is_empty() || !state.room(shared) {
@@ -298,8 +300,8 @@ impl Completion {
         published
     }
 
-    /// Moves kept completions into the CQ, at most [`FLUSH`], because the lock disables interrupts.
-    /// Returns the number of published CQEs, if this call published any. Context: any.
+    /// Moves kept completions into the CQ, at most [`FLUSH`], because the lock disables preemption.
+    /// Returns the number of published CQEs, if this call published any. Context: process.
     pub(crate) fn flush(&self, shared: &Shared) -> Option<Published> {
         let mut moved = [const { None }; FLUSH];
         let mut state = self.state.lock();

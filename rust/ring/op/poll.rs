@@ -14,6 +14,7 @@ use crate::{
     pure::ownership::Word,
     ring::{
         abi::sqe::Sqe,
+        cq::completion::Of,
         req::{
             core::{
                 Core,
@@ -205,7 +206,7 @@ fn report(owned: &Owned, ready: u32, poster: &mut Poster<'_>) -> Option<Outcome>
         return Some(last);
     }
     let cqe = owned.cqe(ready as i32, bindings::IORING_CQE_F_MORE);
-    if poster.try_post(owned, cqe) {
+    if poster.try_post(owned, cqe, Of::Other) {
         None
     } else {
         Some(last)

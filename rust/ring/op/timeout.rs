@@ -2,9 +2,10 @@
 
 //! IORING_OP_TIMEOUT and IORING_OP_TIMEOUT_REMOVE.
 //!
-//! A timer that expires gains its request's ownership and posts the completion at once, in hard
-//! interrupt context. A worker does the rest. The worker also restarts a multishot timer, so that
-//! no interval, however short, keeps the CPU in interrupts.
+//! A timer that expires gains its request's ownership and decides the result, in hard interrupt
+//! context. Task work of the submitter posts the completion: see [`crate::ring::req::defer`]. A
+//! worker reports a multishot timeout that goes on, and restarts its timer. So no interval, however
+//! short, keeps the CPU in interrupts or the submitter in task work.
 
 use super::common::AtOnce;
 use crate::{
@@ -15,8 +16,10 @@ use crate::{
             sqe::Sqe,
             uaccess::read_timespec, //
         },
+        cq::completion::Of,
         req::{
             core::Core,
+            defer::finish_later,
             operation::{
                 Operation,
                 OwnedOf,
@@ -135,6 +138,15 @@ impl Timeout {
         self.flags & bindings::IORING_TIMEOUT_MULTISHOT != 0
     }
 
+    /// Returns the result of the timeout if it expires.
+    fn outcome(&self) -> Outcome {
+        Outcome {
+            res: ETIME.to_errno(),
+            flags: 0,
+            failed: self.flags & bindings::IORING_TIMEOUT_ETIME_SUCCESS == 0,
+        }
+    }
+
     /// Returns whether another report follows the due report.
     fn goes_on(&mut self) -> bool {
         if !self.is_multishot() {
@@ -162,37 +174,32 @@ impl Operation for Timeout {
         start(request, time)
     }
 
-    /// Restarts the timer after a report.
+    /// Reports that a multishot timeout expired, and restarts its timer.
     fn event(
         mut request: OwnedOf<Self>,
         _events: u32,
         _blocking: bool,
-        _poster: &mut Poster<'_>,
+        poster: &mut Poster<'_>,
     ) -> Issued {
+        let outcome = request.op().outcome();
+        let cqe = request.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
+        if !poster.try_post(&request, cqe, Of::Timeout) {
+            return request.done(outcome);
+        }
         let time = request.op().time;
         // The callback that queued this step may not have returned.
         request.timer.stop();
         start(request, time)
     }
 
-    /// Reports that the timeout expired. Context: any.
+    /// Decides the result of a timeout that expired. Context: any.
     fn expired(mut request: OwnedOf<Self>) {
-        let ring = request.ring.clone();
         let timeout = request.op();
-        let outcome = Outcome {
-            res: ETIME.to_errno(),
-            flags: 0,
-            failed: timeout.flags & bindings::IORING_TIMEOUT_ETIME_SUCCESS == 0,
-        };
         if timeout.goes_on() {
-            let cqe = request.cqe(outcome.res, bindings::IORING_CQE_F_MORE);
-            if request.try_post_in_irq(cqe) {
-                return request.into_owned().enqueue(Step::Event(0), Kind::Prompt);
-            }
+            return request.into_owned().enqueue(Step::Event(0), Kind::Prompt);
         }
-        request.into_owned().complete_in_irq(outcome);
-        // Each CQE can make timeouts due, as in io_uring.
-        ring.sequenced.flush(&ring);
+        let outcome = timeout.outcome();
+        finish_later(request.into_owned(), outcome);
     }
 }
 

@@ -15,14 +15,21 @@
 //!   reported the event at once, and a later SQE of the submission updated the poll, the poll would
 //!   report the same event twice.
 //!
+//! Task work completes a timeout that expired or is due: see [`finish_later`].
+//!
 //! A worker continues any other request.
 //!
 //! The task work owns the request, and a canceller tells the owner to cancel. Task work runs when
 //! the task next returns to userspace, or exits. While it is queued, it holds a reference to the
 //! module.
+//!
+//! A task runs its task work in reverse order. io_uring completes requests in the order in which it
+//! queued them. So a callback queues itself once more before it continues the request: see
+//! [`called`].
 
 use super::{
     operation::Wait,
+    outcome::Outcome,
     request::{
         Issued,
         Owned,
@@ -137,6 +144,30 @@ pub(crate) fn defer(mut owned: Owned, step: Step) -> Result<(), Owned> {
     }
 }
 
+/// Decides the result of a timeout, so that no canceller finds it. Completes the timeout in task
+/// work of its submitter, or in a worker if the submitter has exited. If the owner was told to
+/// cancel, the result is `-ECANCELED`.
+///
+/// Context: any, also hard interrupt.
+pub(crate) fn finish_later(mut owned: Owned, outcome: Outcome) {
+    let outcome = if owned.try_finish() {
+        outcome
+    } else {
+        owned.mark_finished();
+        Outcome::cancelled()
+    };
+    owned.inner().verdict = Some(outcome);
+    // Without `task_work_run()`, the wait of the submitter would end as for a signal.
+    let refused = if task_work::can_run() {
+        queue(owned, Step::Finish)
+    } else {
+        Err(owned)
+    };
+    if let Err(owned) = refused {
+        owned.enqueue(Step::Finish, Kind::Prompt);
+    }
+}
+
 /// Queues task work for the submitter. Context: any, unless the request waits for signals.
 ///
 /// # Errors
@@ -178,13 +209,37 @@ fn cancelled(mut owned: Owned) -> Issued {
     Issued::Done(owned, outcome)
 }
 
+/// Queues itself once more, as [`called_again`].
+///
+/// A task runs the callbacks that it finds, the last one first. The callbacks that they queue are
+/// the next that it finds. So this second time reverses the order again.
+///
+/// # Safety
+///
+/// As for [`called_again`].
+unsafe extern "C" fn called(work: *mut bindings::callback_head) {
+    // SAFETY: `work` is off the list while it runs, and belongs to a request that the callback
+    // holds (caller). The task is the current one, which looks for task work again.
+    unsafe {
+        bindings::init_task_work(work, Some(called_again));
+        let ret = bindings::task_work_add(
+            Task::current_raw(),
+            work,
+            bindings::task_work_notify_mode_TWA_NONE,
+        );
+        if ret != 0 {
+            called_again(work);
+        }
+    }
+}
+
 /// Continues a request in its submitter's task, which may be exiting.
 ///
 /// # Safety
 ///
 /// `work` is a request's `task_work`, queued with a reference to the request, its ownership, and a
 /// reference to the module.
-unsafe extern "C" fn called(work: *mut bindings::callback_head) {
+unsafe extern "C" fn called_again(work: *mut bindings::callback_head) {
     // SAFETY: `work` is a request's `task_work`, with a reference and the ownership (caller).
     let mut owned = unsafe {
         let request = work.byte_sub(offset_of!(Request, task_work));

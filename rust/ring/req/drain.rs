@@ -28,7 +28,7 @@ use kernel::{
         ListArc, //
     },
     new_mutex,
-    new_spinlock_irq,
+    new_spinlock,
     prelude::*,
     sync::{
         atomic::{
@@ -36,7 +36,7 @@ use kernel::{
             Atomic, //
         },
         Mutex,
-        SpinLockIrq, //
+        SpinLock, //
     },
     warn_on, //
 };
@@ -58,7 +58,7 @@ pub(crate) struct Drain {
     /// Whether draining is active. Changed under the lock.
     active: Atomic<u32>,
     #[pin]
-    state: SpinLockIrq<State>,
+    state: SpinLock<State>,
     /// Held by a search.
     #[pin]
     search: Mutex<()>,
@@ -68,7 +68,7 @@ impl Drain {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             active: Atomic::new(0),
-            state <- new_spinlock_irq!(State {
+            state <- new_spinlock!(State {
                 alive: 0,
                 single: false,
                 ended: false,
@@ -120,6 +120,9 @@ impl Drain {
                 return;
             }
             state.ended = core::mem::take(&mut state.single);
+            if !state.ended && state.waiting.is_empty() {
+                return;
+            }
         }
         self.issue_next();
     }
@@ -150,7 +153,7 @@ impl Drain {
     /// Takes out the waiting chains for which `wanted` is true, and calls `fail` for each of them.
     /// May sleep.
     ///
-    /// Calls `wanted` without the spinlock, which disables interrupts.
+    /// Calls `wanted` without the spinlock, which disables preemption.
     pub(crate) fn fail_those(&self, wanted: impl Fn(&Request) -> bool, fail: impl Fn(Owned)) {
         let search = self.search.lock();
         let mut waiting = {

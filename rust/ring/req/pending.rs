@@ -15,7 +15,7 @@ use kernel::{
         ListArc, //
     },
     new_mutex,
-    new_spinlock_irq,
+    new_spinlock,
     prelude::*,
     sync::{
         atomic::{
@@ -25,7 +25,7 @@ use kernel::{
         Arc,
         Mutex,
         MutexGuard,
-        SpinLockIrq, //
+        SpinLock, //
     }, //
 };
 
@@ -50,7 +50,7 @@ pub(crate) struct Pending {
     /// Number of requests. Changed with the lock held.
     len: Atomic<usize>,
     #[pin]
-    table: SpinLockIrq<Table>,
+    table: SpinLock<Table>,
     /// Held by a search.
     #[pin]
     search: Mutex<()>,
@@ -75,7 +75,7 @@ pub(crate) struct Round<'a> {
 /// later.
 const RESTARTS: usize = 8;
 
-/// Number of requests that a search passes while it holds the lock, which disables interrupts.
+/// Number of requests that a search passes while it holds the lock, which disables preemption.
 const CHUNK: usize = 64;
 
 fn bucket(user_data: u64) -> usize {
@@ -158,7 +158,7 @@ impl Pending {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             len: Atomic::new(0),
-            table <- new_spinlock_irq!(Table {
+            table <- new_spinlock!(Table {
                 buckets: core::array::from_fn(|_| List::new()),
                 closed: false,
                 round: 0,

@@ -4,32 +4,26 @@
 
 use super::{
     core::Core,
-    outcome::Outcome,
     request::{
         Owned,
-        Request,
-        Step, //
+        Request, //
     },
     run::end_cancelled,
     sequenced::Sequenced, //
 };
-use crate::{
-    bindings,
-    ring::{
-        abi::shared::Cqe,
-        cq::{
-            completion::{
-                Entry,
-                Of, //
-            },
-            notify::{
-                InFlight,
-                When, //
-            }, //
+use crate::ring::{
+    abi::shared::Cqe,
+    cq::{
+        completion::{
+            Entry,
+            Of, //
         },
-        sq::gate::Batch,
-        sys::queues::Kind, //
-    }, //
+        notify::{
+            InFlight,
+            When, //
+        }, //
+    },
+    sq::gate::Batch, //
 };
 use core::ptr;
 use kernel::{
@@ -154,18 +148,14 @@ impl<'a> Poster<'a> {
 
     /// Posts a completion of `owned`, which stays in flight. Returns false if the CQ is full.
     #[must_use]
-    pub(crate) fn try_post(&mut self, owned: &Owned, cqe: Cqe) -> bool {
+    pub(crate) fn try_post(&mut self, owned: &Owned, cqe: Cqe, of: Of) -> bool {
         if !self.is_of(owned) {
             let in_flight = owned.hold.in_flight();
-            return owned.ring.try_post(&in_flight, cqe, Of::Other, When::Later);
+            return owned.ring.try_post(&in_flight, cqe, of, When::Later);
         }
         self.flush();
-        self.ring.try_post(
-            self.in_flight,
-            cqe,
-            Of::Other,
-            When::of(self.collects()), //
-        )
+        let when = When::of(self.collects());
+        self.ring.try_post(self.in_flight, cqe, of, when)
     }
 
     /// Posts the collected completions, and refills the stock of entries.
@@ -216,7 +206,8 @@ impl Drop for Poster<'_> {
 }
 
 impl Core {
-    /// Posts a completion, wakes waiters and signals the eventfd. Context: any.
+    /// Posts a completion, wakes waiters and signals the eventfd. Context:
+    /// process.
     pub(crate) fn post_one(
         &self,
         in_flight: &InFlight<'_>,
@@ -236,7 +227,8 @@ impl Core {
         }
     }
 
-    /// Posts a completion if the CQ has room, wakes waiters and signals the eventfd. Context: any.
+    /// Posts a completion if the CQ has room, wakes waiters and signals the eventfd. Context:
+    /// process.
     fn try_post(&self, in_flight: &InFlight<'_>, cqe: Cqe, of: Of, when: When) -> bool {
         let Some(published) = self.completion.try_post(&self.shared, cqe, of) else {
             return false;
@@ -266,51 +258,5 @@ impl Core {
         self.sequenced.flush(self);
         // Without memory, the submitter stops before the next SQE: see `Poster::is_ready`.
         let _ = batch.spare.refill();
-    }
-}
-
-impl Owned {
-    /// Posts a timeout's completion, and leaves the rest to a worker. Context: any.
-    ///
-    /// Does not flush the timeouts that wait for completions: the caller may be that flush.
-    ///
-    /// If the owner was told to cancel the timeout, the result is `-ECANCELED`.
-    pub(crate) fn complete_in_irq(mut self, outcome: Outcome) {
-        let outcome = if self.try_finish() {
-            outcome
-        } else {
-            Outcome::cancelled()
-        };
-        if self.inner().next.is_some() {
-            // The CQE must become visible together with those of the chain.
-            self.mark_finished();
-            self.inner().verdict = Some(outcome);
-            return self.enqueue(Step::Finish, Kind::Prompt);
-        }
-        let entry = self.finish();
-        let skip = self.has(bindings::CONST_IOSQE_CQE_SKIP_SUCCESS) && !outcome.failed;
-        if let (false, Some(entry)) = (skip, entry) {
-            let cqe = self.cqe(outcome.res, outcome.flags);
-            let in_flight = self.hold.in_flight();
-            self.ring
-                .post_one(&in_flight, cqe, Of::Timeout, entry, When::Later);
-        } else {
-            self.ring.sequenced.add_silent();
-            self.ring.cq_wait.wake();
-        }
-        self.enqueue(
-            Step::Retire {
-                failed: outcome.failed,
-            },
-            Kind::Prompt,
-        );
-    }
-
-    /// Posts a completion of a multishot timeout, which stays in flight. Returns false if the CQ is
-    /// full. Context: any.
-    pub(crate) fn try_post_in_irq(&self, cqe: Cqe) -> bool {
-        let in_flight = self.hold.in_flight();
-        self.ring
-            .try_post(&in_flight, cqe, Of::Timeout, When::Later)
     }
 }

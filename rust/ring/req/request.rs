@@ -7,8 +7,8 @@
 //! one `Owned`, and its holder issues, cancels or completes the request. Other references only find
 //! the request.
 //!
-//! Context: dropping the last reference may sleep. So in interrupt context an `Owned` goes to a
-//! workqueue.
+//! Context: dropping the last reference may sleep. So in interrupt context an `Owned` goes to task
+//! work or a workqueue.
 
 use super::{
     core::{
@@ -161,13 +161,11 @@ pub(crate) struct Inner {
 pub(crate) enum Step {
     /// Issue the request, which may block.
     Issue,
-    /// Continue after these events; 0 if they are unknown. A timeout restarts its timer after a
-    /// report.
+    /// Continue after these events; 0 if they are unknown. A multishot timeout reports, and restarts
+    /// its timer.
     Event(u32),
     /// Complete the request, with the verdict or as cancelled.
     Finish,
-    /// Retire the completed request. `failed` decides whether its chain ends.
-    Retire { failed: bool },
 }
 
 impl_list_arc_safe! {
@@ -374,11 +372,9 @@ impl Owned {
         // returned to this function.
         drop(unsafe { Arc::from_raw(core::ptr::from_ref::<Request>(&request)) });
         // INVARIANT: `enqueue` gave the ownership to the work item, which no worker will run.
-        let mut owned = Self(request);
+        let owned = Self(request);
         if owned.ownership.is_finished() {
-            // The remaining step is short: `Finish` or `Retire`.
-            let step = owned.inner().step;
-            owned.enqueue(step, Kind::Prompt);
+            owned.enqueue(Step::Finish, Kind::Prompt);
             return None;
         }
         Some(owned)
@@ -461,7 +457,7 @@ impl Owned {
         match step {
             Step::Issue => true,
             Step::Event(_) => self.waits_for(Wait::Ready),
-            Step::Finish | Step::Retire { .. } => false,
+            Step::Finish => false,
         }
     }
 

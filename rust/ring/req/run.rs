@@ -125,8 +125,8 @@ fn retire(mut owned: Owned, failed: bool, poster: &mut Poster<'_>) -> Option<Own
     next
 }
 
-/// Continues a request in the submitter's task, which may be exiting. Leaves the rest of the chain
-/// to a worker.
+/// Continues a request in the submitter's task. If the task exits, or has executed another program
+/// since, a worker issues the rest of the chain.
 pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     let request: Arc<Request> = owned.to_arc();
     let in_flight = request.hold.in_flight();
@@ -144,8 +144,12 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
         }
     };
     if let Issued::Done(owned, outcome) = issued {
-        if let Some(next) = end(owned, outcome, &mut poster) {
-            next.issue_later();
+        let next = end(owned, outcome, &mut poster);
+        poster.settle();
+        match next {
+            Some(next) if goes_on => drive(next, &mut poster),
+            Some(next) => next.issue_later(),
+            None => (),
         }
     }
 }
@@ -162,12 +166,6 @@ pub(crate) fn work(mut owned: Owned, step: Step) {
         Step::Finish => {
             let outcome = owned.cancelled();
             Issued::Done(owned, outcome)
-        }
-        Step::Retire { failed } => {
-            if let Some(next) = retire(owned, failed, &mut poster) {
-                drive(next, &mut poster);
-            }
-            return;
         }
     };
     if let Issued::Done(owned, outcome) = issued {

@@ -4,6 +4,7 @@
 
 use super::{
     core::Core,
+    defer::finish_later,
     outcome::Outcome,
     request::{
         Owned,
@@ -16,7 +17,7 @@ use crate::{
     ring::abi::relaxed, //
 };
 use kernel::{
-    new_spinlock_irq,
+    new_spinlock,
     prelude::*,
     rbtree::{
         RBTree,
@@ -33,7 +34,7 @@ use kernel::{
             Atomic, //
         },
         Arc,
-        SpinLockIrq, //
+        SpinLock, //
     }, //
 };
 
@@ -53,7 +54,7 @@ pub(crate) struct Sequenced {
     /// Number of timeouts completed without a CQE.
     silent: Atomic<u64>,
     #[pin]
-    waiting: SpinLockIrq<Waiting>,
+    waiting: SpinLock<Waiting>,
 }
 
 struct Waiting {
@@ -69,7 +70,7 @@ impl Sequenced {
         pin_init!(Self {
             len: Atomic::new(0),
             silent: Atomic::new(0),
-            waiting <- new_spinlock_irq!(Waiting {
+            waiting <- new_spinlock!(Waiting {
                 nr: 0,
                 tree: RBTree::new(),
             }, "miniring::Sequenced"),
@@ -141,7 +142,7 @@ impl Sequenced {
         Some(unsafe { Owned::assume(request) })
     }
 
-    /// Completes the timeouts that are due, after CQEs were posted. Context: any.
+    /// Completes the timeouts that are due, after CQEs were posted: see [`finish_later`].
     #[inline]
     pub(crate) fn flush(&self, ring: &Core) {
         if relaxed::load(&self.len) != 0 {
@@ -153,7 +154,7 @@ impl Sequenced {
         while let Some(owned) = self.take(ring.completion.counted()) {
             // A timer that is expiring finds the request completed.
             let _ = owned.timer.try_stop();
-            owned.complete_in_irq(Outcome::new(0));
+            finish_later(owned, Outcome::new(0));
         }
     }
 }

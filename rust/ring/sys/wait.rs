@@ -194,16 +194,21 @@ impl WaitQueue {
             if ready() {
                 break Ok(());
             }
+            let woken = kernel::current!().signal_pending() || sleep.sleep();
+            if ready() {
+                break Ok(());
+            }
             if kernel::current!().signal_pending() {
                 // SAFETY: The head and `entry` are initialised. `entry` may be queued again.
                 unsafe { bindings::finish_wait(self.head.get(), entry) };
-                match interrupted() {
-                    Ok(()) => continue,
-                    Err(error) => break Err(error),
+                if let Err(error) = interrupted() {
+                    break Err(error);
                 }
-            }
-            if !sleep.sleep() {
-                break if ready() { Ok(()) } else { Err(ETIME) };
+                if ready() {
+                    break Ok(());
+                }
+            } else if !woken {
+                break Err(ETIME);
             }
         };
         // SAFETY: The head and `entry` are initialised.

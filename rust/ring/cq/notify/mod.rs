@@ -112,7 +112,7 @@ impl Notifier {
     /// count of CQEs after the last posted CQE. CQEs published before the registration are not
     /// signalled. `when` tells whether the CQEs are inline with their submission.
     ///
-    /// Context: any; in the `spinlock` model not inside the wake-up of the eventfd.
+    /// Context: any; in the `spinlock` model process, outside of the wake-up of the eventfd.
     ///
     /// Each posting caller signals once, so the eventfd's count never changes without a new CQE.
     #[inline(always)]

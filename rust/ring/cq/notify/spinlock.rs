@@ -19,13 +19,13 @@ use crate::{
     }, //
 };
 use kernel::{
-    new_spinlock_irq,
+    new_spinlock,
     prelude::*,
-    sync::SpinLockIrq, //
+    sync::SpinLock, //
 };
 
 /// The registration of a ring, under its lock.
-pub(super) struct Slot(Pin<KBox<SpinLockIrq<Option<Shared<Registered>>>>>);
+pub(super) struct Slot(Pin<KBox<SpinLock<Option<Shared<Registered>>>>>);
 
 impl Slot {
     /// Makes a slot without an eventfd.
@@ -34,12 +34,12 @@ impl Slot {
     ///
     /// `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        let lock = new_spinlock_irq!(None, "miniring::Notifier");
+        let lock = new_spinlock!(None, "miniring::Notifier");
         Ok(Self(KBox::pin_init(lock, GFP_KERNEL)?))
     }
 
-    /// Signals the registered eventfd, if any, for `posted`. Context: any but the eventfd's
-    /// wake-up.
+    /// Signals the registered eventfd, if any, for `posted`. Context: process, outside of the
+    /// eventfd's wake-up.
     pub(super) fn signal(&self, posted: Posted<'_>) {
         // A deferred signal runs without the lock.
         if let Some(evfd) = &*self.0.lock() {
