@@ -5,12 +5,11 @@
  * address of the word detects writes and reads there. Another watchpoint, on the tail, shows that
  * watchpoints work.
  */
-#include <linux/hw_breakpoint.h>
-#include <linux/perf_event.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include "ring_test.h"
+#include "watch.h"
 
 #define CQ_ENTRIES 8
 #define LINE 64
@@ -199,91 +198,6 @@ TEST_F(reserved, word_survives_a_submitting_thread)
 	}
 }
 
-/* Watchpoints */
-
-#define MAX_CPUS 64
-
-struct watch {
-	int fds[MAX_CPUS], nr;
-};
-
-static int watch_open(struct watch *watch, unsigned long addr, int type)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_BREAKPOINT,
-		.size = sizeof(attr),
-		.bp_type = type,
-		.bp_addr = addr,
-		.bp_len = HW_BREAKPOINT_LEN_4,
-		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
-	};
-
-	watch->nr = sysconf(_SC_NPROCESSORS_ONLN);
-	if (watch->nr > MAX_CPUS)
-		return -E2BIG;
-	for (int i = 0; i < watch->nr; i++) {
-		watch->fds[i] = syscall(SYS_perf_event_open, &attr, -1, i, -1, 0);
-		if (watch->fds[i] < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-/* Returns the number of accesses, on all CPUs; -EIO if a CPU was not watched throughout. */
-static long long watch_close(struct watch *watch)
-{
-	struct {
-		unsigned long long count, enabled, running;
-	} seen;
-	long long sum = 0;
-
-	for (int i = 0; i < watch->nr; i++) {
-		if (read(watch->fds[i], &seen, sizeof(seen)) != sizeof(seen) ||
-		    !seen.enabled || seen.running != seen.enabled)
-			sum = -EIO;
-		if (sum >= 0)
-			sum += seen.count;
-		close(watch->fds[i]);
-	}
-	return sum;
-}
-
-static int write_number(const char *path, int number)
-{
-	FILE *file = fopen(path, "w");
-	int ret;
-
-	if (!file)
-		return -errno;
-	ret = fprintf(file, "%d", number) < 0 ? -EIO : 0;
-	return fclose(file) ? -errno : ret;
-}
-
-/*
- * Returns the kernel address of the rings' pages: the one area of vmalloc_user() with @size bytes
- * and a guard page that the module owns. Returns 0 if there is none.
- */
-static unsigned long kernel_address(size_t size)
-{
-	unsigned long start, end, found = 0;
-	char line[512];
-	FILE *file;
-
-	if (write_number("/proc/sys/kernel/kptr_restrict", 1))
-		return 0;
-	file = fopen("/proc/vmallocinfo", "r");
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "0x%lx-0x%lx", &start, &end) != 2)
-			continue;
-		if (strstr(line, "[miniring]") && end - start == size + getpagesize())
-			found = found ? 1 : start;
-	}
-	if (file)
-		fclose(file);
-	write_number("/proc/sys/kernel/kptr_restrict", 0);
-	return found == 1 ? 0 : found;
-}
-
 /* A ring, and watchpoints on its word and on the tail before it. */
 struct watched {
 	struct uring ring;
@@ -304,14 +218,13 @@ static int watched_open(struct watched *w, unsigned int flags)
 /* Returns 0, or an error: -ENXIO if the address of the ring is not known. */
 static int watch_it(struct watched *w)
 {
-	const size_t page = getpagesize();
-	unsigned long base = kernel_address((w->ring.map_len + page - 1) & ~(page - 1));
+	unsigned long base = kernel_address(w->ring.map_len);
 	int ret;
 
 	if (!base)
 		return -ENXIO;
-	ret = watch_open(&w->word, base + w->ring.p.cq_off.tail + 4, HW_BREAKPOINT_RW);
-	return ret ?: watch_open(&w->tail, base + w->ring.p.cq_off.tail, HW_BREAKPOINT_W);
+	ret = watch_open(&w->word, base + w->ring.p.cq_off.tail + 4, 4, HW_BREAKPOINT_RW);
+	return ret ?: watch_open(&w->tail, base + w->ring.p.cq_off.tail, 4, HW_BREAKPOINT_W);
 }
 
 TEST_F(reserved, kernel_does_not_touch_the_word)
@@ -335,7 +248,7 @@ TEST_F(reserved, kernel_does_not_touch_the_word)
 	ASSERT_EQ(0, uring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS));
 	ASSERT_EQ(100, uring_reap(&ring));
 
-	/* Completions in an interrupt, and messages of another ring. */
+	/* Completions of timeouts, and messages of another ring. */
 	for (int i = 0; i < 20; i++) {
 		struct __kernel_timespec ts = { .tv_nsec = 10000 };
 		struct io_uring_sqe *sqe = uring_get_sqe(&ring);
