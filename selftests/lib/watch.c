@@ -2,6 +2,7 @@
 /* Watchpoints of perf. */
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -19,6 +20,16 @@ static int write_number(const char *path, int number)
 	return fclose(file) ? -errno : ret;
 }
 
+/*
+ * Returns whether an area may belong to the module. Debian's compiler ends the helper of Rust's
+ * vrealloc() with a jump, so the area's caller is the module. With the debug kernel's it is the
+ * helper.
+ */
+static bool is_of_module(const char *line)
+{
+	return strstr(line, "[miniring]") || strstr(line, "rust_helper_vrealloc");
+}
+
 unsigned long kernel_address(size_t size)
 {
 	const size_t page = getpagesize();
@@ -33,7 +44,7 @@ unsigned long kernel_address(size_t size)
 	while (file && fgets(line, sizeof(line), file)) {
 		if (sscanf(line, "0x%lx-0x%lx", &start, &end) != 2)
 			continue;
-		if (strstr(line, "[miniring]") && end - start == size + page)
+		if (is_of_module(line) && end - start == size + page)
 			found = found ? 1 : start;
 	}
 	if (file)

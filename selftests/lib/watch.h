@@ -17,8 +17,8 @@ struct watch {
 
 /*
  * Returns the kernel address of pages of a ring of which @size bytes are mapped: the one area of
- * the kernel's vmalloc() with so many pages and a guard page that the module owns. Returns 0 if
- * there is none, or another.
+ * the kernel's vmalloc() with so many pages and a guard page that a Rust module may have made.
+ * Returns 0 if there is none, or another.
  */
 unsigned long kernel_address(size_t size);
 
