@@ -5,6 +5,7 @@
  * the end of the process.
  */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -178,6 +179,48 @@ TEST(timeout_is_cancelled_before_an_executed_program_runs)
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
+}
+
+/*
+ * The timer of a chain's timeout expires at some time of an exec. The linked poll is cancelled at
+ * any of them, though it was not in flight before.
+ */
+TEST(rest_of_a_chain_is_cancelled_if_its_timeout_expires_during_an_exec)
+{
+	struct uring ring = {};
+	int fds[2];
+
+	ASSERT_EQ(0, uring_open(&ring, 4));
+	ASSERT_EQ(0, pipe(fds));
+	for (int round = 0; round < 60; round++) {
+		struct __kernel_timespec ts = { .tv_nsec = round * 100000 };
+		struct io_uring_sqe *sqe;
+		pid_t pid = fork();
+		int status;
+
+		ASSERT_GE(pid, 0);
+		if (!pid) {
+			sqe = prep_timeout(&ring, &ts, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
+			sqe->flags = IOSQE_IO_LINK;
+			prep_poll(&ring, fds[0], POLLIN, 0, 2);
+			if (uring_submit(&ring) != 2)
+				_exit(97);
+			execute("exit");
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, status);
+		ring.sq.filled = uring_load(ring.sq.tail);
+		for (int i = 0; i < 2; i++, uring_advance(&ring, 1)) {
+			if (!uring_ready(&ring))
+				ASSERT_EQ(0, enter_timeout(&ring, 1, HANG_MS)) {
+					TH_LOG("after %d completions, %lld us", i,
+					       ts.tv_nsec / 1000);
+				}
+			if (uring_peek(&ring)->user_data == 2)
+				EXPECT_EQ(-ECANCELED, uring_peek(&ring)->res);
+		}
+	}
+	uring_close(&ring);
 }
 
 /* The inherited ring has "7 -ECANCELED". */

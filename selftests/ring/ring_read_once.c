@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Userspace may change an SQE and its index at any time. If the kernel loaded a word twice, it could
- * check one value and use another. Watchpoints on the kernel's addresses count the loads. Unlike
- * the races of ring_hostile, the counts do not depend on chance.
+ * Userspace may change an SQE and its index at any time. If the kernel loaded a word twice, it
+ * could check one value and use another. Watchpoints on the kernel's addresses count the loads.
+ * Unlike the races of ring_hostile, the counts do not depend on chance.
  */
 #include "ring_test.h"
 #include "watch.h"

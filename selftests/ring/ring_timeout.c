@@ -2,6 +2,7 @@
 /* Timeouts: expiry, counts of completions, removal and updates. */
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include "background.h"
 #include "ring_ops.h"
 #include "ring_test.h"
@@ -382,6 +383,58 @@ TEST_F(timeout, timeouts_with_the_same_count_complete_in_order)
 	EXPECT_STREQ("1 0", next_cqe(&self->ring));
 	EXPECT_STREQ("2 0", next_cqe(&self->ring));
 	EXPECT_STREQ("3 0", next_cqe(&self->ring));
+}
+
+struct later {
+	pthread_t thread;
+	int fd;
+};
+
+static void *write_later(void *arg)
+{
+	struct later *later = arg;
+
+	sleep_ms(100);
+	if (write(later->fd, "x", 1) != 1)
+		return arg;
+	return NULL;
+}
+
+/* The count of the timeout is reached before the wait of the same call. */
+TEST_F(timeout, timeout_that_is_due_at_submission_does_not_end_the_wait)
+{
+	struct later later;
+	void *error;
+	char byte;
+	int fds[2];
+
+	ASSERT_EQ(0, pipe(fds));
+	later.fd = fds[1];
+	ASSERT_EQ(0, pthread_create(&later.thread, NULL, write_later, &later));
+	prep_timeout(&self->ring, &self->never, 1, 0, 1);
+	uring_nop(&self->ring, 2);
+	prep_rw(&self->ring, IORING_OP_READ, fds[0], &byte, 1, -1, 3);
+	ASSERT_EQ(3, uring_submit_and_wait(&self->ring, 3));
+	EXPECT_EQ(3, uring_ready(&self->ring));
+	pthread_join(later.thread, &error);
+	EXPECT_EQ(NULL, error);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* As a signal without a handler does. */
+TEST_F(timeout, timeout_ends_a_blocking_call_of_its_submitter)
+{
+	struct epoll_event event;
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	ASSERT_LE(0, epoll);
+	prep_timeout(&self->ring, &self->soon, 0, 0, 7);
+	ASSERT_EQ(1, uring_submit(&self->ring));
+	EXPECT_EQ(-1, epoll_wait(epoll, &event, 1, HANG_MS));
+	EXPECT_EQ(EINTR, errno);
+	EXPECT_STREQ("7 -ETIME", next_cqe(&self->ring));
+	close(epoll);
 }
 
 TEST_F(timeout, many_timeouts_with_the_same_count_complete)

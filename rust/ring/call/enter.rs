@@ -12,9 +12,12 @@ use crate::{
         },
         cq::notify::When,
         sq::polled::SqPoll,
-        sys::wait::{
-            Deadline,
-            Sleep, //
+        sys::{
+            task_work,
+            wait::{
+                Deadline,
+                Sleep, //
+            }, //
         },
         Ring, //
     }, //
@@ -145,6 +148,10 @@ impl Ring {
         // As in io_uring, a number beyond an `int` is negative, and waits for nothing.
         let wanted = i32::try_from(min_complete).unwrap_or(0) as u32;
         let wanted = wanted.min(self.config.geometry.cq_entries());
+        // A timeout that is due already does not end the wait, so it completes first.
+        if kernel::current!().signal_pending() {
+            task_work::do_work();
+        }
         self.flush_overflow()?;
         let (head, tail) = (self.shared.cq_head(), self.shared.cq_tail());
         if self.cqes_after(head) >= wanted {

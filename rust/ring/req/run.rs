@@ -21,7 +21,10 @@ use crate::{
     bindings,
     ring::cq::completion::Of, //
 };
-use kernel::sync::Arc;
+use kernel::sync::{
+    atomic::ordering::Relaxed,
+    Arc, //
+};
 
 /// Issues a request, and then each linked request when the request before completes. Context:
 /// process.
@@ -133,8 +136,13 @@ pub(crate) fn work_in_task(mut owned: Owned, step: Step) {
     let mut poster = Poster::direct(&request.ring, &in_flight);
     // SAFETY: Only reads a flag of the current task.
     let exiting = unsafe { bindings::miniring_current_exiting() };
-    // After an exec the task no longer has the memory of the request.
-    let goes_on = !exiting && !request.is_of_another_program();
+    // After an exec the task no longer has the memory of the request, and the exec does not find the
+    // linked request.
+    let executed = request.is_of_another_program();
+    if executed {
+        request.left.store(true, Relaxed);
+    }
+    let goes_on = !exiting && !executed;
     let issued = match step {
         Step::Issue if goes_on => owned.issue(false, &mut poster),
         Step::Event(events) if goes_on => owned.event(events, false, &mut poster),

@@ -201,13 +201,13 @@ impl WaitQueue {
             if kernel::current!().signal_pending() {
                 // SAFETY: The head and `entry` are initialised. `entry` may be queued again.
                 unsafe { bindings::finish_wait(self.head.get(), entry) };
-                if let Err(error) = interrupted() {
-                    break Err(error);
+                match interrupted() {
+                    Ok(()) if ready() => break Ok(()),
+                    Err(error) if woken => break Err(error),
+                    _ => (),
                 }
-                if ready() {
-                    break Ok(());
-                }
-            } else if !woken {
+            }
+            if !woken {
                 break Err(ETIME);
             }
         };
