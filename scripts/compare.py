@@ -39,7 +39,9 @@ ORDER = {"fail": 0, "warn": 1, "pass": 2}
 # Lines that a kernel prints if its host is busy, with or without the series.
 BUSY = re.compile(r"interrupt took (too long|\d+ ns)|hogged CPU for|RT throttling activated"
                   r"|clocksource: .*(skew|watchdog)|callback suppressed"
-                  r"|calibrate_delay_direct\(\)|TSC calibration")
+                  r"|calibrate_delay_direct\(\)|TSC calibration|sched_clock: Marking")
+# Interrupts that other code causes, and that differ from boot to boot: a number, and a share.
+OTHER_IPIS, OTHER_IPIS_SHARE = 16, 0.01
 # Lines that the text prints for a finding, and lines of a report in the kernel log.
 MOST_LINES, REPORT_LINES = 12, 40
 
@@ -141,8 +143,8 @@ def width(values):
 
 def compare_figures(before, after):
     """Yields a finding for each figure that moved beyond its spread: the two ranges are further
-    apart than the wider one is wide. Ranges of three boots each are disjoint by chance in one
-    of ten cases."""
+    apart than the wider one is wide, and IPIs further than other code explains. Ranges of three
+    boots each are disjoint by chance in one of ten cases."""
     for name, was in before["figures"].items():
         now = after["figures"].get(name)
         if not now:
@@ -152,9 +154,12 @@ def compare_figures(before, after):
             continue
         up = min(now["values"]) - max(was["values"])
         down = min(was["values"]) - max(now["values"])
-        if max(up, down) <= max(width(was["values"]), width(now["values"])):
-            continue
         middle = statistics.median(was["values"])
+        noise = max(width(was["values"]), width(now["values"]))
+        if was["unit"] == "IPIs":
+            noise = max(noise, OTHER_IPIS, OTHER_IPIS_SHARE * middle)
+        if max(up, down) <= noise:
+            continue
         moved = statistics.median(now["values"]) - middle
         percent = f"{100 * moved / middle:+.1f}%" if middle else f"{moved:+,.1f}"
         worse = (up > 0) == (was["better"] == "lower")

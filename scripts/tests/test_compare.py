@@ -118,7 +118,8 @@ class Verdicts(unittest.TestCase):
         after = side(log=LOG + ["[ 9.0] hrtimer: interrupt took 12345 ns",
                                 "[ 9.0] workqueue: f hogged CPU for >10000us 4 times",
                                 "[ 0.1] calibrate_delay_direct() dropping min bogoMips "
-                                "estimate 3 = 4000000"])
+                                "estimate 3 = 4000000",
+                                "[ 0.2] sched_clock: Marking stable (1, 2)->(3, -4)"])
         self.assertEqual(self.report(after).findings, [])
 
     def test_figure_beyond_its_spread_is_a_warning(self):
@@ -134,6 +135,15 @@ class Verdicts(unittest.TestCase):
         before = with_figure("rate", [50, 53, 55])
         self.assertEqual(self.report(with_figure("rate", [56, 57, 58]), before).findings, [])
         self.assertEqual(self.only(with_figure("rate", [61, 62, 63]), before).status, "pass")
+
+    def test_interrupts_of_other_code_are_no_finding(self):
+        def ipis(value):
+            return side(figures={"on": {"unit": "IPIs", "better": "lower", "values": [value]}})
+
+        self.assertEqual(self.report(ipis(12), ipis(28)).findings, [])
+        self.assertEqual(self.report(ipis(24576), ipis(24400)).findings, [])
+        self.assertEqual(self.only(ipis(30), ipis(13)).status, "warn")
+        self.assertEqual(self.only(ipis(24000), ipis(24576)).status, "pass")
 
     def test_direction_of_a_figure_counts(self):
         self.assertEqual(self.only(with_figure("nop (io_uring)", [900])).status, "pass")
