@@ -4,6 +4,8 @@
  * test knows the result of both.
  */
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -92,6 +94,47 @@ TEST_F(differences, rest_of_a_chain_is_issued_at_once)
 	ASSERT_EQ(3, uring_submit(&self->ring));
 	EXPECT_STREQ(on_io_uring() ? "1 0, 3 0, 2 0" : "1 0, 2 0, 3 0",
 		     wait_text(&self->ring, 3));
+}
+
+static void *submit_chain(void *arg)
+{
+	struct _test_data_differences *self = arg;
+	struct io_uring_sqe *sqe;
+
+	sqe = prep_timeout(&self->ring, &self->soon, 0, IORING_TIMEOUT_ETIME_SUCCESS, 1);
+	sqe->flags = IOSQE_IO_LINK;
+	uring_nop(&self->ring, 2);
+	return uring_submit(&self->ring) == 2 ? NULL : arg;
+}
+
+TEST_F(differences, chain_of_an_ended_thread_continues)
+{
+	pthread_t thread;
+	void *error;
+
+	self->soon.tv_nsec = 200000000;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, submit_chain, self));
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	ASSERT_EQ(NULL, error);
+	EXPECT_STREQ(on_io_uring() ? "1 -ETIME, 2 -EFAULT" : "1 -ETIME, 2 0",
+		     wait_text(&self->ring, 2));
+}
+
+TEST_F(differences, eventfd_counts_each_of_several_polls)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	eventfd_t count;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, uring_register_eventfd(&self->ring, fd));
+	for (int i = 0; i < 8; i++)
+		poll_in(&self->ring, self->pipe[0], i);
+	ASSERT_EQ(8, uring_submit(&self->ring));
+	ASSERT_EQ(1, write(self->pipe[1], "x", 1));
+	ASSERT_EQ(8, uring_ready(&self->ring));
+	ASSERT_EQ(0, eventfd_read(fd, &count));
+	EXPECT_EQ(on_io_uring() ? 1 : 8, count);
+	close(fd);
 }
 
 TEST_F(differences, silent_timeout_does_not_delay_a_timeout_that_counts)
