@@ -201,6 +201,10 @@ impl Operation for Timeout {
         let outcome = timeout.outcome();
         finish_later(request.into_owned(), outcome);
     }
+
+    fn due(request: OwnedOf<Self>) {
+        finish_later(request.into_owned(), Outcome::new(0));
+    }
 }
 
 /// Starts a timer that is neither running nor expiring.

@@ -90,6 +90,11 @@ pub(crate) trait Operation: Send + Sized + 'static {
         request.into_owned().enqueue(Step::Issue, Kind::Blocking);
     }
 
+    /// Completes the request, whose number of completions was reached. Context: process.
+    fn due(request: OwnedOf<Self>) {
+        Self::expired(request);
+    }
+
     /// Returns the result of a request that ends without another attempt.
     fn cancelled(&self) -> Outcome {
         Outcome::cancelled()
@@ -105,6 +110,7 @@ pub(crate) struct Def {
     issue: fn(Owned, bool, &mut Poster<'_>) -> Issued,
     event: fn(Owned, u32, bool, &mut Poster<'_>) -> Issued,
     expired: fn(Owned),
+    due: fn(Owned),
     cancelled: fn(&Data) -> Outcome,
     /// Drops the value. Called once, as the last function.
     drop: unsafe fn(&mut Data),
@@ -139,6 +145,10 @@ impl<O: Operation> DefOf<O> {
         expired: |owned| {
             // SAFETY: The request's operation is an `O`.
             O::expired(unsafe { OwnedOf::new(owned) })
+        },
+        due: |owned| {
+            // SAFETY: The request's operation is an `O`.
+            O::due(unsafe { OwnedOf::new(owned) })
         },
         cancelled: |data| {
             // SAFETY: The data are an `O`.
@@ -357,6 +367,11 @@ impl Owned {
     /// Continues the request after `events`; 0 if they are unknown. `blocking` as for `issue`.
     pub(crate) fn event(self, events: u32, blocking: bool, poster: &mut Poster<'_>) -> Issued {
         (self.def.event)(self, events, blocking, poster)
+    }
+
+    /// Completes a request whose number of completions was reached. Context: process.
+    pub(super) fn due(self) {
+        (self.def.due)(self);
     }
 
     /// Reports that the request's timer expired. Context: any.

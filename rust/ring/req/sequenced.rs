@@ -4,8 +4,6 @@
 
 use super::{
     core::Core,
-    defer::finish_later,
-    outcome::Outcome,
     request::{
         Owned,
         Request, //
@@ -142,7 +140,7 @@ impl Sequenced {
         Some(unsafe { Owned::assume(request) })
     }
 
-    /// Completes the timeouts that are due, after CQEs were posted: see [`finish_later`].
+    /// Completes the timeouts that are due, after CQEs were posted.
     #[inline]
     pub(crate) fn flush(&self, ring: &Core) {
         if relaxed::load(&self.len) != 0 {
@@ -154,7 +152,7 @@ impl Sequenced {
         while let Some(owned) = self.take(ring.completion.counted()) {
             // A timer that is expiring finds the request completed.
             let _ = owned.timer.try_stop();
-            finish_later(owned, Outcome::new(0));
+            owned.due();
         }
     }
 }
