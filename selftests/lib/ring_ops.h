@@ -36,6 +36,14 @@ struct io_uring_sqe *never(struct uring *ring, unsigned long long user_data);
 struct io_uring_sqe *prep_undo(struct uring *ring, int opcode, unsigned long long target,
 			       unsigned long long user_data);
 
+/* Gets an SQE that removes the timeout with the user data @target. */
+static inline struct io_uring_sqe *prep_timeout_remove(struct uring *ring,
+						       unsigned long long target,
+						       unsigned long long user_data)
+{
+	return prep_undo(ring, IORING_OP_TIMEOUT_REMOVE, target, user_data);
+}
+
 /*
  * Prepares one request of each kind that does not complete, on the empty pipe @fd. @user_data
  * counts from 1 to FILL_REQUESTS.
